@@ -1,0 +1,265 @@
+"""The call log on disk: reads CSV and Parquet, refuses every row that breaks the contract, writes.
+
+    LogError
+    └── BrokenLog     rows or columns that break the contract, all of them, each with its place
+
+Every column arrives as text or as the type that Parquet gave it, is brought to the type of the contract,
+and whatever could not be brought there is a problem. So a wrong type, a value out of range and a missing
+value are found by one mechanism and told in one form.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from model.calls import COLUMNS, CORRECTION_COLUMNS, Column
+
+EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
+LATEST = pd.Timestamp("2100-01-01", tz="UTC")
+_TIMESTAMP = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+Problem = tuple[int, str, object, str]  # row (-1: the file itself), column, value, what was expected
+
+
+class LogError(Exception):
+    """A file that cannot be read as a call log."""
+
+
+class BrokenLog(LogError):
+    """A log with rows or columns that break the contract.
+
+    Parameters
+    ----------
+    path : Path
+    problems : pandas.DataFrame
+        Columns `line` (line of a CSV, row of a Parquet file, both from 1; 0 for the file as a whole),
+        `column`, `value` and `expected`, in the order of the lines.
+    """
+
+    def __init__(self, path: Path, problems: pd.DataFrame) -> None:
+        self.path, self.problems = path, problems
+        first = problems.iloc[0]
+        more = "" if len(problems) == 1 else f" (and {len(problems) - 1} more; `saring check` lists all)"
+        place = f"line {first['line']}, " if first["line"] else ""
+        super().__init__(
+            f"{path}: {place}column {first['column']}: {first['value']!r}, expected {first['expected']}{more}"
+        )
+
+
+def read_calls(path: Path) -> pd.DataFrame:
+    """Read a call log in the order it was written in.
+
+    Parameters
+    ----------
+    path : Path
+        A `.parquet` file, or CSV in UTF-8 (a byte order mark and any line ends are fine).
+
+    Returns
+    -------
+    pandas.DataFrame
+        The contract's columns, absent ones as missing, then the extra columns named `x_*`. Times are
+        `datetime64[us, UTC]`; `ended_at` is filled with received_at + duration_s where it was absent.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read at all.
+    BrokenLog
+        When any row or column breaks the contract. Nothing is dropped.
+    """
+    calls, problems = _typed(path, COLUMNS)
+    if not problems:
+        problems = _contradictions(calls)
+    _refuse(path, problems)
+    length = pd.to_timedelta(calls["duration_s"], unit="s").astype("timedelta64[us]")
+    calls["ended_at"] = calls["ended_at"].fillna(calls["received_at"] + length)
+    return calls
+
+
+def read_corrections(path: Path, calls: pd.DataFrame) -> pd.DataFrame:
+    """Read corrections of dispositions: call_id, disposition, category, disposed_at.
+
+    Raises
+    ------
+    LogError, BrokenLog
+        As `read_calls`; and for a call that is not in `calls`, or a correction before its call.
+    """
+    corrections, problems = _typed(path, CORRECTION_COLUMNS)
+    if not problems:
+        received = calls.set_index("call_id")["received_at"].reindex(corrections["call_id"])
+        unknown = received.isna().to_numpy()
+        early = (corrections["disposed_at"] < received.to_numpy()).to_numpy() & ~unknown
+        problems = _told(corrections["call_id"], unknown, "a call of the log")
+        problems += _told(corrections["disposed_at"], early, "a time not before received_at")
+    _refuse(path, problems)
+    return corrections
+
+
+def write_log(calls: pd.DataFrame, path: Path) -> None:
+    """Write calls or corrections as Parquet or, by the name's ending, as CSV; the file appears whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        if path.suffix == ".csv":
+            calls.to_csv(part, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z")
+        else:
+            calls.to_parquet(part, index=False)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _typed(path: Path, columns: Sequence[Column]) -> tuple[pd.DataFrame, list[Problem]]:
+    table, ragged = _read(path)
+    names = table.column_names
+    problems: list[Problem] = []
+    known = {column.name for column in columns}
+    for name in names:
+        if names.count(name) > 1:
+            problems.append((-1, name, name, "each column once"))
+        elif name not in known and not name.startswith("x_"):
+            problems.append((-1, name, name, f"a column of the contract; an extra column is named x_{name}"))
+    data: dict[str, pd.Series] = {}
+    for column in columns:
+        if names.count(column.name) == 1:
+            data[column.name], wrong = _parse(table.column(column.name), column)
+            problems += wrong
+        else:
+            data[column.name] = _parse(pa.nulls(table.num_rows, pa.string()), column)[0]
+            if column.required:
+                problems.append((-1, column.name, None, "this column, which is required"))
+    if "call_id" in names:
+        twice = data["call_id"].duplicated().to_numpy() & data["call_id"].notna().to_numpy()
+        if columns is COLUMNS:
+            problems += _told(data["call_id"], twice, "a name that no other call has")
+    if ragged:  # the table lacks those rows, so what follows them stands further down in the file
+        kept = np.delete(np.arange(table.num_rows + len(ragged)), [row for row, *_ in ragged])
+        problems = [(int(kept[row]) if row >= 0 else row, *rest) for row, *rest in problems] + ragged
+    extra = {name: table.column(name).to_pandas() for name in names if name.startswith("x_")}
+    return pd.DataFrame(data | extra), problems
+
+
+def _read(path: Path) -> tuple[pa.Table, list[Problem]]:
+    if not path.is_file():
+        raise LogError(f"{path}: there is no such file")
+    try:
+        if path.suffix == ".parquet":
+            return pa.parquet.read_table(path), []
+        return _read_csv(path)
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+        raise LogError(f"{path}: cannot be read: {error}") from error
+
+
+def _read_csv(path: Path) -> tuple[pa.Table, list[Problem]]:
+    ragged: list[Problem] = []
+
+    def keep(row: pa.csv.InvalidRow) -> str:
+        expected = f"{row.expected_columns} values, one for each column"
+        ragged.append((row.number - 2, "(row)", f"{row.actual_columns} values: {row.text[:60]}", expected))
+        return "skip"
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file), None)
+    if not names:
+        raise LogError(f"{path}: the file is empty, expected a first line that names the columns")
+    table = pa.csv.read_csv(
+        path,
+        read_options=pa.csv.ReadOptions(column_names=names, skip_rows=1, use_threads=False),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        ),
+    )
+    return table, ragged
+
+
+def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Series, list[Problem]]:
+    """Bring one column to its type; every value that will not go there is a problem and becomes missing."""
+    raw = values.to_pandas()
+    text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    if pa.types.is_dictionary(values.type):
+        raw, text = raw.astype("str"), True
+    if text:
+        raw = raw.astype("str").str.strip()
+        raw = raw.mask(raw == "")
+    if column.kind == "time":
+        parsed = _times(raw, values.type, text)
+        parsed = parsed.where(parsed.between(EARLIEST, LATEST))
+    elif column.kind == "number":
+        parsed = pd.to_numeric(raw, errors="coerce").astype("float64")
+        parsed = parsed.where(parsed.between(column.low, column.high))
+    elif column.kind == "choice":
+        lower = raw.astype("str").str.lower()
+        parsed = lower.where(lower.isin(column.choices))
+    elif column.kind == "flag":
+        parsed = raw.astype("str").str.lower().map(_FLAGS).astype("boolean")
+    else:
+        parsed = raw.astype("str")
+    present = raw.notna().to_numpy()
+    problems = _told(raw, present & parsed.isna().to_numpy(), column.expected, column.name)
+    if column.required:
+        problems += _told(raw, ~present, column.expected, column.name)
+    return parsed.rename(column.name), problems
+
+
+def _times(raw: pd.Series, kind: pa.DataType, text: bool) -> pd.Series:
+    if text:
+        right = raw.str.fullmatch(_TIMESTAMP).fillna(False)
+        raw = pd.to_datetime(raw.where(right), utc=True, format="ISO8601", errors="coerce")
+    elif not (pa.types.is_timestamp(kind) and kind.tz):
+        raw = pd.to_datetime(pd.Series(pd.NaT, index=raw.index), utc=True)  # a time without an offset
+    return raw.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+
+
+def _contradictions(calls: pd.DataFrame) -> list[Problem]:
+    problems: list[Problem] = []
+    for name in ("answered_at", "ended_at", "disposed_at"):
+        early = (calls[name] < calls["received_at"]).to_numpy()
+        problems += _told(calls[name], early, "a time not before received_at")
+    disposed, known = calls["disposition"].notna(), calls["disposed_at"].notna()
+    problems += _told(calls["disposed_at"], (disposed & ~known).to_numpy(), "a time, since there is a disposition")
+    problems += _told(calls["disposition"], (known & ~disposed).to_numpy(), "a disposition, since there is disposed_at")
+    return problems
+
+
+def _told(values: pd.Series, wrong: np.ndarray, expected: str, name: str = "") -> list[Problem]:
+    rows = np.flatnonzero(wrong)
+    shown: Iterable[object] = compress(values, wrong) if len(rows) else ()
+    column = name or str(values.name)
+    return [(int(row), column, None if pd.isna(v) else v, expected) for row, v in zip(rows, shown, strict=True)]
+
+
+def _refuse(path: Path, problems: list[Problem]) -> None:
+    if not problems:
+        return
+    rows = [row for row, *_ in problems]
+    lines = dict(zip(rows, _lines(path, rows), strict=True))
+    table = pd.DataFrame(
+        [(lines[row], column, value, expected) for row, column, value, expected in problems],
+        columns=["line", "column", "value", "expected"],
+        dtype=object,
+    )
+    raise BrokenLog(path, table.sort_values("line", kind="stable", ignore_index=True))
+
+
+def _lines(path: Path, rows: Sequence[int]) -> list[int]:
+    """Find the line of each row: values may hold line ends, so this needs a walk through the file."""
+    if path.suffix == ".parquet":
+        return [row + 1 for row in rows]
+    wanted, found, start = set(rows), {-1: 0}, 1
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        row = -1  # the line of names
+        for record in reader:
+            if record:
+                if row in wanted and row >= 0:
+                    found[row] = start
+                row += 1
+            start = reader.line_num + 1
+    return [found[row] for row in rows]

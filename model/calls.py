@@ -1,0 +1,170 @@
+"""What a call is: the columns of the call log, the dispositions, the lines and the numbers.
+
+This file knows the words of the contract and nothing of files or tables, so that the service can
+use the very same words without the libraries that training needs.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+import phonenumbers
+
+LINES = (
+    "mobile", "landline", "payphone", "voip", "no_sim", "withheld",
+    "ecall", "alarm", "text", "relay", "unknown",
+)  # fmt: skip
+ENDED_BY = ("caller", "operator", "network")
+DISPOSITIONS = (
+    "genuine", "information", "prank", "abusive", "silent", "accidental", "wrong_number",
+    "duplicate", "test", "abandoned", "unanswered",
+)  # fmt: skip
+CATEGORIES = (
+    "fire", "medical", "accident", "animal", "fallen_tree", "traffic", "flood", "crime", "other",
+)  # fmt: skip
+
+#: The probability that is predicted is that of label 1, "closed as not genuine". A disposition that is
+#: not named here says nothing: an unanswered caller is not a prankster.
+DEFAULT_LABELS: Mapping[str, Literal[0, 1]] = MappingProxyType(
+    {
+        "genuine": 0,
+        "duplicate": 0,
+        "prank": 1,
+        "abusive": 1,
+        "silent": 1,
+        "accidental": 1,
+        "wrong_number": 1,
+        "information": 1,
+    }
+)
+
+#: Safety is promised to calls closed as one of these, whatever the mapping of labels says.
+GENUINE = ("genuine", "duplicate")
+
+Kind = Literal["string", "time", "number", "choice", "flag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the call log.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"string", "time", "number", "choice", "flag"}
+    expected : str
+        What a right value looks like, in words that stand in an error after "expected".
+    required : bool
+        Whether every row must have a value.
+    low, high : float
+        The range of a number, both ends included.
+    choices : tuple of str
+        The words that a choice may be.
+    """
+
+    name: str
+    kind: Kind
+    expected: str
+    required: bool = False
+    low: float = 0.0
+    high: float = float("inf")
+    choices: tuple[str, ...] = ()
+
+
+def _time(name: str, *, required: bool = False) -> Column:
+    return Column(name, "time", "a time with an offset, like 2024-01-31T08:15:00+07:00", required)
+
+
+def _seconds(name: str) -> Column:
+    return Column(name, "number", "seconds from 0 to 86400", high=86_400.0)
+
+
+def _share(name: str) -> Column:
+    return Column(name, "number", "a share from 0 to 1", high=1.0)
+
+
+def _choice(name: str, choices: tuple[str, ...]) -> Column:
+    return Column(name, "choice", "one of " + ", ".join(choices), choices=choices)
+
+
+_CATEGORY = Column("category", "string", "a kind of emergency, like fire")
+
+COLUMNS: tuple[Column, ...] = (
+    Column("call_id", "string", "a name that no other call has", required=True),
+    _time("received_at", required=True),
+    Column("caller", "string", "a number or a stable pseudonym"),
+    _choice("line", LINES),
+    Column("centre", "string", "a name"),
+    Column("queue", "string", "a name"),
+    _seconds("opening_duration_s"),
+    _share("opening_silence_ratio"),
+    _seconds("duration_s"),
+    _share("silence_ratio"),
+    _time("answered_at"),
+    _time("ended_at"),
+    _choice("ended_by", ENDED_BY),
+    _choice("disposition", DISPOSITIONS),
+    _time("disposed_at"),
+    _CATEGORY,
+    Column("held_out", "flag", "true or false"),
+    Column("shown_band", "string", "a band"),
+    _seconds("defer_s"),
+    Column("release", "string", "the name of a release"),
+)
+
+CORRECTION_COLUMNS: tuple[Column, ...] = (
+    Column("call_id", "string", "the name of a call in the log", required=True),
+    replace(_choice("disposition", DISPOSITIONS), required=True),
+    _CATEGORY,
+    replace(_time("disposed_at"), required=True),
+)
+
+_NO_NUMBER = re.compile(
+    r"[+\s0-]*|<?(unknown|anonymous|private|withheld|restricted|unavailable|null|none|nan)>?(@.*)?",
+    re.IGNORECASE,
+)
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_DIALLED = re.compile(r"\+?[0-9][0-9\s().\-/]{5,}")
+
+
+def normal_number(text: str | None, region: str) -> str | None:
+    """Bring a caller's number to E.164, leave a pseudonym as it is, and know when there is none.
+
+    Parameters
+    ----------
+    text : str or None
+        A number as dialled or as the network gives it, or any stable pseudonym.
+    region : str
+        ISO 3166 region for numbers without a country code, such as "ID".
+
+    Returns
+    -------
+    str or None
+        None when the caller withheld the number or has none: such calls are never one caller.
+
+    Examples
+    --------
+    >>> normal_number("0812-3456-7890", "ID")
+    '+6281234567890'
+    >>> normal_number("a1f9c0", "ID")
+    'a1f9c0'
+    >>> [normal_number(no, "ID") for no in (None, "", "+0", "Anonymous", "<unknown>")]
+    [None, None, None, None, None]
+    """
+    if text is None:
+        return None
+    text = text.strip()
+    if _E164.fullmatch(text):
+        return text
+    if _NO_NUMBER.fullmatch(text):
+        return None
+    if _DIALLED.fullmatch(text):
+        try:
+            number = phonenumbers.parse(text, region)
+        except phonenumbers.NumberParseException:
+            return text
+        if phonenumbers.is_possible_number(number):
+            return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return text

@@ -1,0 +1,216 @@
+"""How long a call may be asked to wait for others: the arithmetic from an expected wait to a queue key.
+
+Four small functions of values and time, compiled, so that the replay of a log and the service (one call at a
+time) run the very same code. A queue carries one number from call to call, the held wait E~:
+
+    E        = expected_wait_s(waiting, mean_handling_s, operators, busy)
+    E~       = decaying_maximum(E, E~ before, elapsed_s, kappa)
+    defer    = defer_s(factor, E~, busy < operators, kappa, base_s, max_defer_s)
+    key      = queue_key_us(received_at_us, defer)          the smallest key is answered first
+
+Two promises rest on it, for one queue whose keys stay as they are:
+
+1. Only calls that arrive within the next `defer_s` seconds may be answered before this one. A call's key lies
+   between its own received_at and received_at + defer_s, and it is passed only by smaller keys.
+2. Of two calls, the later one is never answered first unless its factor is smaller. H = kappa E~ + base_s
+   falls by at most one second a second. So a call that comes dt later with a factor f <= 1 no smaller has
+   f max(0, H) smaller by at most dt, hence no smaller a key; the cap and the rounding keep the order.
+
+The second needs E~ to go on falling below zero, to -base_s / kappa, while E is unknown or nobody is left on
+duty: stopping at zero would let the base vanish from one call to the next while calls still wait
+(docs/queueing.md has the smallest example).
+
+Values that make no sense (NaN, infinite, negative) give no deferral. In Python pass floats, with NaN for
+unknown: each other type costs one more compilation.
+"""
+
+import math
+from dataclasses import dataclass
+
+from model.kernels import kernel
+
+NOTHING_HELD = -math.inf
+"""The held wait E~ of a queue that has held nobody yet."""
+
+
+@dataclass(frozen=True)
+class DeferralSettings:
+    """The three settings of the rule, stored in a release.
+
+    Parameters
+    ----------
+    kappa : float, > 0
+        Seconds a fully deferred call gives way, for each second of expected wait.
+    base_s : float, >= 0, seconds
+        What it gives way besides, however short the queue.
+    max_defer_s : float, >= 0, seconds
+        No call ever gives way for longer than this.
+
+    Raises
+    ------
+    ValueError
+        If one is outside its range or not a number, or kappa or base_s is infinite.
+
+    Examples
+    --------
+    >>> DeferralSettings()
+    DeferralSettings(kappa=2.0, base_s=120.0, max_defer_s=300.0)
+    """
+
+    kappa: float = 2.0
+    base_s: float = 120.0
+    max_defer_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.kappa < math.inf:
+            raise ValueError(f"kappa is {self.kappa}, expected a finite number above 0")
+        if not 0.0 <= self.base_s < math.inf:
+            raise ValueError(f"base_s is {self.base_s}, expected a finite number of at least 0")
+        if not self.max_defer_s >= 0.0:
+            raise ValueError(f"max_defer_s is {self.max_defer_s}, expected a number of at least 0")
+
+
+@kernel
+def expected_wait_s(waiting: float, mean_handling_s: float, operators: float, busy: float) -> float:
+    """Wait that a call would face first come, first served: (waiting + 1) mean handling / operators.
+
+    Parameters
+    ----------
+    waiting : float, >= 0
+        Calls in the queue, without this one.
+    mean_handling_s : float, > 0, seconds
+    operators : float, > 0
+        Operators on duty.
+    busy : float, >= 0
+        Operators with a call; below `operators` means that one is free.
+
+    Returns
+    -------
+    float
+        Seconds; 0 while an operator is free, and when anything is unknown (NaN) or makes no sense.
+
+    Examples
+    --------
+    >>> expected_wait_s(5.0, 60.0, 3.0, 3.0)
+    120.0
+    >>> expected_wait_s(0.0, 60.0, 3.0, 2.0), expected_wait_s(5.0, 60.0, math.nan, 3.0)
+    (0.0, 0.0)
+    """
+    if not (waiting >= 0.0 and mean_handling_s > 0.0 and operators > 0.0 and busy >= operators):
+        return 0.0
+    expected = (waiting + 1.0) * mean_handling_s / operators
+    return expected if math.isfinite(expected) else 0.0
+
+
+@kernel
+def decaying_maximum(expected_s: float, before_s: float, elapsed_s: float, kappa: float) -> float:
+    """Held wait E~ of a queue: the larger of E now and E~ before, less elapsed / kappa.
+
+    Parameters
+    ----------
+    expected_s : float, seconds
+        E now; 0 (free or unknown) holds nobody and adds nothing.
+    before_s : float, seconds
+        What this function gave for the queue's call before; `NOTHING_HELD` for the first.
+    elapsed_s : float, seconds
+        From that call's received_at to this one's; below 0 (they came out of order) counts as 0.
+    kappa : float, > 0
+
+    Returns
+    -------
+    float
+        Seconds, finite or `NOTHING_HELD`. It may be below 0: see the head of this file.
+
+    Examples
+    --------
+    >>> decaying_maximum(40.0, NOTHING_HELD, 0.0, 2.0)
+    40.0
+    >>> decaying_maximum(10.0, 40.0, 20.0, 2.0)     # the queue drained: 40 - 20 / 2 still stands
+    30.0
+    >>> decaying_maximum(0.0, 5.0, 60.0, 2.0)       # unknown since: fades on
+    -25.0
+    """
+    now = expected_s if expected_s > 0.0 and math.isfinite(expected_s) else -math.inf
+    if not (kappa > 0.0 and math.isfinite(kappa) and math.isfinite(before_s) and elapsed_s < math.inf):
+        return now
+    return max(now, before_s - max(elapsed_s, 0.0) / kappa)
+
+
+@kernel
+def defer_s(
+    factor: float,
+    held_expected_s: float,
+    operator_free: bool,
+    kappa: float,
+    base_s: float,
+    max_defer_s: float,
+) -> float:
+    """Seconds that a call gives way: min(max_defer_s, factor (kappa E~ + base_s)); 0 if an operator is free.
+
+    Parameters
+    ----------
+    factor : float, 0 to 1
+        The call's defer_factor, after the guardrails.
+    held_expected_s : float, seconds
+        E~ including this call, from `decaying_maximum`.
+    operator_free : bool
+        Whether an operator is known to be free; False when that is unknown.
+    kappa, base_s, max_defer_s : float
+        As in `DeferralSettings`; max_defer_s may be infinite in experiments.
+
+    Returns
+    -------
+    float
+        Seconds, 0 to max_defer_s. 0 if the queue never had a known expected wait.
+
+    Examples
+    --------
+    >>> defer_s(0.5, 60.0, False, 2.0, 120.0, 300.0)
+    120.0
+    >>> defer_s(1.0, 600.0, False, 2.0, 120.0, 300.0)
+    300.0
+    >>> defer_s(1.0, 600.0, True, 2.0, 120.0, 300.0), defer_s(1.0, NOTHING_HELD, False, 2.0, 120.0, 300.0)
+    (0.0, 0.0)
+    """
+    if operator_free or not (0.0 < factor <= 1.0 and kappa >= 0.0 and base_s >= 0.0 and max_defer_s >= 0.0):
+        return 0.0
+    horizon_s = kappa * held_expected_s + base_s
+    if not (horizon_s > 0.0 and math.isfinite(horizon_s)):
+        return 0.0
+    return min(max_defer_s, factor * horizon_s)
+
+
+@kernel
+def queue_key_us(received_at_us: int, defer_s: float) -> int:
+    """Place of a call in the queue: received_at + defer_s rounded down to 1 ms, never before received_at.
+
+    Rounding down keeps the key within defer_s, so within the cap. It is the key that is rounded, not the
+    deferral: rounding is then the same rising function for every call, and two calls cannot change places by
+    it (equal keys go by received_at). Taking the larger of that and received_at leaves a call that is not
+    deferred exactly where it arrived. A deferral less than a nanosecond short of a whole microsecond counts
+    as that microsecond, where float arithmetic lands; arrivals are whole microseconds, so this lets no other
+    call in front.
+
+    Parameters
+    ----------
+    received_at_us : int
+        Microseconds since the epoch.
+    defer_s : float, seconds
+        Negative, not finite or above 30 years counts as 0.
+
+    Returns
+    -------
+    int
+        Microseconds since the epoch, from received_at_us to received_at_us + 1e6 defer_s.
+
+    Examples
+    --------
+    >>> queue_key_us(1_700_000_000_000_250, 1.5)
+    1700000001500000
+    >>> queue_key_us(1_700_000_000_000_250, 0.0), queue_key_us(1_700_000_000_000_250, math.nan)
+    (1700000000000250, 1700000000000250)
+    """
+    if not 0.0 < defer_s < 1e9:
+        return received_at_us
+    exact_us = received_at_us + math.floor(defer_s * 1e6 + 1e-3)
+    return max(received_at_us, exact_us - exact_us % 1000)

@@ -1,0 +1,144 @@
+"""The guardrails: the rules that keep calls from being deferred, in one table.
+
+Those with a cap limit the deferral of a call. The one on silence takes what silence added to the score away again,
+exactly, since a score is a sum.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.features import CALL, FEATURES
+from model.history import FIELDS
+from model.kernels import kernel
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """One rule that keeps calls from being deferred.
+
+    Parameters
+    ----------
+    name : str
+    cap : float
+        The largest defer_factor (before the scale s) where it holds, 0 to 1.
+    limit : float
+        The number that its condition compares with.
+    meaning : str
+        What the limit is, for whoever sets it.
+    words : mapping of str to str
+        What an operator reads, by language.
+    """
+
+    name: str
+    cap: float
+    limit: float
+    meaning: str
+    words: Mapping[str, str]
+
+
+GUARDRAILS: tuple[Guardrail, ...] = (
+    Guardrail("first_call", 0.0, 0.0, "calls from this number so far",
+              {"en": "first call from this number", "id": "panggilan pertama dari nomor ini"}),
+    Guardrail("closed_genuine", 0.0, 0.5, "calls closed as genuine, half-life thirty days: 0.5 is one call thirty days ago",
+              {"en": "a call closed as genuine within 30 days", "id": "ada panggilan nyata dalam 30 hari terakhir"}),
+    Guardrail("silence", 1.0, 0.0, "the most, in log-odds, that a feature of silence may add",
+              {"en": "silence does not count against a call", "id": "keheningan tidak memberatkan panggilan"}),
+    Guardrail("no_number", 0.5, 0.0, "not used",
+              {"en": "number not shown", "id": "nomor tidak ditampilkan"}),
+    Guardrail("surge", 0.0, 3.0, "new numbers in the last ten minutes against the usual",
+              {"en": "many new callers at once", "id": "banyak penelepon baru sekaligus"}),
+    Guardrail("redial", 0.0, 3.0, "unanswered calls from this number around the last day, above which it no longer holds",
+              {"en": "rings again after an unanswered call", "id": "menelepon lagi setelah tidak terjawab"}),
+    Guardrail("protected", 0.0, 0.0, "not used",
+              {"en": "on the protected list", "id": "ada di daftar yang dilindungi"}),
+)  # fmt: skip
+GUARDRAIL_NAMES = tuple(guardrail.name for guardrail in GUARDRAILS)
+FIRST_CALL, CLOSED_GENUINE, SILENCE, NO_NUMBER, SURGE, REDIAL, PROTECTED = range(len(GUARDRAILS))
+
+_CALLS, _GENUINE = FIELDS.index("calls_ever"), FIELDS.index("genuine_30d")
+_UNANSWERED_1H, _UNANSWERED_1D = FIELDS.index("unanswered_1h"), FIELDS.index("unanswered_1d")
+_SHOWN, _SURGE_NEW = CALL.index("number_shown"), CALL.index("surge_new")
+_SILENT = np.array([feature.silence for feature in FEATURES])
+#: An unanswered call two hours ago still counts as a reason to ring again.
+_RECENTLY_UNANSWERED = 0.25
+
+
+@kernel
+def guard(
+    history: Numbers, call: Numbers, contributions: Numbers, protected: bool, caps: Numbers, limits: Numbers
+) -> tuple[float, float, int]:
+    """Ask every guardrail about one call.
+
+    Parameters
+    ----------
+    history, call : float64
+        As `features.fill` takes them.
+    contributions : float64 (d,)
+        Of the scorecard, in log-odds.
+    protected : bool
+        Whether the number is on the protected list.
+    caps, limits : float64 (len(GUARDRAILS),)
+        A cap that is NaN switches its guardrail off.
+
+    Returns
+    -------
+    relief : float
+        Log-odds to take off the score.
+    cap : float
+        The lowest cap that holds, 0 to 1.
+    held : int
+        Bit i is set when guardrail i holds.
+    """
+    relief = 0.0
+    for feature in range(len(contributions)):
+        if _SILENT[feature] and contributions[feature] > limits[SILENCE]:
+            relief += contributions[feature] - limits[SILENCE]
+    shown = call[_SHOWN] > 0.0
+    cap, held = 1.0, 0
+    for rule in range(len(caps)):
+        if math.isnan(caps[rule]):
+            holds = False
+        elif rule == FIRST_CALL:
+            holds = shown and history[_CALLS] <= limits[rule]
+        elif rule == CLOSED_GENUINE:
+            holds = history[_GENUINE] >= limits[rule]
+        elif rule == SILENCE:
+            holds = relief > 0.0
+        elif rule == NO_NUMBER:
+            holds = not shown
+        elif rule == SURGE:
+            holds = call[_SURGE_NEW] > limits[rule]
+        elif rule == REDIAL:
+            unanswered = history[_UNANSWERED_1D]
+            holds = history[_UNANSWERED_1H] >= _RECENTLY_UNANSWERED and unanswered <= limits[rule]
+        else:
+            holds = protected
+        if holds:
+            held |= 1 << rule
+            cap = min(cap, caps[rule])
+    return (0.0 if math.isnan(caps[SILENCE]) else relief), cap, held
+
+
+@kernel
+def guard_rows(
+    histories: Numbers,
+    calls: Numbers,
+    contributions: Numbers,
+    protected: NDArray[np.bool_],
+    caps: Numbers,
+    limits: Numbers,
+    relief: Numbers,
+    cap: Numbers,
+    held: NDArray[np.int64],
+) -> None:
+    """Ask every guardrail about many calls: `guard` for each row, into the last three arrays."""
+    for row in range(len(calls)):
+        relief[row], cap[row], held[row] = guard(
+            histories[row], calls[row], contributions[row], protected[row], caps, limits
+        )

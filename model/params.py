@@ -1,0 +1,164 @@
+"""The settings of training: `params.yaml`, read once and carried in the release."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+import phonenumbers
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from model.calls import DEFAULT_LABELS, DISPOSITIONS, GENUINE
+from model.guardrails import GUARDRAIL_NAMES, GUARDRAILS
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+class ParamsError(ValueError):
+    """Settings that cannot be used."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Split(_Strict):
+    """How the past is divided, by time: fit, then calibrate and set the policy, then certify."""
+
+    fit: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    calibrate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.fit + self.calibrate >= 1.0:
+            raise ValueError("fit and calibrate together leave nothing to certify on")
+        return self
+
+
+class Boosting(_Strict):
+    """The boosting that is folded into a scorecard; the names are scikit-learn's."""
+
+    max_iter: Annotated[int, Field(ge=1)] = 200
+    learning_rate: Positive = 0.1
+    max_leaf_nodes: Annotated[int, Field(ge=2)] = 8
+    min_samples_leaf: Annotated[int, Field(ge=1)] = 20
+    l2_regularization: Annotated[float, Field(ge=0.0)] = 5.0
+    max_bins: Annotated[int, Field(ge=2, le=255)] = 128
+    #: At most so many calls of the commoner label are fitted on, drawn at random; the calibration, on calls that
+    #: are not thinned out, puts the level right again.
+    most_of_a_label: Annotated[int, Field(ge=1_000)] = 500_000
+
+
+class Rail(_Strict):
+    """One guardrail: whether it is on, its cap and its limit (absent: the table's own)."""
+
+    enabled: bool = True
+    cap: Share | None = None
+    limit: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class Deferral(_Strict):
+    """The seconds of the rule."""
+
+    kappa: Positive = 2.0
+    base_s: Annotated[float, Field(ge=0.0, le=600.0)] = 120.0
+    max_defer_s: Annotated[float, Field(ge=0.0, le=300.0)] = 300.0
+
+
+class Proof(_Strict):
+    """What the certificate is to prove, and how surely."""
+
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    delta: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+
+
+def _default_labels() -> dict[str, Literal[0, 1]]:
+    return dict(DEFAULT_LABELS)
+
+
+class Params(_Strict):
+    """Everything that training decides by setting."""
+
+    time_zone: str = "Asia/Jakarta"
+    region: str = "ID"
+    seed: Annotated[int, Field(ge=0)] = 0
+    labels: dict[str, Literal[0, 1]] = Field(default_factory=_default_labels)
+    split: Split = Split()
+    boosting: Boosting = Boosting()
+    guardrails: dict[str, Rail] = Field(default_factory=dict)
+    deferral: Deferral = Deferral()
+    certificate: Proof = Proof()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("expected a zone of the tz database, such as Asia/Jakarta")
+        return ZoneInfo(value).key
+
+    @field_validator("region")
+    @classmethod
+    def _known_region(cls, value: str) -> str:
+        if value not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError("expected an ISO 3166 region, such as ID")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _known_dispositions(cls, value: dict[str, Literal[0, 1]]) -> dict[str, Literal[0, 1]]:
+        for disposition in value:
+            if disposition not in DISPOSITIONS:
+                raise ValueError(f"{disposition} is not a disposition, expected {', '.join(DISPOSITIONS)}")
+        for disposition in GENUINE:
+            if value.get(disposition) != 0:
+                raise ValueError(f"{disposition} must be 0: every safety promise is about these calls")
+        if 1 not in value.values():
+            raise ValueError("no disposition has the label 1")
+        return value
+
+    @field_validator("guardrails")
+    @classmethod
+    def _known_guardrails(cls, value: dict[str, Rail]) -> dict[str, Rail]:
+        for name in value:
+            if name not in GUARDRAIL_NAMES:
+                raise ValueError(f"{name} is not a guardrail, expected {', '.join(GUARDRAIL_NAMES)}")
+        return value
+
+    def caps(self) -> tuple[float, ...]:
+        """Give the cap of every guardrail, in their order; NaN where one is off."""
+        rails = [self.guardrails.get(rail.name, Rail()) for rail in GUARDRAILS]
+        return tuple(
+            float("nan") if not mine.enabled else rail.cap if mine.cap is None else mine.cap
+            for rail, mine in zip(GUARDRAILS, rails, strict=True)
+        )
+
+    def limits(self) -> tuple[float, ...]:
+        """Give the limit of every guardrail, in their order."""
+        rails = [self.guardrails.get(rail.name, Rail()) for rail in GUARDRAILS]
+        return tuple(
+            rail.limit if mine.limit is None else mine.limit for rail, mine in zip(GUARDRAILS, rails, strict=True)
+        )
+
+
+def read_params(path: Path | None) -> Params:
+    """Read `params.yaml`; without a path, the defaults.
+
+    Raises
+    ------
+    ParamsError
+        Naming every setting that is wrong, its value and what was expected.
+    """
+    if path is None:
+        return Params()
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Params.model_validate(document)
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise ParamsError(f"{path}: " + "; ".join(wrong)) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path}: cannot be read: {error}") from error

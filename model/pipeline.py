@@ -1,0 +1,205 @@
+"""From a call log to a release: look back, train, set the policy, certify, measure."""
+
+import io
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from model.certificate import Certificate, fingerprint_of
+from model.deferral import DeferralSettings
+from model.events import UNLABELLED, Events
+from model.factor import FactorCurve, fit_factor
+from model.features import NAMES, STAGES
+from model.history import VERSION
+from model.params import Params
+from model.policy import Policy
+from model.proof import StageCalls, certify
+from model.release import to_bytes
+from model.scored_log import StageScores, stage_scores
+from model.scorecard import Scorecard
+from model.training import Past, look_back, train
+
+#: The stages that decide the order of the queue.
+ACTING = ("ring", "opening")
+PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Made:
+    """All that a training decided, before it is written.
+
+    Parameters
+    ----------
+    past : Past
+    estimators, scorecards : mapping by stage
+    policy : Policy
+    certificate : Certificate
+    metrics : mapping
+        Numbers on the certify split, by stage.
+    """
+
+    past: Past
+    params: Params
+    estimators: Mapping[str, CalibratedClassifierCV]
+    scorecards: Mapping[str, Scorecard]
+    policy: Policy
+    certificate: Certificate
+    metrics: Mapping[str, Any]
+
+    def files(self) -> dict[str, bytes]:
+        """Give the files of the release folder, but for the manifest."""
+        estimators = io.BytesIO()
+        joblib.dump(dict(self.estimators), estimators)
+        return {
+            "scorecard.json": to_bytes(_cards(self.scorecards)),
+            "policy.json": to_bytes(self.policy.to_json()),
+            "certificate.json": self.certificate.to_json().encode(),
+            "metrics.json": to_bytes(self.metrics),
+            "estimator.joblib": estimators.getvalue(),
+        }
+
+    def facts(self, created_at: datetime) -> dict[str, Any]:
+        """Give what the manifest says of the release."""
+        until = pd.Timestamp(self.past.until_us, unit="us", tz="UTC")
+        return {
+            "release": f"{until:%Y-%m-%d}-{self.certificate.fingerprint[:8]}",
+            "created_at": created_at.isoformat(),
+            "until": until.isoformat(),
+            "time_zone": self.params.time_zone,
+            "region": self.params.region,
+            "labels": self.params.labels,
+            "history_version": VERSION,
+            "data": {
+                "calls": len(self.past.events),
+                "fingerprint": data_fingerprint(self.past.events),
+                "first_call": pd.Timestamp(self.past.events.received_us[0], unit="us", tz="UTC").isoformat(),
+                "last_call": pd.Timestamp(self.past.events.received_us[-1], unit="us", tz="UTC").isoformat(),
+                "maturity_s": self.past.maturity_s,
+                "too_young": self.past.too_young,
+            },
+            "params": self.params.model_dump(mode="json"),
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in PACKAGES},
+        }
+
+
+def make(
+    calls: pd.DataFrame,
+    params: Params,
+    now: datetime,
+    until: pd.Timestamp | None = None,
+    corrections: pd.DataFrame | None = None,
+) -> Made:
+    """Make a release from a call log.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        As `read_calls` gives it.
+    params : Params
+    now : datetime
+        Aware; the certificate counts its days from here.
+    until : Timestamp, optional
+        Train on what was known at this moment.
+    corrections : pandas.DataFrame, optional
+
+    Raises
+    ------
+    TrainingError
+        When no model can be made of the log.
+    """
+    past = look_back(calls, params, until, corrections)
+    estimators, scorecards = train(past, params)
+    policy = set_policy(past, scorecards, params)
+    scores = {stage: stage_scores(past.table, scorecards[stage], policy, past.certify) for stage in STAGES}
+    documents = (to_bytes(_cards(scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
+    certificate = certify(
+        {stage: _certified(past, scores[stage]) for stage in ACTING},
+        alpha=params.certificate.alpha,
+        delta=params.certificate.delta,
+        key=b"saring-one-call-per-caller",
+        issued_at=now,
+        fingerprint=fingerprint_of(*(document.decode() for document in documents)),
+        base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
+    )
+    return Made(past, params, estimators, scorecards, policy, certificate, _metrics(past, scores))
+
+
+def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:
+    """Fit the curves from score to defer_factor on the calls used for calibration, guardrails on and off."""
+    nothing = dict.fromkeys(STAGES, FactorCurve((), (), genuine_median=0.0, scale=0.0))
+    policy = Policy(nothing, nothing, params.caps(), params.limits(), DeferralSettings(**params.deferral.model_dump()))
+    genuine = past.events.outcome[past.calibrate] == 0
+    handling_s = handling(past.events)[past.calibrate]
+    curves, unguarded = {}, {}
+    for stage in STAGES:
+        scores = stage_scores(past.table, scorecards[stage], policy, past.calibrate)
+        curves[stage] = fit_factor(scores.guarded, genuine, handling_s, scores.cap)
+        unguarded[stage] = fit_factor(scores.likelihood, genuine, handling_s)
+    return Policy(curves, unguarded, policy.caps, policy.limits, policy.deferral)
+
+
+def handling(events: Events) -> NDArray[np.float64]:
+    """Give the seconds of operator's time that each call took; the mean where that is not known."""
+    known = events.duration_s[~np.isnan(events.duration_s)]
+    return np.where(np.isnan(events.duration_s), known.mean() if len(known) else 60.0, events.duration_s)
+
+
+def data_fingerprint(events: Events) -> str:
+    """Give the sha-256 of what training saw of a log: arrivals, callers, ends and labels."""
+    digest = sha256()
+    for part in (events.received_us, events.caller, events.ended_us, events.label_row, events.label_us, events.outcome):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def _certified(past: Past, scores: StageScores) -> StageCalls:
+    return StageCalls(
+        # A call that is not deferred is not flagged, whatever its score.
+        score=np.where(scores.factor > 0.0, scores.guarded, 0.0),
+        defer_factor=scores.factor,
+        genuine=past.events.outcome[past.certify] == 0,
+        handling_s=handling(past.events)[past.certify],
+        callers=past.events.caller[past.certify],
+        call_ids=past.calls["call_id"][past.certify].tolist(),
+    )
+
+
+def _metrics(past: Past, scores: Mapping[str, StageScores]) -> dict[str, Any]:
+    outcome = past.events.outcome[past.certify]
+    genuine = outcome == 0
+    earlier = past.table.matrix(past.certify)[:, NAMES.index("not_genuine_ever")]
+    split = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
+    return {
+        "calls": {name: int(rows.sum()) for name, rows in split.items()},
+        "genuine_calls": {name: int((past.events.outcome[rows] == 0).sum()) for name, rows in split.items()},
+        "unlabelled_calls": int((past.events.outcome == UNLABELLED).sum()),
+        "too_young_calls": past.too_young,
+        "stages": {stage: ranking(genuine, scores[stage].log_odds) for stage in STAGES},
+        "earlier_pranks": ranking(genuine, earlier),
+    }
+
+
+def ranking(genuine: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, float | None]:
+    """Measure how well a score puts genuine calls first: AUC, and average precision of genuine; null when one kind lacks."""
+    if genuine.all() or not genuine.any():
+        return {"auc": None, "average_precision_genuine": None}
+    return {
+        "auc": float(roc_auc_score(~genuine, score)),
+        "average_precision_genuine": float(average_precision_score(genuine, -score)),
+    }
+
+
+def _cards(scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:
+    return {"format": 1, "stages": {stage: card.to_json() for stage, card in scorecards.items()}}

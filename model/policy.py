@@ -1,0 +1,182 @@
+"""What a score means for a call: its band, and the share of a full deferral.
+
+The guardrails (`model.guardrails`) leave a guarded score and a cap. The guarded score decides the band and, by a
+fitted curve (`model.factor`), the defer_factor. Seconds come later (`model.deferral`), from the factor and the queue.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.deferral import DeferralSettings
+from model.factor import FactorCurve, defer_factor
+from model.features import STAGES
+from model.guardrails import GUARDRAIL_NAMES, GUARDRAILS, guard, guard_rows
+from model.scorecard import likelihood
+
+Numbers = NDArray[np.float64]
+
+
+class Band(IntEnum):
+    """What a call is shown as, in order; what is missing or wrong stands at the harmless end."""
+
+    UNSCORED = 0
+    NORMAL = 1
+    UNSURE = 2
+    LIKELY_PRANK = 3
+
+    @property
+    def id(self) -> str:
+        """The name used in files and over HTTP, such as "likely_prank"."""
+        return self.name.lower()
+
+
+class Decision(NamedTuple):
+    """What the policy says of one call, before the certificate has its say.
+
+    `guarded` is the probability left after the guardrail on silence, `factor` and `unguarded` are in [0, 1], and
+    `guardrails` are the names of those that hold.
+    """
+
+    band: Band
+    guarded: float
+    factor: float
+    unguarded: float
+    guardrails: tuple[str, ...]
+
+
+Table = tuple[Numbers, Numbers, float, float]
+UNSCORED = Decision(Band.UNSCORED, 0.0, 0.0, 0.0, ())
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Guardrails and, for each stage, the curve from guarded score to defer_factor.
+
+    Parameters
+    ----------
+    curves : mapping of str to FactorCurve
+        By stage, fitted with the guardrails on.
+    unguarded : mapping of str to FactorCurve
+        The same fitted without guardrails: what they cost is the difference.
+    caps, limits : tuple of float
+        By guardrail; a cap of NaN switches it off.
+    deferral : DeferralSettings
+    """
+
+    curves: Mapping[str, FactorCurve]
+    unguarded: Mapping[str, FactorCurve]
+    caps: tuple[float, ...] = tuple(guardrail.cap for guardrail in GUARDRAILS)
+    limits: tuple[float, ...] = tuple(guardrail.limit for guardrail in GUARDRAILS)
+    deferral: DeferralSettings = field(default_factory=DeferralSettings)
+
+    def decide(
+        self,
+        stage: str,
+        log_odds: float,
+        contributions: Numbers,
+        history: Numbers,
+        call: Numbers,
+        *,
+        protected: bool = False,
+        threshold: float | None = None,
+    ) -> Decision:
+        """Decide on one call.
+
+        Parameters
+        ----------
+        stage : {"ring", "opening", "ended"}
+        log_odds, contributions
+            As `Scorecard.score` gives them.
+        history, call : float64
+            As `features.fill` takes them.
+        protected : bool
+        threshold : float, optional
+            The certified guarded probability above which a call is `likely_prank`; without one none is.
+        """
+        relief, cap, held = guard(history, call, contributions, protected, *self._settings)
+        guarded = likelihood(log_odds - relief)
+        guarded_curve, plain_curve = self._tables[stage]
+        factor = defer_factor(guarded, cap, *guarded_curve)
+        unguarded = defer_factor(likelihood(log_odds), 1.0, *plain_curve)
+        band = band_of(guarded, factor, threshold)
+        names = tuple(name for place, name in enumerate(GUARDRAIL_NAMES) if held >> place & 1) if held else ()
+        return Decision(band, guarded, factor, unguarded, names)
+
+    def guard_rows(
+        self,
+        log_odds: Numbers,
+        contributions: Numbers,
+        histories: Numbers,
+        calls: Numbers,
+        protected: NDArray[np.bool_],
+    ) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
+        """Give guarded probability, cap and guardrails held (as bits) of many calls, each of shape (n,)."""
+        relief, cap = np.empty(len(calls)), np.empty(len(calls))
+        held = np.empty(len(calls), dtype=np.int64)
+        guard_rows(histories, calls, contributions, protected, *self._settings, relief, cap, held)
+        return np.array([likelihood(value) for value in (log_odds - relief).tolist()]), cap, held
+
+    @cached_property
+    def _settings(self) -> tuple[Numbers, Numbers]:
+        return np.array(self.caps), np.array(self.limits)
+
+    @cached_property
+    def _tables(self) -> dict[str, tuple[Table, Table]]:
+        return {stage: (_table(self.curves[stage]), _table(self.unguarded[stage])) for stage in self.curves}
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the policy as strict JSON."""
+        return {
+            "deferral": {
+                "kappa": self.deferral.kappa,
+                "base_s": self.deferral.base_s,
+                "max_defer_s": self.deferral.max_defer_s,
+            },
+            "guardrails": {
+                guardrail.name: {
+                    "enabled": not math.isnan(cap),
+                    "cap": None if math.isnan(cap) else cap,
+                    "limit": limit,
+                    "meaning": guardrail.meaning,
+                }
+                for guardrail, cap, limit in zip(GUARDRAILS, self.caps, self.limits, strict=True)
+            },
+            "curves": {stage: self.curves[stage].to_json() for stage in STAGES},
+            "curves_without_guardrails": {stage: self.unguarded[stage].to_json() for stage in STAGES},
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Policy":
+        """Read what `to_json` wrote."""
+        rails = [document["guardrails"][name] for name in GUARDRAIL_NAMES]
+        return cls(
+            {stage: FactorCurve.from_json(document["curves"][stage]) for stage in STAGES},
+            {stage: FactorCurve.from_json(document["curves_without_guardrails"][stage]) for stage in STAGES},
+            tuple(float(rail["cap"]) if rail["enabled"] else math.nan for rail in rails),
+            tuple(float(rail["limit"]) for rail in rails),
+            DeferralSettings(**document["deferral"]),
+        )
+
+
+def band_of(guarded: float, factor: float, threshold: float | None) -> Band:
+    """Give the band of a scored call: no deferral is `normal`, and only a certified threshold flags.
+
+    Examples
+    --------
+    >>> [band_of(0.99, factor, threshold).id for factor, threshold in ((0.0, 0.9), (0.4, None), (0.4, 0.9))]
+    ['normal', 'unsure', 'likely_prank']
+    """
+    if factor <= 0.0:
+        return Band.NORMAL
+    return Band.LIKELY_PRANK if threshold is not None and guarded > threshold else Band.UNSURE
+
+
+def _table(curve: FactorCurve) -> Table:
+    return np.array(curve.scores), np.array(curve.work_below), curve.genuine_median, curve.scale

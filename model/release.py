@@ -1,0 +1,154 @@
+"""A release folder: what a training decided, as files that a person can read and a service can trust.
+
+    ReleaseError    a folder that is not a whole, unchanged release of this version
+
+`manifest.json` holds the sha-256 of every other file and is written last: a folder without it is not a release.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from model.certificate import Certificate, StageProof
+from model.features import STAGES
+from model.history import VERSION
+from model.policy import Policy
+from model.scorecard import Scorecard
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+class ReleaseError(Exception):
+    """A folder that is not a whole, unchanged release that this version can serve."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What serving needs of a release.
+
+    Parameters
+    ----------
+    name : str
+    scorecards : mapping of str to Scorecard
+        By stage.
+    policy : Policy
+    certificate : Certificate
+    time_zone, region : str
+    labels : mapping of str to {0, 1}
+    manifest : mapping
+    """
+
+    name: str
+    scorecards: Mapping[str, Scorecard]
+    policy: Policy
+    certificate: Certificate
+    time_zone: str
+    region: str
+    labels: Mapping[str, int]
+    manifest: Mapping[str, Any]
+
+    def proof(self, stage: str) -> StageProof | None:
+        """Give what is proven at a stage; None at one that does not act on the queue."""
+        return next((proof for proof in self.certificate.stages if proof.stage == stage), None)
+
+
+def write_release(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
+    """Write a release folder; it appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist, or be an earlier release, which is then replaced.
+    files : mapping of str to bytes
+        Contents by file name.
+    facts : mapping
+        What the manifest says besides the files' hashes.
+
+    Raises
+    ------
+    ReleaseError
+        When `folder` exists and is not a release.
+    """
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise ReleaseError(f"{folder}: exists and is not a release, expected a new folder or an earlier release")
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            _write(part / name, content)
+        hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
+        _write(part / MANIFEST, to_bytes({"format": FORMAT, **facts, "files": hashes}))
+        if folder.exists():
+            old = folder.with_name(folder.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+            part.rename(folder)
+            shutil.rmtree(old)
+        else:
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def read_release(folder: Path) -> Release:
+    """Read a release, refusing one that is incomplete, was changed, or is of another version.
+
+    Raises
+    ------
+    ReleaseError
+        With the file and the reason.
+    """
+    manifest = _read_json(folder / MANIFEST, "a release folder has one, written last")
+    if manifest.get("format") != FORMAT:
+        raise ReleaseError(f"{folder}: format {manifest.get('format')}, this version reads {FORMAT}")
+    if manifest.get("history_version") != VERSION:
+        raise ReleaseError(f"{folder}: history version {manifest.get('history_version')}, this version keeps {VERSION}")
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ReleaseError(f"{path}: is missing, but the manifest names it")
+        if sha256(path.read_bytes()).hexdigest() != expected:
+            raise ReleaseError(f"{path}: was changed after the release was written")
+    try:
+        cards = _read_json(folder / "scorecard.json")["stages"]
+        certificate = (folder / "certificate.json").read_text(encoding="utf-8")
+        return Release(
+            name=manifest["release"],
+            scorecards={stage: Scorecard.from_json(stage, cards[stage]) for stage in STAGES},
+            policy=Policy.from_json(_read_json(folder / "policy.json")),
+            certificate=Certificate.from_json(certificate),
+            time_zone=manifest["time_zone"],
+            region=manifest["region"],
+            labels=manifest["labels"],
+            manifest=manifest,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReleaseError(f"{folder}: {type(error).__name__}: {error}") from error
+
+
+def to_bytes(document: Any) -> bytes:  # noqa: ANN401
+    """Write strict JSON that a person can read; NaN and infinity are refused."""
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _read_json(path: Path, hint: str = "") -> Any:  # noqa: ANN401
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ReleaseError(f"{path}: there is no such file" + (f"; {hint}" if hint else "")) from None
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"{path}: cannot be read: {error}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,206 @@
+"""Additive step functions: a score is a sum of look-ups, and its terms are its reasons.
+
+The log-odds of a call are an intercept (those of the mean training call) and one contribution for each feature,
+found by the step its value falls in: a step reaches up to and with its upper edge. Nothing is estimated: the
+contributions of a call add up to its log-odds.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.features import FEATURES, NAMES
+from model.kernels import kernel
+
+Numbers = NDArray[np.float64]
+
+
+class ScorecardMismatch(ValueError):
+    """Features that are not those of the scorecard, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The step function of one feature.
+
+    Parameters
+    ----------
+    feature : str
+    edges : float64 (k,)
+        Upper edges of all steps but the last, increasing; each belongs to the step below it.
+    contributions : float64 (k + 1,)
+        In log-odds; 0 is the mean training call.
+    missing : float
+        The contribution of a value that is not known.
+    shares : float64 (k + 2,)
+        The share of training calls in each step, and last of those without a value.
+    """
+
+    feature: str
+    edges: Numbers
+    contributions: Numbers
+    missing: float
+    shares: Numbers
+
+
+@kernel
+def explain(row: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Numbers, out: Numbers) -> float:
+    """Write each feature's contribution into `out` and give their sum.
+
+    The edges of feature f are `edges[starts[f]:starts[f + 1]]`; its contributions stand in `values` from
+    `starts[f] + 2 * f`, one more than edges and then that of a missing value.
+    """
+    total = 0.0
+    for feature in range(len(row)):
+        low, high = starts[feature], starts[feature + 1]
+        base = low + 2 * feature
+        value = row[feature]
+        if math.isnan(value):
+            out[feature] = values[base + high - low + 1]
+        else:
+            first = low
+            while low < high:
+                middle = (low + high) // 2
+                if edges[middle] < value:
+                    low = middle + 1
+                else:
+                    high = middle
+            out[feature] = values[base + low - first]
+        total += out[feature]
+    return total
+
+
+@kernel
+def _explain_rows(rows: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Numbers, out: Numbers) -> None:
+    for row in range(len(rows)):
+        explain(rows[row], edges, starts, values, out[row])
+
+
+class Scorecard:
+    """The scorecard of one stage.
+
+    Parameters
+    ----------
+    stage : {"ring", "opening", "ended"}
+    intercept : float
+        Log-odds of a call whose contributions are all 0.
+    steps : sequence of Steps
+        One for each feature, in the order of the features' table.
+    """
+
+    def __init__(self, stage: str, intercept: float, steps: Sequence[Steps]) -> None:
+        self.stage, self.intercept, self.steps = stage, intercept, tuple(steps)
+        self.features = tuple(step.feature for step in steps)
+        if self.features != NAMES[: len(steps)]:
+            raise ScorecardMismatch(f"stage {stage}: features {self.features}, expected {NAMES[: len(steps)]}")
+        self._edges = np.concatenate([np.empty(0), *(step.edges for step in steps)])
+        self._starts = np.cumsum([0, *(len(step.edges) for step in steps)])
+        self._values = np.concatenate([np.append(step.contributions, step.missing) for step in steps])
+
+    def contributions(self, rows: Numbers, features: Sequence[str]) -> Numbers:
+        """Give the contribution of every feature in every row, in log-odds.
+
+        Parameters
+        ----------
+        rows : float64 (n, d)
+        features : sequence of str
+            What the columns of `rows` are.
+
+        Returns
+        -------
+        float64 (n, d)
+
+        Raises
+        ------
+        ScorecardMismatch
+            When `features` are not those of this scorecard, in its order.
+        """
+        if tuple(features) != self.features or rows.shape[1:] != (len(self.features),):
+            raise ScorecardMismatch(
+                f"stage {self.stage}: got features {tuple(features)} in an array of shape {rows.shape}, "
+                f"expected {self.features}"
+            )
+        out = np.empty(rows.shape)
+        _explain_rows(rows, self._edges, self._starts, self._values, out)
+        return out
+
+    def log_odds(self, contributions: Numbers) -> Numbers:
+        """Add up contributions (n, d) into log-odds (n,), term after term as `score` does for one call."""
+        return self.intercept + np.cumsum(contributions, axis=1)[:, -1]
+
+    def score(self, row: Numbers) -> tuple[float, Numbers]:
+        """Score one call: its log-odds, and its contributions (d,).
+
+        Raises
+        ------
+        ScorecardMismatch
+            When `row` is not as long as the list of features.
+        """
+        if row.shape != (len(self.features),):
+            raise ScorecardMismatch(f"stage {self.stage}: a row of shape {row.shape}, expected {len(self.features)}")
+        out = np.empty(len(row))
+        return self.intercept + explain(row, self._edges, self._starts, self._values, out), out
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the scorecard as strict JSON: for each feature its steps, each with its upper edge (null: no end)."""
+        table = dict(zip(NAMES, FEATURES, strict=True))
+        return {
+            "intercept": self.intercept,
+            "features": [
+                {
+                    "name": step.feature,
+                    "meaning": table[step.feature].meaning,
+                    "unit": table[step.feature].unit,
+                    "direction": table[step.feature].direction,
+                    "missing": {"contribution": step.missing, "share": step.shares[-1]},
+                    "steps": [
+                        {"up_to": edge, "contribution": contribution, "share": share}
+                        for edge, contribution, share in zip(
+                            [*step.edges.tolist(), None],
+                            step.contributions.tolist(),
+                            step.shares[:-1].tolist(),
+                            strict=True,
+                        )
+                    ],
+                }
+                for step in self.steps
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, stage: str, document: Mapping[str, Any]) -> "Scorecard":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ScorecardMismatch
+            When its features are not those of this version, or its steps are not in order.
+        """
+        steps = []
+        for feature in document["features"]:
+            edges = np.array([step["up_to"] for step in feature["steps"][:-1]], dtype=np.float64)
+            contributions = np.array([step["contribution"] for step in feature["steps"]], dtype=np.float64)
+            missing = feature["missing"]
+            if not (np.diff(edges) > 0).all() or not np.isfinite([*edges, *contributions]).all():
+                raise ScorecardMismatch(f"stage {stage}, feature {feature['name']}: steps that are not in order")
+            shares = np.array([*(step["share"] for step in feature["steps"]), missing["share"]])
+            steps.append(Steps(feature["name"], edges, contributions, float(missing["contribution"]), shares))
+        return cls(stage, float(document["intercept"]), steps)
+
+
+def likelihood(log_odds: float) -> float:
+    """Turn log-odds into a probability without overflow.
+
+    Examples
+    --------
+    >>> likelihood(0.0), likelihood(-1000.0), likelihood(1000.0)
+    (0.5, 0.0, 1.0)
+    """
+    if log_odds >= 0.0:
+        return 1.0 / (1.0 + math.exp(-log_odds))
+    power = math.exp(log_odds)
+    return power / (1.0 + power)

@@ -1,0 +1,140 @@
+"""How many calls, and how many numbers never seen before, arrive now against what is usual at this hour of the week.
+
+A storm brings many first-time callers at once, so a surge may lower suspicion and never raises it: both ratios
+are at least 1, and 1 is "as usual". Everything is counted in whole minutes and whole hours (UTC) before the
+call's own, so that no two calls of one moment can see each other and order within a minute does not matter.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.kernels import kernel
+
+RECENT_MINUTES = 10
+WEEKS = 8
+MINUTE_US = 60_000_000
+HOUR_MINUTES = 60
+WEEK_HOURS = 168
+#: How many hours of the overall rate stand beside the same hours of earlier weeks, and how many calls
+#: beside the recent ones: few observations then give a ratio near 1.
+PRIOR_HOURS = 2.0
+PRIOR_CALLS = 1.0
+
+Counts = NDArray[np.int64]
+
+
+@kernel
+def usual_per_hour(per_hour: Counts, hour: int) -> float:
+    """Give the usual number of calls in the hour numbered `hour` (an index into `per_hour`); NaN when none came before.
+
+    The mean of the same hour of the week over the last `WEEKS` weeks, shrunk towards the mean of all those weeks.
+    """
+    first = max(0, hour - WEEKS * WEEK_HOURS)
+    if hour <= 0:
+        return np.nan
+    overall = per_hour[first : min(hour, len(per_hour))].sum() / (hour - first)
+    same, weeks = 0.0, 0
+    for week in range(1, WEEKS + 1):
+        then = hour - week * WEEK_HOURS
+        if then >= 0:
+            weeks += 1
+            if then < len(per_hour):
+                same += per_hour[then]
+    return (same + PRIOR_HOURS * overall) / (weeks + PRIOR_HOURS)
+
+
+@kernel
+def surge_ratio(per_minute: Counts, minute: int, usual: float) -> float:
+    """Compare the last `RECENT_MINUTES` whole minutes before `minute` with `usual` calls an hour; at least 1."""
+    if np.isnan(usual):
+        return 1.0
+    recent = 0
+    for before in range(max(0, minute - RECENT_MINUTES), min(minute, len(per_minute))):
+        recent += per_minute[before]
+    expected = usual * RECENT_MINUTES / HOUR_MINUTES
+    return max(1.0, (recent + PRIOR_CALLS) / (expected + PRIOR_CALLS))
+
+
+@kernel
+def _ratios(per_minute: Counts, per_hour: Counts, minutes: Counts) -> NDArray[np.float64]:
+    ratios = np.empty(len(minutes))
+    usual, hour = np.nan, -1
+    for row in range(len(minutes)):  # in order of time, so each hour's usual rate is found once
+        if minutes[row] // HOUR_MINUTES != hour:
+            hour = minutes[row] // HOUR_MINUTES
+            usual = usual_per_hour(per_hour, hour)
+        ratios[row] = surge_ratio(per_minute, minutes[row], usual)
+    return ratios
+
+
+def surges(received_us: Counts, first_call: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give the two surge ratios of every call of a log.
+
+    Parameters
+    ----------
+    received_us : int64 (n,)
+        In increasing order.
+    first_call : bool (n,)
+        Whether the call's number was never seen before.
+
+    Returns
+    -------
+    float64 (n, 2)
+        Of all calls and of numbers never seen before, each at least 1.
+    """
+    ratios = np.ones((len(received_us), 2))
+    if len(received_us):
+        start = first_minute(int(received_us[0]))
+        minutes = received_us // MINUTE_US - start
+        for column, counted in enumerate((minutes, minutes[first_call])):
+            per_minute = np.bincount(counted, minlength=minutes[-1] + 1)
+            per_hour = np.bincount(counted // HOUR_MINUTES, minlength=minutes[-1] // HOUR_MINUTES + 1)
+            ratios[:, column] = _ratios(per_minute, per_hour, minutes)
+    return ratios
+
+
+def first_minute(received_us: int) -> int:
+    """Give the minute (since 1970) in which the hour of a log's first call begins: counting starts there."""
+    return received_us // MINUTE_US // HOUR_MINUTES * HOUR_MINUTES
+
+
+class Surge:
+    """The counts of one centre online, from the hour of the first call that is added.
+
+    Parameters
+    ----------
+    start : int
+        The minute since 1970 from which it counts, as `first_minute` gives it. Calls before it are not counted.
+    """
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self._minutes = np.zeros((2, WEEK_HOURS * HOUR_MINUTES), dtype=np.int64)
+        self._hours = np.zeros((2, WEEK_HOURS), dtype=np.int64)
+        self._usual: tuple[int, float, float] = (-1, np.nan, np.nan)
+
+    def add(self, received_us: int, first_call: bool, calls: int = 1) -> None:
+        """Count `calls` calls that arrived in the minute of `received_us`."""
+        minute = received_us // MINUTE_US - self.start
+        if minute < 0:
+            return
+        hour = minute // HOUR_MINUTES
+        while minute >= self._minutes.shape[1]:
+            self._minutes = np.concatenate([self._minutes, np.zeros_like(self._minutes)], axis=1)
+            self._hours = np.concatenate([self._hours, np.zeros_like(self._hours)], axis=1)
+        for row in range(1 + first_call):
+            self._minutes[row, minute] += calls
+            self._hours[row, hour] += calls
+        if hour < self._usual[0]:
+            self._usual = (-1, np.nan, np.nan)  # a late call changed what is usual
+
+    def read(self, as_of_us: int) -> tuple[float, float]:
+        """Give the two ratios at a moment, as `surges` gives them for a log."""
+        minute = as_of_us // MINUTE_US - self.start
+        hour = minute // HOUR_MINUTES
+        if hour != self._usual[0]:
+            self._usual = (hour, usual_per_hour(self._hours[0], hour), usual_per_hour(self._hours[1], hour))
+        return (
+            surge_ratio(self._minutes[0], minute, self._usual[1]),
+            surge_ratio(self._minutes[1], minute, self._usual[2]),
+        )

@@ -1,0 +1,183 @@
+"""Fits the boosting of each stage, calibrates it on later calls, and folds it into a scorecard."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
+
+from model.events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, ordered
+from model.feature_table import FeatureTable
+from model.features import FEATURES, STAGES, WIDTHS
+from model.folding import fold, platt
+from model.params import Params
+from model.scorecard import Scorecard
+
+Numbers = NDArray[np.float64]
+Rows = NDArray[np.bool_]
+MATURE = 0.95
+#: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
+NO_SLOPE = 1e-6
+
+
+class TrainingError(ValueError):
+    """A log from which no model can be made."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A call log as known at one moment, and what each call of it is used for.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        In the order of `events.ordered`.
+    events : Events
+    table : FeatureTable
+    until_us : int
+        The moment at which the log was known.
+    maturity_s : float
+        The 95th percentile of the time from a call to its first label.
+    fit, calibrate, certify : bool (n,)
+        Labelled calls, in this order of time. The last two leave out calls younger than `maturity_s`.
+    """
+
+    calls: pd.DataFrame
+    events: Events
+    table: FeatureTable
+    until_us: int
+    maturity_s: float
+    fit: Rows
+    calibrate: Rows
+    certify: Rows
+
+    @property
+    def too_young(self) -> int:
+        """How many calls arrived too late before `until_us` for their label to be counted on."""
+        return int((self.events.received_us > self.until_us - self.maturity_s * 1e6).sum())
+
+
+def look_back(
+    calls: pd.DataFrame, params: Params, until: pd.Timestamp | None = None, corrections: pd.DataFrame | None = None
+) -> Past:
+    """Arrange a call log for training.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        As `read_calls` gives it.
+    params : Params
+    until : Timestamp, optional
+        What became known at or after it is left out; by default the moment after the last thing known.
+    corrections : pandas.DataFrame, optional
+
+    Raises
+    ------
+    TrainingError
+        When there are fewer than three genuine calls or fewer than three others.
+    """
+    calls = ordered(calls)
+    if until is not None:
+        calls = known_at(calls, until).reset_index(drop=True)
+        corrections = corrections[corrections["disposed_at"] < until] if corrections is not None else None
+    events = events_of(calls, params.labels, params.region, corrections)
+    closed = np.flatnonzero(events.outcome != UNLABELLED)
+    counts = np.bincount(events.outcome[closed], minlength=2)
+    if counts.min() < 3:
+        raise TrainingError(
+            f"{counts[0]} calls closed as genuine and {counts[1]} as not genuine, expected at least 3 of each"
+        )
+    until_us = int(microseconds(pd.Series([until]))[0]) if until is not None else _last_known(calls, events)
+    maturity_s = float(np.quantile((events.outcome_us - events.received_us)[closed], MATURE)) / 1e6
+    fit_end, calibrate_end = _cuts(events, params)
+    labelled = events.outcome != UNLABELLED
+    mature = labelled & (events.received_us <= until_us - maturity_s * 1e6)
+    return Past(
+        calls=calls,
+        events=events,
+        table=FeatureTable(calls, events, params.time_zone),
+        until_us=until_us,
+        maturity_s=maturity_s,
+        fit=labelled & (events.received_us < fit_end),
+        calibrate=mature & (events.received_us >= fit_end) & (events.received_us < calibrate_end),
+        certify=mature & (events.received_us >= calibrate_end),
+    )
+
+
+def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
+    """Fit, calibrate and fold the model of each stage.
+
+    Returns
+    -------
+    estimators : mapping of str to CalibratedClassifierCV
+        Their probability of class 1 is the scorecard's, to within rounding.
+    scorecards : mapping of str to Scorecard
+
+    Raises
+    ------
+    TrainingError
+        When one of the two kinds of calls is missing where the model is fitted or calibrated.
+    """
+    fit = _thinned(past, params)
+    for name, part in (("fit", fit), ("calibrate", past.calibrate)):
+        if len(np.unique(past.events.outcome[part])) < 2:
+            raise TrainingError(f"split {name}: all its calls have the same label, expected both kinds")
+    rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
+    label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
+    estimators, scorecards = {}, {}
+    for stage in STAGES:
+        width = WIDTHS[stage]
+        boosting = HistGradientBoostingClassifier(
+            interaction_cst="no_interactions",
+            monotonic_cst=[feature.direction for feature in FEATURES[:width]],
+            early_stopping=False,
+            random_state=params.seed,
+            **params.boosting.model_dump(exclude={"most_of_a_label"}),
+        ).fit(rows[:, :width], label)
+        estimators[stage] = _calibrated(boosting, later[:, :width], later_label)
+        scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
+    return estimators, scorecards
+
+
+def _calibrated(
+    boosting: HistGradientBoostingClassifier, rows: Numbers, label: NDArray[np.int8]
+) -> CalibratedClassifierCV:
+    """Fit Platt's two parameters on the decision function of calls later than those fitted on."""
+    every = np.arange(len(label))
+    calibrated = CalibratedClassifierCV(FrozenEstimator(boosting), method="sigmoid", cv=[(every, every)])
+    calibrated.fit(rows, label)
+    slope, _ = platt(calibrated)
+    if slope < NO_SLOPE:
+        (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators
+        genuine = (label == 0).mean()
+        sigmoid.a_, sigmoid.b_ = -NO_SLOPE, float(np.log(genuine / (1.0 - genuine)))
+    return calibrated
+
+
+def _cuts(events: Events, params: Params) -> tuple[int, int]:
+    """Divide time where the rarer kind of call has its shares, so that each part has some of it."""
+    counts = np.bincount(events.outcome[events.outcome != UNLABELLED], minlength=2)
+    rarer = events.received_us[events.outcome == np.argmin(counts)]
+    first = max(1, round(params.split.fit * len(rarer)))
+    second = max(first + 1, round((params.split.fit + params.split.calibrate) * len(rarer)))
+    return int(rarer[first]), int(rarer[min(second, len(rarer) - 1)])
+
+
+def _thinned(past: Past, params: Params) -> Rows:
+    """Draw from the commoner kind of call at most as many as the settings allow."""
+    rng = np.random.default_rng(params.seed)
+    fit = past.fit.copy()
+    for kind in (0, 1):
+        rows = np.flatnonzero(fit & (past.events.outcome == kind))
+        if len(rows) > params.boosting.most_of_a_label:
+            fit[rng.permutation(rows)[params.boosting.most_of_a_label :]] = False
+    return fit
+
+
+def _last_known(calls: pd.DataFrame, events: Events) -> int:
+    times = [events.received_us, events.ended_us, events.label_us, microseconds(calls["answered_at"])]
+    return max(int(part[part != NEVER].max(initial=0)) for part in times) + 1
