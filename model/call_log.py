@@ -19,11 +19,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from model.calls import COLUMNS, CORRECTION_COLUMNS, Column
+from model.calls import COLUMNS, CORRECTION_COLUMNS, TIMESTAMP, Column
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 LATEST = pd.Timestamp("2100-01-01", tz="UTC")
-_TIMESTAMP = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 Problem = tuple[int, str, object, str]  # row (-1: the file itself), column, value, what was expected
 
@@ -210,7 +209,7 @@ def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Serie
 
 def _times(raw: pd.Series, kind: pa.DataType, text: bool) -> pd.Series:
     if text:
-        right = raw.str.fullmatch(_TIMESTAMP).fillna(False)
+        right = raw.str.fullmatch(TIMESTAMP).fillna(False)
         raw = pd.to_datetime(raw.where(right), utc=True, format="ISO8601", errors="coerce")
     elif not (pa.types.is_timestamp(kind) and kind.tz):
         raw = pd.to_datetime(pd.Series(pd.NaT, index=raw.index), utc=True)  # a time without an offset

@@ -43,6 +43,9 @@ DEFAULT_LABELS: Mapping[str, Literal[0, 1]] = MappingProxyType(
 #: Safety is promised to calls closed as one of these, whatever the mapping of labels says.
 GENUINE = ("genuine", "duplicate")
 
+#: A time as the contract writes it: with an offset, since a local time alone does not say when.
+TIMESTAMP = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
+
 Kind = Literal["string", "time", "number", "choice", "flag"]
 
 

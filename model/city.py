@@ -110,10 +110,11 @@ def _calls_of(
     waited_s = heard["opening_duration_s"] + city.ring_s.amounts(rng.standard_normal(n))
     busy_s = waited_s + np.where(answered, heard["duration_s"], 0.0)
     received_at = moments(who, calendar, caller, event, busy_s, rng)
+    incident = event[caller] if who.one_incident else caller
+    category = rolled(who.category, len(np.unique(incident)), rng)[incident]
     # One incident is genuine once; whoever reports it later is a duplicate.
-    if who.callers_per_event.median > 1:
-        closed_as[(closed_as == "genuine") & ~_is_earliest(received_at, event[caller])] = "duplicate"
-    category = rolled(who.category, len(np.unique(event)), rng)[event[caller]]
+    if who.one_incident:
+        closed_as[(closed_as == "genuine") & ~_is_earliest(received_at, incident)] = "duplicate"
 
     ended_by = rolled(who.ended_by, n, rng)
     ended_by[closed_as == "abandoned"] = "caller"

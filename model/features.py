@@ -89,6 +89,12 @@ class Feature:
             return self.phrase.format(value=self.words[int(value)].replace("_", " "))
         return self.phrase.format(value=value)
 
+    def shown(self, value: float) -> float | str | None:
+        """Give a value as JSON can carry it: a word for a code, None for what is not known."""
+        if math.isnan(value):
+            return None
+        return self.words[int(value)] if self.words else value
+
 
 def _sum(field: str, direction: int, meaning: str, phrase: str) -> Feature:
     return Feature(field, "ring", "history", "calls", meaning, direction, phrase, SUM, field)

@@ -50,10 +50,11 @@ def pool_folds(folds: Sequence[Fold], alpha: float, delta: float, key: bytes) ->
     """Prove a threshold for log-odds above the genuine median, from all folds together.
 
     Each fold has its own model, and models trained on different shares of prank calls put genuine callers at
-    different log-odds; raw scores of several models are therefore not one sample, and a threshold from them breaks its
-    promise (docs/proofs.md). With each fold's own genuine median taken away they are nearly one. Nearly: the
-    median is itself estimated, and the model that will be served is none of the folds'. So what comes out is a
-    certificate of the procedure (`Certificate.subject` = "procedure"), to be shown with `back_test`.
+    different log-odds; raw scores of several models are therefore not one sample, and a threshold from them
+    breaks its promise. With each fold's own genuine median taken away they are nearly one. Nearly: the median
+    is itself estimated, and the model that will be served is none of the folds'. In simulation alpha is kept on
+    average, whatever the prank share does, but exceeded more often than delta (docs/proofs.md). So what comes
+    out is a certificate of the procedure (`Certificate.subject` = "procedure"), to be shown with `back_test`.
 
     Parameters
     ----------

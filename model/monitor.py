@@ -25,7 +25,7 @@ class Monitor:
 
     An alarm stays until a person starts a new monitor. What it cannot see: a release that flags few genuine
     callers but makes them wait; labels that come later than the hold-back; and, at alpha = 1 % with a
-    hundred genuine callers a year, hardly anything (docs/proofs.md has the measured delays).
+    hundred genuine callers a year, two thirds of fourfold breaches (docs/proofs.md has what was measured).
 
     Parameters
     ----------

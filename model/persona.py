@@ -30,6 +30,7 @@ class Persona:
     rests_on: str
     genuine: bool
     calls: int
+    one_incident: bool
     callers_per_event: Spread
     event_s: Spread
     calls_per_caller: Spread

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.calls import normal_number
 from model.events import events_of, ordered
 from model.feature_table import FeatureTable
-from model.features import FEATURES, NAMES, WIDTHS, Feature
+from model.features import FEATURES, NAMES, WIDTHS
 from model.guardrails import GUARDRAIL_NAMES
 from model.policy import Policy, band_of
 from model.release import Release
@@ -160,18 +160,11 @@ def reasons(features: list[float], contributions: list[float]) -> list[dict[str,
         {
             "group": FEATURES[place].group,
             "feature": NAMES[place],
-            "value": shown(FEATURES[place], features[place]),
+            "value": FEATURES[place].shown(features[place]),
             "contribution": contributions[place],
         }
         for place in moved
     ]
-
-
-def shown(feature: Feature, value: float) -> float | str | None:
-    """Give a value as JSON can carry it: a word for a code, None for what is not known."""
-    if math.isnan(value):
-        return None
-    return feature.words[int(value)] if feature.words else value
 
 
 def _reasons(table: FeatureTable, scorecard: Scorecard) -> list[str]:

@@ -40,7 +40,7 @@ def usual_per_hour(per_hour: Counts, hour: int) -> float:
             weeks += 1
             if then < len(per_hour):
                 same += per_hour[then]
-    return (same + PRIOR_HOURS * overall) / (weeks + PRIOR_HOURS)
+    return float((same + PRIOR_HOURS * overall) / (weeks + PRIOR_HOURS))
 
 
 @kernel
@@ -103,11 +103,12 @@ class Surge:
 
     Parameters
     ----------
-    start : int
-        The minute since 1970 from which it counts, as `first_minute` gives it. Calls before it are not counted.
+    start : int, optional
+        The minute since 1970 from which it counts, as `first_minute` gives it; by default that of the first call
+        that is added. Calls before it are not counted.
     """
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int | None = None) -> None:
         self.start = start
         self._minutes = np.zeros((2, WEEK_HOURS * HOUR_MINUTES), dtype=np.int64)
         self._hours = np.zeros((2, WEEK_HOURS), dtype=np.int64)
@@ -115,6 +116,8 @@ class Surge:
 
     def add(self, received_us: int, first_call: bool, calls: int = 1) -> None:
         """Count `calls` calls that arrived in the minute of `received_us`."""
+        if self.start is None:
+            self.start = first_minute(received_us)
         minute = received_us // MINUTE_US - self.start
         if minute < 0:
             return
@@ -130,6 +133,8 @@ class Surge:
 
     def read(self, as_of_us: int) -> tuple[float, float]:
         """Give the two ratios at a moment, as `surges` gives them for a log."""
+        if self.start is None:
+            return 1.0, 1.0
         minute = as_of_us // MINUTE_US - self.start
         hour = minute // HOUR_MINUTES
         if hour != self._usual[0]:

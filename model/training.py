@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
+from threadpoolctl import threadpool_limits
 
 from model.events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, ordered
 from model.feature_table import FeatureTable
@@ -22,6 +23,7 @@ Rows = NDArray[np.bool_]
 MATURE = 0.95
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
+WORTH_A_THREAD = 200_000
 
 
 class TrainingError(ValueError):
@@ -129,17 +131,19 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
     rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
     label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
     estimators, scorecards = {}, {}
-    for stage in STAGES:
-        width = WIDTHS[stage]
-        boosting = HistGradientBoostingClassifier(
-            interaction_cst="no_interactions",
-            monotonic_cst=[feature.direction for feature in FEATURES[:width]],
-            early_stopping=False,
-            random_state=params.seed,
-            **params.boosting.model_dump(exclude={"most_of_a_label"}),
-        ).fit(rows[:, :width], label)
-        estimators[stage] = _calibrated(boosting, later[:, :width], later_label)
-        scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
+    # On few rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
+    with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
+        for stage in STAGES:
+            width = WIDTHS[stage]
+            boosting = HistGradientBoostingClassifier(
+                interaction_cst="no_interactions",
+                monotonic_cst=[feature.direction for feature in FEATURES[:width]],
+                early_stopping=False,
+                random_state=params.seed,
+                **params.boosting.model_dump(exclude={"most_of_a_label"}),
+            ).fit(rows[:, :width], label)
+            estimators[stage] = _calibrated(boosting, later[:, :width], later_label)
+            scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
 
 

@@ -148,6 +148,21 @@ def test_a_caller_who_rings_all_day_counts_for_one_hour():
     assert one.load_callers == 1001
 
 
+def test_a_caller_counts_by_handling_time():
+    factors, time_s = np.repeat([1.0, 0.0], 1000), np.repeat([300.0, 30.0], 1000)
+    proof = prove_deferral(np.zeros(100), factors, time_s, np.arange(2000), 0.01, 0.01)
+    assert proof.load_mean == pytest.approx(300 / 330)
+    assert 0.7 < proof.load_lower < proof.load_mean
+
+
+def test_the_bound_is_held_to_the_mean_that_was_seen():
+    # One caller who is never deferred took three quarters of all the time, but counts for one hour.
+    factors = np.append(np.full(2000, 0.9), 0.0)
+    time_s = np.append(np.full(2000, 60.0), 360_000.0)
+    proof = prove_deferral(np.zeros(100), factors, time_s, np.arange(2001), 0.01, 0.01)
+    assert proof.load_lower == proof.load_mean == pytest.approx(0.225)
+
+
 def test_calls_without_number_are_not_one_caller():
     factors, time_s = np.tile([0.2, 0.9], 500), np.full(1000, 60.0)
     withheld = prove_deferral(np.zeros(100), factors, time_s, np.full(1000, -1), 0.01, 0.01)

@@ -15,6 +15,8 @@ from model.proof import CALLER_CAP_S, one_call_per_caller, prove_deferral
 
 pytestmark = pytest.mark.slow
 ALPHA, DELTA, KEY = 0.05, 0.05, b"slow"
+# The exact failure chance with 106 independent callers: below delta because a rank is a whole number.
+INDEPENDENT = float(stats.binom.sf(order_statistic_rank(106, ALPHA, DELTA) - 1, 106, 1.0 - ALPHA))
 
 
 def row(label, failures, repetitions):
@@ -103,7 +105,7 @@ def test_several_callers_for_one_incident_weaken_the_promise(size, correlation):
     at = thresholds(clustered(rng, repetitions, n, size, correlation))
     failures = int((stats.norm.sf(at) > ALPHA).sum())
     row(f"{size} callers an incident, correlation {correlation}, n = {n} callers", failures, repetitions)
-    assert breaks(failures, repetitions) or correlation < 0.5
+    assert exact_interval(failures, repetitions, 0.999)[0] > INDEPENDENT
 
 
 @pytest.mark.parametrize("size", [2, 5])
@@ -127,6 +129,7 @@ def test_a_person_who_withholds_the_number_counts_once_for_each_call(share):
     )
     failures = int((stats.norm.sf(thresholds(scores)) > ALPHA).sum())
     row(f"{100 * share:.0f} % of genuine calls without number, five to a person", failures, repetitions)
+    assert exact_interval(failures, repetitions, 0.999)[0] > INDEPENDENT
 
 
 @pytest.mark.parametrize("later", [0.05, 0.10, 0.15, 0.20, 0.30])
@@ -221,6 +224,7 @@ def test_the_lower_bound_of_the_load_holds_for_the_capped_mean(lean):
         )
         row("the same; above the plain mean", failures_plain, repetitions)
         assert holds(failures, repetitions)
+        assert breaks(failures_plain, repetitions) == (lean < 0 and n == 1500)
 
 
 @pytest.mark.parametrize("lean", [0.0, 0.4, -0.3])
@@ -240,14 +244,15 @@ def test_how_often_the_gate_opens_when_genuine_callers_gain(gain):
     rng, repetitions = np.random.default_rng(8), 300
     _, capped = true_means(0.4)
     mean = capped - gain
+    opened = {}
     for n in (20, 60, 106, 300):
-        opened = sum(
+        opened[n] = sum(
             prove_deferral(rng.beta(2 * mean, 2 * (1 - mean), n), *a_load(rng, 1500, 0.4), DELTA / 8, DELTA / 8).on
             for _ in range(repetitions)
         )
-        row(f"gain {gain:.2f}, {n} genuine callers", opened, repetitions)
-        if gain >= 0.3 and n >= 106:
-            assert opened > 0.9 * repetitions
+        row(f"gain {gain:.2f}, {n} genuine callers", opened[n], repetitions)
+    assert opened[300] > opened[20]
+    assert gain < 0.3 or opened[106] > 0.9 * repetitions
 
 
 def alarms(alpha, a_year, breach, from_month, repetitions, seed):
@@ -273,20 +278,29 @@ def test_the_monitor_seldom_cries_wolf(alpha, a_year, repetitions):
     assert holds(sounded, repetitions)
 
 
-@pytest.mark.parametrize(("alpha", "a_year", "repetitions"), [(0.05, 106, 1500), (0.01, 106, 1500), (0.01, 1060, 300)])
-@pytest.mark.parametrize("from_month", [0, 6])
-def test_the_monitor_finds_a_fourfold_breach_where_it_can(alpha, a_year, repetitions, from_month):
+@pytest.mark.parametrize(
+    ("alpha", "a_year", "repetitions", "from_month", "at_least", "at_most"),
+    [
+        (0.05, 106, 1500, 0, 0.97, 1.0),
+        (0.05, 106, 1500, 6, 0.75, 0.90),
+        (0.01, 106, 1500, 0, 0.25, 0.40),
+        (0.01, 106, 1500, 6, 0.05, 0.20),
+        (0.01, 1060, 300, 0, 0.97, 1.0),
+        (0.01, 1060, 300, 6, 0.90, 1.0),
+    ],
+)
+def test_the_monitor_finds_a_fourfold_breach_where_there_are_callers_enough(
+    alpha, a_year, repetitions, from_month, at_least, at_most
+):
     delays = alarms(alpha, a_year, 4.0, from_month, repetitions, 2)
     found = delays[delays > 0]
-    middle = f"{np.median(found):.0f}" if len(found) else "none"
     row(
         f"fourfold from month {from_month}, alpha {100 * alpha:g} %, {a_year} a year: "
-        f"found by year's end, median delay {middle} callers",
+        f"found by year's end, median delay {np.median(found):.0f} callers",
         len(found),
         repetitions,
     )
-    if alpha == 0.05 and from_month == 0:
-        assert len(found) > 0.97 * repetitions
+    assert at_least <= len(found) / repetitions <= at_most
 
 
 def fit_and_score(rng, genuine, prank_share):
@@ -306,11 +320,11 @@ def fit_and_score(rng, genuine, prank_share):
         ("falling 97 to 70 %", (0.97, 0.95, 0.9, 0.8, 0.7)),
     ],
 )
-def test_raw_scores_of_several_folds_break_the_promise_and_centred_ones_nearly_keep_it(label, shares):
+def test_raw_scores_of_several_folds_break_the_promise_and_centring_repairs_most_of_it(label, shares):
     # Four folds, each scored by its own model; the fifth share is that of the model which is served.
     rng, repetitions, each = np.random.default_rng(3), 2_000, 40
     ids = [str(i) for i in range(4 * each)]
-    failures = {"raw log-odds": 0, "minus the fold's genuine median": 0}
+    flagged = {"raw log-odds": [], "minus the fold's genuine median": []}
     for _ in range(repetitions):
         folds = []
         for i, share in enumerate(shares[:4]):
@@ -326,8 +340,13 @@ def test_raw_scores_of_several_folds_break_the_promise_and_centred_ones_nearly_k
             ("raw log-odds", raw),
             ("minus the fold's genuine median", genuine_median(apart, KEY) + offset),
         ):
-            failures[name] += int(stats.norm.sf((at - a) / b) > ALPHA)
+            flagged[name].append(stats.norm.sf((at - a) / b))
+    failures = {name: int((np.array(values) > ALPHA).sum()) for name, values in flagged.items()}
     for name, count in failures.items():
-        row(f"prank share {label}: {name}", count, repetitions)
-    if label.startswith("rising"):
-        assert breaks(failures["raw log-odds"], repetitions, 0.5)
+        row(f"{label}: {name}; mean flagged {100 * np.mean(flagged[name]):.1f} %", count, repetitions)
+    centred = "minus the fold's genuine median"
+    # The centred one does not keep delta either: it keeps alpha on average, and whatever the prank share does.
+    assert breaks(failures["raw log-odds"], repetitions, 0.5) == label.startswith("rising")
+    assert breaks(failures[centred], repetitions)
+    assert failures[centred] < 0.2 * repetitions
+    assert np.mean(flagged[centred]) < ALPHA

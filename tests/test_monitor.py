@@ -68,6 +68,12 @@ def test_the_alarm_sounds_at_one_over_delta_and_stays():
     assert monitor.alarmed
 
 
+@given(pairs=events, delta=st.sampled_from([0.05, 0.3, 0.6]))
+def test_an_alarm_is_an_e_that_reached_one_over_delta_at_some_event(pairs, delta):
+    reached = [watch(pairs[: n + 1], delta=delta).e_value() for n in range(len(pairs))]
+    assert watch(pairs, delta=delta).alarmed == any(e >= 1 / delta for e in reached)
+
+
 def test_without_flagged_callers_there_is_never_an_alarm():
     monitor = watch([(0, month) for month in range(12) for _ in range(100)])
     assert monitor.e_value() < 1
@@ -141,6 +147,11 @@ def test_eligible_calls_are_those_of_the_rule_read_aloud(rows, now_day):
         or not any(callers[j] == callers[i] and rows[i][0] - rows[j][0] < 30 for j in genuine[:position])
     ]
     assert eligible_calls(received, known, callers, call_ids, now_day * DAY_S).tolist() == expected
+
+
+def test_exactly_thirty_days_later_a_caller_counts_again():
+    rows = [(0, 1.0, 1), (30, 1.0, 1), (59, 1.0, 1)]
+    assert eligible_calls(*arrays(rows), 100 * DAY_S).tolist() == [0, 1]
 
 
 @given(rows=calls, days=st.tuples(st.integers(0, 120), st.integers(0, 120)))

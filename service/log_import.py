@@ -1,0 +1,128 @@
+"""Loads a call log into a store's history, once per call."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from model.calls import normal_number
+from model.events import events_of, ordered
+from model.feature_table import FeatureTable
+from model.history import SIZE
+from model.release import Release
+from service.pseudonyms import Pseudonyms
+from service.records import Call, Kind, Said, microseconds
+from service.store import Store
+
+PART = 5_000
+
+
+def import_log(
+    calls: pd.DataFrame,
+    corrections: pd.DataFrame | None,
+    release: Release,
+    store: Store,
+    pseudonyms: Pseudonyms,
+    progress: Callable[[int], None],
+) -> int:
+    """Add the calls of a log, each with its history as the log gives it; calls that are known are left as they are.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        As `read_calls` gives it.
+    corrections : pandas.DataFrame, optional
+    release : Release
+        For the mapping of labels, the region and the time zone.
+    store : Store
+    pseudonyms : Pseudonyms
+    progress : callable
+        Is told after each part how many calls it had.
+
+    Returns
+    -------
+    int
+        How many calls were added.
+    """
+    calls = ordered(calls)
+    table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
+    histories, first = table.replay.histories(), table.replay.first_call()
+    hashes = {number: _hash(number, release.region, pseudonyms) for number in calls["caller"].dropna().unique()}
+    corrected = _by_call(corrections)
+
+    def parts() -> Iterator[list[tuple[list[Said], Call]]]:
+        for start in range(0, len(calls), PART):
+            rows = calls.iloc[start : start + PART].to_dict("records")
+            part = []
+            for place, row in enumerate(rows, start):
+                known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+                call = _call(known, hashes.get(row["caller"]), histories[place], table.surge[place], bool(first[place]))
+                closings = [known] if "disposition" in known else []
+                closings = sorted(closings + corrected.get(call.call_id, []), key=lambda said: said["disposed_at"])
+                part.append((list(_said(call, closings, release)), call))
+            yield part
+            progress(len(rows))
+
+    return store.load(parts())
+
+
+def _hash(number: str, region: str, pseudonyms: Pseudonyms) -> bytes | None:
+    normal = normal_number(number, region)
+    return None if normal is None else pseudonyms.hash(normal)
+
+
+def _by_call(corrections: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in corrections.to_dict("records") if corrections is not None else []:
+        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+        found.setdefault(row["call_id"], []).append(known)
+    return found
+
+
+def _call(row: dict[str, Any], caller: bytes | None, history: np.ndarray, surge: np.ndarray, first_call: bool) -> Call:
+    plain = ("line", "centre", "queue", "opening_duration_s", "opening_silence_ratio")
+    ended = ("ended_by", "duration_s", "silence_ratio")
+    assert history.shape == (SIZE,)
+    return Call(
+        row["call_id"],
+        _us(row["received_at"]),
+        caller,
+        **{name: row[name] for name in (*plain, *ended) if name in row},
+        **{f"{name}_us": _us(row[name]) for name in ("answered_at", "ended_at") if name in row},
+        history=history,
+        surge=(float(surge[0]), float(surge[1])),
+        first_call=first_call,
+        extra={name: value for name, value in row.items() if name.startswith("x_")},
+    )
+
+
+def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Iterator[Said]:
+    """List what was said of a call, and put the last disposition on the call."""
+
+    def one(kind: Kind, known_at_us: int, body: dict[str, Any]) -> Said:
+        return Said(call.call_id, call.caller, kind, call.received_at_us, known_at_us, known_at_us, body)
+
+    yield one("received", call.received_at_us, {"imported": True})
+    if call.answered_at_us is not None:
+        yield one("answered", call.answered_at_us, {"imported": True})
+    if call.ended_at_us is not None:
+        answered = call.answered_at_us is not None or call.duration_s is not None
+        heard = {"duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
+        yield one("ended", call.ended_at_us, {"imported": True, "answered": answered, **heard})
+    for closing in closings:
+        before, after = release.labels.get(call.disposition or ""), release.labels.get(closing["disposition"])
+        call.disposition, call.category = closing["disposition"], closing.get("category")
+        call.disposed_at_us = _us(closing["disposed_at"])
+        body = {
+            "imported": True,
+            "disposition": call.disposition,
+            "category": call.category,
+            "genuine": float((after == 0) - (before == 0)),
+            "not_genuine": float((after == 1) - (before == 1)),
+        }
+        yield one("disposed", call.disposed_at_us, body)
+
+
+def _us(time: pd.Timestamp) -> int:
+    return microseconds(cast("Any", time.to_pydatetime()))

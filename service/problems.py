@@ -1,0 +1,107 @@
+"""What goes wrong with a request, told as RFC 9457 problem details that name the field.
+
+Problem
+├── Malformed       400   not JSON
+├── Unknown         404   no such call
+├── Conflict        409   what is known of a call may not change so
+├── TooLarge        413
+├── Invalid         422   a field is missing, of a wrong type or absurd
+└── Unavailable     503   the store did not take it
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """A request that cannot be carried out.
+
+    Parameters
+    ----------
+    detail : str
+        One sentence for whoever sent the request.
+    fields : sequence of (field, expected) pairs, optional
+    """
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(self, detail: str, fields: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.detail, self.fields = detail, fields
+
+    def document(self) -> dict[str, Any]:
+        """Give the members of the problem document."""
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+        }
+        if self.fields:
+            document["errors"] = [{"field": field, "detail": detail} for field, detail in self.fields]
+        return document
+
+
+class Malformed(Problem):
+    """A body that is not JSON."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class Unknown(Problem):
+    """A call that this service does not know."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class Conflict(Problem):
+    """A change to what may not change."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class TooLarge(Problem):
+    """A body beyond the limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class Invalid(Problem):
+    """Fields that are missing, of a wrong type or absurd."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    @classmethod
+    def of(cls, error: ValidationError) -> Problem:
+        """Turn what pydantic found into one problem; a body that is not JSON is `Malformed`."""
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(item["type"] == "json_invalid" for item in found):
+            return Malformed(found[0]["msg"])
+        fields = [(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in found]
+        return cls("; ".join(f"{field}: {detail}" for field, detail in fields), fields)
+
+
+class Unavailable(Problem):
+    """The store did not take what was to be kept."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """Answer a problem, or an error of the framework, with a problem document."""
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": str(error.detail)}
+        return Response(to_json(document), status.value, error.headers, MEDIA_TYPE)
+    if not isinstance(error, Problem):
+        error = Problem("Something is wrong in this service; its log says what.")
+    return Response(to_json(error.document()), error.status.value, media_type=MEDIA_TYPE)

@@ -1,0 +1,142 @@
+"""What the service knows of one call, and one thing that was said of it: a row of the store each."""
+
+import json
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.history import ENDED, LABELLED, RECEIVED, Event, empty
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+Kind = Literal["received", "scored", "answered", "ended", "disposed"]
+
+
+def microseconds(time: datetime) -> int:
+    """Give a time as microseconds since 1970, exactly."""
+    return (time - EPOCH) // _MICROSECOND
+
+
+def rfc3339(time_us: int | None) -> str | None:
+    """Write a time in UTC with microseconds.
+
+    Examples
+    --------
+    >>> rfc3339(1_700_000_000_000_001)
+    '2023-11-14T22:13:20.000001+00:00'
+    """
+    return None if time_us is None else (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds")
+
+
+@dataclass(slots=True)
+class Call:
+    """All that is known of one call; times are microseconds since 1970.
+
+    Parameters
+    ----------
+    call_id : str
+    received_at_us : int
+    caller : bytes or None
+        Keyed hash of the number.
+    history : float64 (model.history.SIZE,)
+        As read strictly before received_at, once; used at every stage.
+    surge : (float, float)
+        As `model.surge.Surge.read` gave it then.
+    first_call : bool
+        Whether the number had never been seen.
+    asked, answers : dict
+        The last request at each stage and what was answered.
+    """
+
+    call_id: str
+    received_at_us: int
+    caller: bytes | None = None
+    line: str | None = None
+    centre: str | None = None
+    queue: str | None = None
+    opening_duration_s: float | None = None
+    opening_silence_ratio: float | None = None
+    answered_at_us: int | None = None
+    ended_at_us: int | None = None
+    ended_by: str | None = None
+    duration_s: float | None = None
+    silence_ratio: float | None = None
+    disposition: str | None = None
+    category: str | None = None
+    disposed_at_us: int | None = None
+    history: NDArray[np.float64] = field(default_factory=empty)
+    surge: tuple[float, float] = (1.0, 1.0)
+    first_call: bool = False
+    held_out: bool = False
+    asked: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """Give the call as a row of the table `calls`."""
+        row = {name: getattr(self, name) for name in _PLAIN}
+        row["history"] = self.history.tobytes()
+        row["surge_calls"], row["surge_new"] = self.surge
+        for name in _DOCUMENTS:
+            row[name] = json.dumps(getattr(self, name))
+        return row
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Read a row of the table `calls`."""
+        values = {name: row[name] for name in _PLAIN}
+        values |= {name: json.loads(row[name]) for name in _DOCUMENTS}
+        values["history"] = np.frombuffer(row["history"], dtype=np.float64)
+        values["surge"] = (row["surge_calls"], row["surge_new"])
+        return cls(**values)
+
+
+_DOCUMENTS = ("asked", "answers", "extra")
+_PLAIN = tuple(f.name for f in fields(Call) if f.name not in {*_DOCUMENTS, "history", "surge"})
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing that was said of a call: a row of the table `events`, which is only ever added to.
+
+    Parameters
+    ----------
+    kind : {"received", "scored", "answered", "ended", "disposed"}
+        "received" is the first score of a call.
+    known_at_us, recorded_at_us : int
+        When it became known, and when this service wrote it down.
+    body : dict
+        What was said, and what was answered.
+    """
+
+    call_id: str
+    caller: bytes | None
+    kind: Kind
+    received_at_us: int
+    known_at_us: int
+    recorded_at_us: int
+    body: dict[str, Any]
+
+    def row(self) -> dict[str, Any]:
+        """Give it as a row of the table `events`."""
+        return {name: getattr(self, name) for name in _SAID} | {"body": json.dumps(self.body)}
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Read a row of the table `events`."""
+        return cls(**{name: row[name] for name in _SAID}, body=json.loads(row["body"]))
+
+    def event(self) -> Event | None:
+        """Give what it adds to the caller's history; None when it adds nothing."""
+        if self.kind not in _KINDS:
+            return None
+        known = {name: self.body[name] for name in _ADDS if self.body.get(name) is not None}
+        return Event(self.known_at_us, _KINDS[self.kind], self.received_at_us, self.call_id, **known)
+
+
+_SAID = ("call_id", "caller", "kind", "received_at_us", "known_at_us", "recorded_at_us")
+_KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED}
+_ADDS = ("answered", "duration_s", "silence_ratio", "genuine", "not_genuine")
