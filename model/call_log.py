@@ -1,8 +1,5 @@
 """The call log on disk: reads CSV and Parquet, refuses every row that breaks the contract, writes.
 
-    LogError
-    └── BrokenLog     rows or columns that break the contract, all of them, each with its place
-
 Every column arrives as text or as the type that Parquet gave it, is brought to the type of the contract,
 and whatever could not be brought there is a problem. So a wrong type, a value out of range and a missing
 value are found by one mechanism and told in one form.
@@ -20,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from model.calls import COLUMNS, CORRECTION_COLUMNS, TIMESTAMP, Column
+from model.errors import LogError
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 LATEST = pd.Timestamp("2100-01-01", tz="UTC")
@@ -27,11 +25,7 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 Problem = tuple[int, str, object, str]  # row (-1: the file itself), column, value, what was expected
 
 
-class LogError(Exception):
-    """A file that cannot be read as a call log."""
-
-
-class BrokenLog(LogError):
+class BrokenLogError(LogError):
     """A log with rows or columns that break the contract.
 
     Parameters
@@ -70,7 +64,7 @@ def read_calls(path: Path) -> pd.DataFrame:
     ------
     LogError
         When the file cannot be read at all.
-    BrokenLog
+    BrokenLogError
         When any row or column breaks the contract. Nothing is dropped.
     """
     calls, problems = _typed(path, COLUMNS)
@@ -87,7 +81,7 @@ def read_corrections(path: Path, calls: pd.DataFrame) -> pd.DataFrame:
 
     Raises
     ------
-    LogError, BrokenLog
+    LogError, BrokenLogError
         As `read_calls`; and for a call that is not in `calls`, or a correction before its call.
     """
     corrections, problems = _typed(path, CORRECTION_COLUMNS)
@@ -244,7 +238,7 @@ def _refuse(path: Path, problems: list[Problem]) -> None:
         columns=["line", "column", "value", "expected"],
         dtype=object,
     )
-    raise BrokenLog(path, table.sort_values("line", kind="stable", ignore_index=True))
+    raise BrokenLogError(path, table.sort_values("line", kind="stable", ignore_index=True))
 
 
 def _lines(path: Path, rows: Sequence[int]) -> list[int]:

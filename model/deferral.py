@@ -16,9 +16,9 @@ Two promises rest on it, for one queue whose keys stay as they are:
    falls by at most one second a second. So a call that comes dt later with a factor f <= 1 no smaller has
    f max(0, H) smaller by at most dt, hence no smaller a key; the cap and the rounding keep the order.
 
-The second needs E~ to go on falling below zero, to -base_s / kappa, while E is unknown or nobody is left on
-duty: stopping at zero would let the base vanish from one call to the next while calls still wait
-(docs/queueing.md has the smallest example).
+The second needs E~ to go on falling below zero, to -base_s / kappa, while E is unknown or nobody is on duty.
+If it stopped at zero, a queue that never knew its wait would be deferred by base_s; if the deferral dropped to 0
+at once, a later call would pass the deferred ones that still wait (docs/queueing.md has the smallest example).
 
 Values that make no sense (NaN, infinite, negative) give no deferral. In Python pass floats, with NaN for
 unknown: each other type costs one more compilation.

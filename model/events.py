@@ -1,7 +1,8 @@
 """What became known of each call, and when: a call log as plain arrays that a kernel can read."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,11 @@ def microseconds(times: pd.Series) -> Integers:
     return np.where(times.isna().to_numpy(), NEVER, values)
 
 
+def present(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Give what is known of one row of a log, as a mapping without the missing values."""
+    return {str(name): value for name, value in row.items() if not pd.isna(value)}
+
+
 def _labels(
     calls: pd.DataFrame, corrections: pd.DataFrame | None, labels: Mapping[str, int]
 ) -> tuple[Integers, Integers, NDArray[np.int8]]:
@@ -158,4 +164,4 @@ def _labels(
     outcome = disposition.astype("object").map(dict(labels)).fillna(UNLABELLED).to_numpy(np.int8)
     known_us = microseconds(disposed_at)
     rank = np.lexsort((known_us, row))  # stable: of labels known at the same moment the later row of the file stays
-    return row[rank].astype(np.int64), known_us[rank], outcome[rank]
+    return row[rank].astype(np.int64), known_us[rank], outcome[rank].astype(np.int8)

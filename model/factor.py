@@ -203,9 +203,7 @@ def fit_factor(
     p, time_s = (np.asarray(x, dtype=np.float64) for x in (score, handling_s))
     is_genuine = np.asarray(genuine, dtype=np.bool_)
     if not p.shape == time_s.shape == is_genuine.shape or p.ndim != 1:
-        raise ValueError(
-            f"score, genuine, handling_s have shapes {p.shape}, {is_genuine.shape}, {time_s.shape}"
-        )
+        raise ValueError(f"score, genuine, handling_s have shapes {p.shape}, {is_genuine.shape}, {time_s.shape}")
     caps = np.broadcast_to(np.asarray(cap, dtype=np.float64), p.shape)
     for name, values, most in (("score", p, 1.0), ("handling_s", time_s, np.inf), ("cap", caps, 1.0)):
         wrong = np.flatnonzero(~((values >= 0.0) & (values <= most) & np.isfinite(values)))

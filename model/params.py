@@ -9,14 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.calls import DEFAULT_LABELS, DISPOSITIONS, GENUINE
+from model.errors import ParamsError
 from model.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-
-
-class ParamsError(ValueError):
-    """Settings that cannot be used."""
 
 
 class _Strict(BaseModel):

@@ -184,7 +184,7 @@ def prove_deferral(
     >>> n = 3000
     >>> proof = prove_deferral(np.zeros(106), np.full(n, 0.4), np.full(n, 60.0), np.arange(n), 0.01, 0.01)
     >>> proof.on, round(proof.genuine_upper, 3), round(proof.load_lower, 3)
-    (True, 0.044, 0.373)
+    (True, 0.044, 0.346)
     """
     if caller_cap_s <= 0.0:
         raise ValueError(f"caller_cap_s must be above 0, not {caller_cap_s!r}")

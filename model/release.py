@@ -1,7 +1,5 @@
 """A release folder: what a training decided, as files that a person can read and a service can trust.
 
-    ReleaseError    a folder that is not a whole, unchanged release of this version
-
 `manifest.json` holds the sha-256 of every other file and is written last: a folder without it is not a release.
 """
 
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from model.certificate import Certificate, StageProof
+from model.errors import ReleaseError
 from model.features import STAGES
 from model.history import VERSION
 from model.policy import Policy
@@ -22,10 +21,6 @@ from model.scorecard import Scorecard
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-
-
-class ReleaseError(Exception):
-    """A folder that is not a whole, unchanged release that this version can serve."""
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.errors import ScorecardError
 from model.features import FEATURES, NAMES
 from model.kernels import kernel
 
 Numbers = NDArray[np.float64]
-
-
-class ScorecardMismatch(ValueError):
-    """Features that are not those of the scorecard, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class Scorecard:
         self.stage, self.intercept, self.steps = stage, intercept, tuple(steps)
         self.features = tuple(step.feature for step in steps)
         if self.features != NAMES[: len(steps)]:
-            raise ScorecardMismatch(f"stage {stage}: features {self.features}, expected {NAMES[: len(steps)]}")
+            raise ScorecardError(f"stage {stage}: features {self.features}, expected {NAMES[: len(steps)]}")
         self._edges = np.concatenate([np.empty(0), *(step.edges for step in steps)])
         self._starts = np.cumsum([0, *(len(step.edges) for step in steps)])
         self._values = np.concatenate([np.append(step.contributions, step.missing) for step in steps])
@@ -116,11 +113,11 @@ class Scorecard:
 
         Raises
         ------
-        ScorecardMismatch
+        ScorecardError
             When `features` are not those of this scorecard, in its order.
         """
         if tuple(features) != self.features or rows.shape[1:] != (len(self.features),):
-            raise ScorecardMismatch(
+            raise ScorecardError(
                 f"stage {self.stage}: got features {tuple(features)} in an array of shape {rows.shape}, "
                 f"expected {self.features}"
             )
@@ -137,11 +134,11 @@ class Scorecard:
 
         Raises
         ------
-        ScorecardMismatch
+        ScorecardError
             When `row` is not as long as the list of features.
         """
         if row.shape != (len(self.features),):
-            raise ScorecardMismatch(f"stage {self.stage}: a row of shape {row.shape}, expected {len(self.features)}")
+            raise ScorecardError(f"stage {self.stage}: a row of shape {row.shape}, expected {len(self.features)}")
         out = np.empty(len(row))
         return self.intercept + explain(row, self._edges, self._starts, self._values, out), out
 
@@ -177,7 +174,7 @@ class Scorecard:
 
         Raises
         ------
-        ScorecardMismatch
+        ScorecardError
             When its features are not those of this version, or its steps are not in order.
         """
         steps = []
@@ -186,7 +183,7 @@ class Scorecard:
             contributions = np.array([step["contribution"] for step in feature["steps"]], dtype=np.float64)
             missing = feature["missing"]
             if not (np.diff(edges) > 0).all() or not np.isfinite([*edges, *contributions]).all():
-                raise ScorecardMismatch(f"stage {stage}, feature {feature['name']}: steps that are not in order")
+                raise ScorecardError(f"stage {stage}, feature {feature['name']}: steps that are not in order")
             shares = np.array([*(step["share"] for step in feature["steps"]), missing["share"]])
             steps.append(Steps(feature["name"], edges, contributions, float(missing["contribution"]), shares))
         return cls(stage, float(document["intercept"]), steps)

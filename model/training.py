@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
 
+from model.errors import TrainingError
 from model.events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, ordered
 from model.feature_table import FeatureTable
 from model.features import FEATURES, STAGES, WIDTHS
@@ -24,10 +25,6 @@ MATURE = 0.95
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
 WORTH_A_THREAD = 200_000
-
-
-class TrainingError(ValueError):
-    """A log from which no model can be made."""
 
 
 @dataclass(frozen=True)

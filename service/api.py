@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from model.errors import StoreError
 from service.intake import Intake, degraded, history_of
 from service.problems import Invalid, Unavailable
 from service.pseudonyms import short
@@ -23,7 +24,6 @@ from service.schemas import (
     ScoreResponse,
     parse,
 )
-from service.store import StoreError
 
 T = TypeVar("T", bound=Body)
 CallIdInPath = Annotated[str, Path(min_length=1, max_length=200)]

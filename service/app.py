@@ -1,7 +1,7 @@
 """Puts the service together: settings, release, store, intake, routes."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -15,40 +15,35 @@ from service.settings import Settings
 from service.store import Store
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Make the application; the release and the store are opened when it starts.
-
-    Parameters
-    ----------
-    settings : Settings
+@contextmanager
+def opened(settings: Settings) -> Iterator[Intake]:
+    """Open the release, the key and the store, and close the store in the end.
 
     Raises
     ------
     ReleaseError, StoreError, OSError
-        When it starts, if one of them cannot be used.
+        When one of them cannot be used; nothing is left open.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        release = read_release(settings.release)
+    release = read_release(settings.release)
+    store = Store(settings.database)
+    try:
         pseudonyms = Pseudonyms(read_key(settings.key_file))
-        store = Store(settings.database)
-        try:
-            app.state.settings = settings
-            app.state.intake = Intake(release, store, pseudonyms, settings.callers_in_memory, settings.calls_in_memory)
-            yield
-        finally:
-            store.close()
+        yield Intake(release, store, pseudonyms, settings.callers_in_memory, settings.calls_in_memory)
+    finally:
+        store.close()
 
+
+def create_app(intake: Intake, settings: Settings) -> FastAPI:
+    """Make the application around an intake that is open."""
     app = FastAPI(
         title="Saring",
         version="1",
         summary="How likely an emergency call is a prank, from call metadata alone",
-        lifespan=lifespan,
         max_body_size=settings.body_limit,
         docs_url=None,
         redoc_url=None,
     )
+    app.state.settings, app.state.intake = settings, intake
     app.include_router(router)
     for error in (Problem, HTTPException, Exception):
         app.add_exception_handler(error, answer)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from model.calls import normal_number
+from model.errors import StoreError
 from model.history import FIELDS, VERSION
 from model.policy import Band
 from model.release import Release
@@ -18,10 +19,10 @@ from model.surge import MINUTE_US, Surge, first_minute
 from service.callers import Callers
 from service.problems import Conflict, Unknown
 from service.pseudonyms import Pseudonyms
-from service.records import Call, Kind, Said, microseconds, rfc3339
+from service.records import Call, Kind, Said, label_change, microseconds, rfc3339
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.scoring import Scored, Scorer
-from service.store import Store, StoreError
+from service.store import Store
 
 _CALLS_EVER = FIELDS.index("calls_ever")
 Warnings = list[dict[str, str]]
@@ -146,12 +147,8 @@ class Intake:
         if same and call.disposed_at_us is not None:
             await self._written(call)
             return
-        labels = self.release.labels
-        before, after = labels.get(call.disposition or ""), labels.get(request.disposition)
-        body = request.model_dump(mode="json", exclude_none=True) | {
-            "genuine": float((after == 0) - (before == 0)),
-            "not_genuine": float((after == 1) - (before == 1)),
-        }
+        change = label_change(self.release.labels, call.disposition, request.disposition)
+        body = request.model_dump(mode="json", exclude_none=True) | change
         call.disposition, call.category = request.disposition, request.category
         call.disposed_at_us = microseconds(known_at)
         await self._keep(call, "disposed", call.disposed_at_us, now, body)

@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 
 from model.calls import normal_number
-from model.events import events_of, ordered
+from model.events import events_of, ordered, present
 from model.feature_table import FeatureTable
-from model.history import SIZE
 from model.release import Release
 from service.pseudonyms import Pseudonyms
-from service.records import Call, Kind, Said, microseconds
+from service.records import Call, Kind, Said, label_change, microseconds
 from service.store import Store
 
 PART = 5_000
+_PLAIN = ("line", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by", "duration_s",
+          "silence_ratio")  # fmt: skip
 
 
 def import_log(
@@ -56,7 +57,7 @@ def import_log(
             rows = calls.iloc[start : start + PART].to_dict("records")
             part = []
             for place, row in enumerate(rows, start):
-                known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+                known = present(row)
                 call = _call(known, hashes.get(row["caller"]), histories[place], table.surge[place], bool(first[place]))
                 closings = [known] if "disposition" in known else []
                 closings = sorted(closings + corrected.get(call.call_id, []), key=lambda said: said["disposed_at"])
@@ -75,26 +76,25 @@ def _hash(number: str, region: str, pseudonyms: Pseudonyms) -> bytes | None:
 def _by_call(corrections: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for row in corrections.to_dict("records") if corrections is not None else []:
-        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
-        found.setdefault(row["call_id"], []).append(known)
+        found.setdefault(row["call_id"], []).append(present(row))
     return found
 
 
 def _call(row: dict[str, Any], caller: bytes | None, history: np.ndarray, surge: np.ndarray, first_call: bool) -> Call:
-    plain = ("line", "centre", "queue", "opening_duration_s", "opening_silence_ratio")
-    ended = ("ended_by", "duration_s", "silence_ratio")
-    assert history.shape == (SIZE,)
-    return Call(
+    call = Call(
         row["call_id"],
         _us(row["received_at"]),
         caller,
-        **{name: row[name] for name in (*plain, *ended) if name in row},
-        **{f"{name}_us": _us(row[name]) for name in ("answered_at", "ended_at") if name in row},
         history=history,
         surge=(float(surge[0]), float(surge[1])),
         first_call=first_call,
         extra={name: value for name, value in row.items() if name.startswith("x_")},
     )
+    for name in _PLAIN:
+        setattr(call, name, row.get(name))
+    for name in ("answered_at", "ended_at"):
+        setattr(call, f"{name}_us", _us(row[name]) if name in row else None)
+    return call
 
 
 def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Iterator[Said]:
@@ -111,17 +111,11 @@ def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Itera
         heard = {"duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
         yield one("ended", call.ended_at_us, {"imported": True, "answered": answered, **heard})
     for closing in closings:
-        before, after = release.labels.get(call.disposition or ""), release.labels.get(closing["disposition"])
+        change = label_change(release.labels, call.disposition, closing["disposition"])
         call.disposition, call.category = closing["disposition"], closing.get("category")
         call.disposed_at_us = _us(closing["disposed_at"])
-        body = {
-            "imported": True,
-            "disposition": call.disposition,
-            "category": call.category,
-            "genuine": float((after == 0) - (before == 0)),
-            "not_genuine": float((after == 1) - (before == 1)),
-        }
-        yield one("disposed", call.disposed_at_us, body)
+        said = {"imported": True, "disposition": call.disposition, "category": call.category}
+        yield one("disposed", call.disposed_at_us, said | change)
 
 
 def _us(time: pd.Timestamp) -> int:

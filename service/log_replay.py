@@ -8,13 +8,10 @@ from typing import Any, NamedTuple
 import httpx
 import pandas as pd
 
-from model.events import ordered
+from model.errors import ReplayError
+from model.events import ordered, present
 
 WEEK = timedelta(weeks=1)
-
-
-class ReplayError(Exception):
-    """A service that cannot be reached, or that refuses an event of the log."""
 
 
 class Step(NamedTuple):
@@ -41,19 +38,17 @@ def steps(calls: pd.DataFrame, corrections: pd.DataFrame | None = None) -> list[
     found: list[Step] = []
     names = calls.set_index("call_id")["received_at"]
     for row in calls.to_dict("records"):
-        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
-        found.extend(_of_call(known))
+        found.extend(_of_call(present(row)))
     if corrections is not None:
-        for row in corrections.to_dict("records"):
-            known = {str(name): value for name, value in row.items() if not pd.isna(value)}
-            found.append(_disposed(known, names[row["call_id"]]))
+        rows = corrections.to_dict("records")
+        found.extend(_disposed(present(row), names[row["call_id"]]) for row in rows)
     found.sort(key=lambda step: step[:4])
     return found
 
 
 def _of_call(row: dict[str, Any]) -> Iterator[Step]:
     received_at, call_id = row["received_at"], row["call_id"]
-    score = {name: row[name] for name in ("caller", "line", "centre", "queue") if name in row}
+    score = _some(row, "caller", "line", "centre", "queue")
     score |= {name: value for name, value in row.items() if name.startswith("x_")}
     for name in ("duration_s", "silence_ratio"):
         if f"opening_{name}" in row:
@@ -64,16 +59,20 @@ def _of_call(row: dict[str, Any]) -> Iterator[Step]:
         path = f"/v1/calls/{call_id}/answered"
         yield Step(row["answered_at"], 1, received_at, call_id, path, {"answered_at": row["answered_at"]})
     if "ended_at" in row:
-        heard = {name: row[name] for name in ("ended_at", "ended_by", "duration_s", "silence_ratio") if name in row}
+        heard = _some(row, "ended_at", "ended_by", "duration_s", "silence_ratio")
         yield Step(row["ended_at"], 2, received_at, call_id, f"/v1/calls/{call_id}/ended", heard)
     if "disposition" in row:
         yield _disposed(row, received_at)
 
 
 def _disposed(row: dict[str, Any], received_at: pd.Timestamp) -> Step:
-    said = {name: row[name] for name in ("disposition", "category", "disposed_at") if name in row}
+    said = _some(row, "disposition", "category", "disposed_at")
     path = f"/v1/calls/{row['call_id']}/disposition"
     return Step(row["disposed_at"], 3, received_at, row["call_id"], path, said)
+
+
+def _some(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names if name in row}
 
 
 def shifted(found: list[Step], now: datetime) -> list[Step]:

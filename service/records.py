@@ -1,6 +1,7 @@
 """What the service knows of one call, and one thing that was said of it: a row of the store each."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
@@ -29,6 +30,18 @@ def rfc3339(time_us: int | None) -> str | None:
     '2023-11-14T22:13:20.000001+00:00'
     """
     return None if time_us is None else (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds")
+
+
+def label_change(labels: Mapping[str, int], before: str | None, after: str) -> dict[str, float]:
+    """Say what a disposition adds to its caller's history, given the one that it replaces.
+
+    Examples
+    --------
+    >>> label_change({"genuine": 0, "prank": 1}, "prank", "genuine")
+    {'genuine': 1.0, 'not_genuine': -1.0}
+    """
+    was, now = labels.get(before or ""), labels.get(after)
+    return {"genuine": float((now == 0) - (was == 0)), "not_genuine": float((now == 1) - (was == 1))}
 
 
 @dataclass(slots=True)

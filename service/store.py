@@ -1,7 +1,5 @@
 """The store: events that are only ever added, and what they make known of each call, in one transaction.
 
-    StoreError    the store did not take, or could not give, what it was asked
-
 One thread writes. It takes whatever waits, commits it together and only then tells those who wait, so that what was
 acknowledged is on disk and the disk is asked once for many calls. Alone on its database: a second process is refused.
 """
@@ -19,6 +17,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from model.errors import StoreError
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
 from service.records import Call, Said
 
@@ -84,10 +83,6 @@ _of_caller = sa.select(events).where(events.c.caller == sa.bindparam("caller")).
 _of_call = sa.select(events).where(events.c.call_id == sa.bindparam("call_id")).order_by(events.c.seq)
 
 Waiting = tuple[dict[str, Any], dict[str, Any], asyncio.Future[None]]  # rows of an event and of its call
-
-
-class StoreError(Exception):
-    """The store did not take, or could not give, what it was asked."""
 
 
 class Store:

@@ -118,14 +118,14 @@ def test_a_later_call_with_no_smaller_factor_never_gets_a_smaller_key(calls):
         keyed.append((key, factor))
 
 
-def test_stopping_the_held_wait_at_zero_would_let_a_later_call_pass():
+def test_an_unknown_wait_fades_the_deferral_because_dropping_it_would_let_a_later_call_pass():
     # the smallest example: all busy, one call waits, then nobody is on duty (or the number is unknown)
     first = queue_key_us(0, defer_s(1.0, 0.5, False, 2.0, 120.0, 300.0))
     faded = decaying_maximum(0.0, 0.5, 2.0, 2.0)
     assert faded == -0.5
     assert queue_key_us(2_000_000, defer_s(1.0, faded, False, 2.0, 120.0, 300.0)) == first
-    unknown_means_none = queue_key_us(2_000_000, 0.0)
-    assert unknown_means_none < first
+    dropped = queue_key_us(2_000_000, 0.0)
+    assert dropped < first
 
 
 def test_a_queue_that_never_knew_its_wait_defers_nobody():

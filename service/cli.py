@@ -1,0 +1,295 @@
+"""The one command, `saring`. Each command reads its words and files here and leaves the work to its room."""
+
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from model.errors import SaringError
+
+app = typer.Typer(
+    help="Scores how likely an emergency call is a prank, from call metadata alone. It never drops, blocks or answers "
+    "a call.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Stage(StrEnum):
+    """What is known when a call is scored."""
+
+    RING = "ring"
+    OPENING = "opening"
+    ENDED = "ended"
+
+
+Calls = Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")]
+Corrections = Annotated[Path | None, typer.Option(help="Later dispositions of the log's calls.")]
+ReleaseFolder = Annotated[Path, typer.Option(help="Release folder.")]
+Database = Annotated[str, typer.Option(help="SQLAlchemy URL of the service's store.")]
+KeyFile = Annotated[Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")]
+
+
+@app.command()
+def simulate(
+    city: Annotated[str, typer.Option(help="Name of a made-up city; `saring simulate --city ?` lists them.")],
+    out: Annotated[Path, typer.Option(help="Where the call log goes, .parquet or .csv.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same log.")] = 0,
+    calls: Annotated[int | None, typer.Option(min=1, help="Scale the city to about so many calls.")] = None,
+) -> None:
+    """Write a made-up city's call log, and its corrections beside it."""
+    from model.call_log import write_log
+    from model.city import cities
+    from model.city import simulate as simulated
+
+    if city not in cities():
+        _fail(f"--city: {city!r}, expected one of {', '.join(cities())}")
+    with _Progress(f"simulating {city}"):
+        log = simulated(city, seed, calls=calls)
+        beside = out.with_name(f"{out.stem}.corrections{out.suffix}")
+        write_log(log.calls, out)
+        write_log(log.corrections, beside)
+    print(f"{len(log.calls):,} calls in {out}, {len(log.corrections):,} corrections in {beside}")
+
+
+@app.command()
+def check(
+    calls: Annotated[Path, typer.Argument(help="Call log, CSV or Parquet.")],
+    corrections: Corrections = None,
+) -> None:
+    """Check a call log against the contract; list every row that breaks it."""
+    from model.call_log import BrokenLogError, read_calls, read_corrections
+
+    try:
+        with _Progress(f"checking {calls}"):
+            log = read_calls(calls)
+            later = read_corrections(corrections, log) if corrections else None
+    except BrokenLogError as broken:
+        _list_problems(broken)
+        raise typer.Exit(1) from None
+    first, last = log["received_at"].min(), log["received_at"].max()
+    labelled = int(log["disposition"].notna().sum())
+    print(f"{calls}: {len(log):,} calls from {first} to {last}, {log['caller'].nunique():,} numbers, no problem found")
+    print(f"{labelled:,} calls with a disposition" + (f", {len(later):,} corrections" if later is not None else ""))
+    for name, count in log["disposition"].value_counts().items():
+        print(f"  {name:<14}{count:>12,}")
+
+
+@app.command()
+def train(
+    calls: Calls,
+    out: Annotated[Path, typer.Option(help="Release folder to write.")],
+    params: Annotated[Path | None, typer.Option(help="Settings of training.")] = None,
+    until: Annotated[str | None, typer.Option(help="Train on what was known at this moment, with its offset.")] = None,
+    corrections: Corrections = None,
+) -> None:
+    """Train on a call log and write a release."""
+    from model.params import read_params
+    from model.pipeline import make
+    from model.release import write_release
+
+    settings = read_params(params)
+    moment = _moment(until) if until else None
+    log, later = _read(calls, corrections)
+    now = datetime.now(UTC)
+    with _Progress("training"):
+        made = make(log, settings, now, moment, later)
+        facts = made.facts(now)
+        write_release(out, made.files(), facts)
+    print(f"release {facts['release']} in {out}")
+    for stage, numbers in made.metrics["stages"].items():
+        auc, precision = numbers["auc"], numbers["average_precision_genuine"]
+        if auc is not None:
+            print(f"  {stage:<8} AUC {auc:.3f}, average precision of genuine {precision:.3f}")
+    print(made.certificate.sentence("en"))
+
+
+@app.command()
+def score(
+    release: ReleaseFolder,
+    calls: Calls,
+    out: Annotated[Path, typer.Option(help="Where the scores go, .parquet or .csv.")],
+    stage: Annotated[Stage, typer.Option(help="What is known of each call.")] = Stage.OPENING,
+    corrections: Corrections = None,
+    protected: Annotated[Path | None, typer.Option(help="Protected numbers, one a line.")] = None,
+) -> None:
+    """Score every call of a log, each with its history as known when it arrived."""
+    from model.call_log import write_log
+    from model.release import read_release
+    from model.scored_log import score_log
+
+    opened = read_release(release)
+    numbers = protected.read_text(encoding="utf-8").split("\n") if protected else []
+    log, later = _read(calls, corrections)
+    with _Progress(f"scoring {len(log):,} calls"):
+        scores = score_log(log, opened, stage.value, later, numbers)
+        write_log(scores, out)
+    counts = ", ".join(f"{count:,} {band}" for band, count in scores["band"].value_counts().items())
+    print(f"{len(scores):,} calls scored in {out}: {counts}")
+
+
+@app.command()
+def serve(
+    release: Annotated[Path | None, typer.Option(help="Release folder.")] = None,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; loopback only, as long as there are no keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8112,
+) -> None:
+    """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
+    from service.server import run
+    from service.settings import Settings
+
+    given: dict[str, Any] = {"release": release, "database": database}
+    run(Settings(**{name: value for name, value in given.items() if value is not None}), host, port)
+
+
+@app.command(name="import")
+def import_(
+    calls: Calls,
+    database: Database,
+    release: ReleaseFolder = Path("release"),
+    key_file: KeyFile = Path("saring.key"),
+    corrections: Corrections = None,
+) -> None:
+    """Load a call log into a service's history, once per call_id. The service must not be running on a SQLite file."""
+    from model.release import read_release
+    from service.log_import import import_log
+    from service.pseudonyms import Pseudonyms, read_key
+    from service.store import Store
+
+    opened = read_release(release)
+    log, later = _read(calls, corrections)
+    store = Store(database)
+    try:
+        with _Progress(f"importing {len(log):,} calls", len(log)) as progress:
+            added = import_log(log, later, opened, store, Pseudonyms(read_key(key_file)), progress.advance)
+    finally:
+        store.close()
+    print(f"{added:,} calls added, {len(log) - added:,} were known already")
+
+
+@app.command()
+def replay(
+    calls: Calls,
+    url: Annotated[str, typer.Option(help="Address of the service, such as http://127.0.0.1:8112.")],
+    live: Annotated[
+        bool, typer.Option("--live/--as-recorded", help="Shift the log to end now, or keep its own clock.")
+    ] = False,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds of the log in one; default: as fast as it goes.")
+    ] = None,
+    corrections: Corrections = None,
+) -> None:
+    """Tell a call log to a running service, event by event."""
+    import httpx
+
+    from service.log_replay import replay as replayed
+    from service.log_replay import shifted, steps
+
+    log, later = _read(calls, corrections)
+    found = steps(log, later)
+    if live:
+        found = shifted(found, datetime.now(UTC))
+    with (
+        httpx.Client(base_url=url, timeout=30.0) as client,
+        _Progress(f"replaying {len(log):,} calls", len(found)) as progress,
+    ):
+        replayed(found, client, as_recorded=not live, speed=speed, told=lambda *_: progress.advance(1))
+    print(f"{len(log):,} calls, {len(found):,} events told to {url}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its files.")] = Path("demo"),
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8112,
+    stay: Annotated[
+        bool | None, typer.Option(help="Keep serving until Ctrl-C; by default when this is a terminal.")
+    ] = None,
+) -> None:
+    """Tell the whole story on this machine: simulate, train, serve, replay."""
+    from service.demo import run
+
+    run(folder, port, stay=sys.stdin.isatty() if stay is None else stay)
+
+
+def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
+    from model.call_log import read_calls, read_corrections
+
+    with _Progress(f"reading {calls}"):
+        log = read_calls(calls)
+        return log, read_corrections(corrections, log) if corrections else None
+
+
+def _moment(text: str) -> Any:
+    import re
+
+    import pandas as pd
+
+    from model.calls import TIMESTAMP
+
+    if not re.fullmatch(TIMESTAMP, text):
+        _fail(f"--until: {text!r}, expected a time with an offset, like 2024-01-31T08:15:00+07:00")
+    return pd.Timestamp(text).tz_convert("UTC")
+
+
+def _list_problems(broken: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    problems = broken.problems
+    print(f"{broken.path}: {len(problems):,} problems")
+    for (column, expected), rows in problems.groupby(["column", "expected"], sort=False):
+        table = Table("line", "value", title=f"{column}: {len(rows):,}, expected {expected}", title_justify="left")
+        for line, value in rows[["line", "value"]].itertuples(index=False):
+            table.add_row(str(line) if line else "file", "(nothing)" if value is None else str(value))
+        Console().print(table)
+
+
+class _Progress:
+    """A bar on a terminal while long work goes on, on standard error; nothing when that is not a terminal."""
+
+    def __init__(self, text: str, total: int | None = None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        console = Console(stderr=True)
+        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+        if total is not None:
+            columns.insert(2, TaskProgressColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task(text, total=total)
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, steps: int) -> None:
+        """Move the bar on."""
+        self._bar.advance(self._task, steps)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"saring: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command; what a person can mend is told in one sentence, with exit status 1."""
+    try:
+        app()
+    except (SaringError, OSError) as error:
+        print(f"saring: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
