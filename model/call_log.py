@@ -6,9 +6,9 @@ value are found by one mechanism and told in one form.
 """
 
 import csv
-from collections.abc import Iterable, Sequence
-from itertools import compress
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -133,7 +133,9 @@ def _typed(path: Path, columns: Sequence[Column]) -> tuple[pd.DataFrame, list[Pr
             problems += _told(data["call_id"], twice, "a name that no other call has")
     if ragged:  # the table lacks those rows, so what follows them stands further down in the file
         kept = np.delete(np.arange(table.num_rows + len(ragged)), [row for row, *_ in ragged])
-        problems = [(int(kept[row]) if row >= 0 else row, *rest) for row, *rest in problems] + ragged
+        problems = [
+            (int(kept[row]) if row >= 0 else row, column, value, expected) for row, column, value, expected in problems
+        ] + ragged
     extra = {name: table.column(name).to_pandas() for name in names if name.startswith("x_")}
     return pd.DataFrame(data | extra), problems
 
@@ -207,7 +209,7 @@ def _times(raw: pd.Series, kind: pa.DataType, text: bool) -> pd.Series:
         raw = pd.to_datetime(raw.where(right), utc=True, format="ISO8601", errors="coerce")
     elif not (pa.types.is_timestamp(kind) and kind.tz):
         raw = pd.to_datetime(pd.Series(pd.NaT, index=raw.index), utc=True)  # a time without an offset
-    return raw.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    return cast("pd.Series", raw.dt.tz_convert("UTC").astype("datetime64[us, UTC]"))
 
 
 def _contradictions(calls: pd.DataFrame) -> list[Problem]:
@@ -223,9 +225,10 @@ def _contradictions(calls: pd.DataFrame) -> list[Problem]:
 
 def _told(values: pd.Series, wrong: np.ndarray, expected: str, name: str = "") -> list[Problem]:
     rows = np.flatnonzero(wrong)
-    shown: Iterable[object] = compress(values, wrong) if len(rows) else ()
+    shown = values[wrong].astype("object") if len(rows) else values[:0]
+    shown = shown.where(shown.notna(), None)
     column = name or str(values.name)
-    return [(int(row), column, None if pd.isna(v) else v, expected) for row, v in zip(rows, shown, strict=True)]
+    return [(int(row), column, value, expected) for row, value in zip(rows, shown, strict=True)]
 
 
 def _refuse(path: Path, problems: list[Problem]) -> None:

@@ -101,28 +101,28 @@ def _sum(field: str, direction: int, meaning: str, phrase: str) -> Feature:
 
 
 FEATURES: tuple[Feature, ...] = (
-    _sum("calls_1h", 0, "calls from this number, half-life one hour", "{value:.1f} calls around the last hour"),
-    _sum("calls_1d", 0, "calls from this number, half-life one day", "{value:.1f} calls around the last day"),
-    _sum("calls_30d", 0, "calls from this number, half-life thirty days", "{value:.1f} calls around the last month"),
+    _sum("calls_1h", 0, "calls from this number, half-life one hour", "{value:.2g} calls around the last hour"),
+    _sum("calls_1d", 0, "calls from this number, half-life one day", "{value:.2g} calls around the last day"),
+    _sum("calls_30d", 0, "calls from this number, half-life thirty days", "{value:.2g} calls around the last month"),
     Feature("since_last_h", "ring", "history", "h", "hours since the last call from this number", 0,
             "last call {value:.1f} hours ago", SINCE, "last_call_us", 3.6e9),
     Feature("since_first_d", "ring", "history", "days", "days since the first call from this number", 0,
             "number known for {value:.0f} days", SINCE, "first_call_us", 86.4e9),
-    _sum("genuine_1d", -1, "calls closed as genuine, half-life one day", "{value:.1f} closed as genuine around the last day"),
+    _sum("genuine_1d", -1, "calls closed as genuine, half-life one day", "{value:.2g} closed as genuine around the last day"),
     _sum("genuine_30d", -1, "calls closed as genuine, half-life thirty days",
-         "{value:.1f} closed as genuine around the last month"),
+         "{value:.2g} closed as genuine around the last month"),
     _sum("genuine_ever", -1, "calls ever closed as genuine", "{value:.0f} earlier calls closed as genuine"),
     _sum("not_genuine_1h", 1, "calls closed as not genuine, half-life one hour",
-         "{value:.1f} closed as not genuine around the last hour"),
+         "{value:.2g} closed as not genuine around the last hour"),
     _sum("not_genuine_1d", 1, "calls closed as not genuine, half-life one day",
-         "{value:.1f} closed as not genuine around the last day"),
+         "{value:.2g} closed as not genuine around the last day"),
     _sum("not_genuine_30d", 1, "calls closed as not genuine, half-life thirty days",
-         "{value:.1f} closed as not genuine around the last month"),
+         "{value:.2g} closed as not genuine around the last month"),
     _sum("not_genuine_ever", 1, "calls ever closed as not genuine", "{value:.0f} earlier calls closed as not genuine"),
     # Odds and not a share: numerator and denominator each move with one kind of label only, so that the
     # direction holds to the last bit. One call of each kind stands before the first label.
     Feature("closed_odds_30d", "ring", "history", "ratio", "closed as not genuine for each closed as genuine, half-life "
-            "thirty days", 1, "{value:.1f} closed as not genuine for each genuine one", RATIO,
+            "thirty days", 1, "{value:.2g} closed as not genuine for each genuine one", RATIO,
             "not_genuine_30d", 1.0, "genuine_30d", 1.0),
     Feature("short_share_30d", "ring", "history", "share", "share of past conversations of at most 19 s", 0,
             "{value:.0%} of past conversations very short", RATIO, "short_30d", 0.5, "heard_30d", 1.0),
@@ -133,7 +133,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("mean_silence_30d", "ring", "history", "share", "mean silence of past conversations", 0,
             "past conversations {value:.0%} silent on average", RATIO, "silence_ratio_30d", 0.8, "listened_30d", 2.0,
             silence=True),
-    _sum("unanswered_1d", 0, "calls that no operator answered, half-life one day", "{value:.1f} unanswered around the last day"),
+    _sum("unanswered_1d", 0, "calls that no operator answered, half-life one day", "{value:.2g} unanswered around the last day"),
     Feature("line", "ring", "line", "kind", "kind of line", 0, "a {value} line", GIVEN, "line", words=LINES),
     Feature("number_shown", "ring", "line", "yes or no", "whether the caller's number is known", 0,
             "number {value}", GIVEN, "number_shown", words=("not shown", "shown")),
@@ -201,7 +201,7 @@ def fill_rows(histories: NDArray[np.float64], calls: NDArray[np.float64], rows: 
 
 @lru_cache(maxsize=65_536)
 def utc_offset_s(time_zone: str, quarter: int) -> int:
-    """Give a zone's offset from UTC in the quarter of an hour numbered `quarter` since 1970: no zone changes within one.
+    """Give a zone's offset from UTC in a quarter of an hour, numbered since 1970: no zone changes within one.
 
     Examples
     --------

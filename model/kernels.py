@@ -22,7 +22,7 @@ def _cache() -> Path:
     return _HERE / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
 
 
-numba.config.CACHE_DIR = str(_cache())
+setattr(numba.config, "CACHE_DIR", str(_cache()))  # noqa: B010 - made at run time, so no type knows it
 
 
 def kernel(function: F) -> F:

@@ -26,8 +26,8 @@ from model.params import Params
 from model.policy import Policy
 from model.proof import StageCalls, certify
 from model.release import to_bytes
-from model.scored_log import StageScores, stage_scores
 from model.scorecard import Scorecard
+from model.scored_log import StageScores, stage_scores
 from model.training import Past, look_back, train
 
 #: The stages that decide the order of the queue.
@@ -192,7 +192,7 @@ def _metrics(past: Past, scores: Mapping[str, StageScores]) -> dict[str, Any]:
 
 
 def ranking(genuine: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, float | None]:
-    """Measure how well a score puts genuine calls first: AUC, and average precision of genuine; null when one kind lacks."""
+    """Measure how well a score puts genuine calls first; null when one kind of call is missing."""
     if genuine.all() or not genuine.any():
         return {"auc": None, "average_precision_genuine": None}
     return {

@@ -128,12 +128,12 @@ def read_release(folder: Path) -> Release:
         raise ReleaseError(f"{folder}: {type(error).__name__}: {error}") from error
 
 
-def to_bytes(document: Any) -> bytes:  # noqa: ANN401
+def to_bytes(document: Any) -> bytes:
     """Write strict JSON that a person can read; NaN and infinity are refused."""
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _read_json(path: Path, hint: str = "") -> Any:  # noqa: ANN401
+def _read_json(path: Path, hint: str = "") -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:

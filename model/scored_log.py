@@ -1,10 +1,8 @@
 """Scores every call of a log at one stage, each with its history as known when it arrived."""
 
 import json
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +11,10 @@ from numpy.typing import NDArray
 from model.calls import normal_number
 from model.events import events_of, ordered
 from model.feature_table import FeatureTable
-from model.features import FEATURES, NAMES, WIDTHS
+from model.features import NAMES, WIDTHS
 from model.guardrails import GUARDRAIL_NAMES
 from model.policy import Policy, band_of
+from model.reasons import reasons
 from model.release import Release
 from model.scorecard import Scorecard, likelihood
 
@@ -144,27 +143,6 @@ def score_log(
             "reasons": _reasons(table, scorecard),
         }
     )
-
-
-def reasons(features: list[float], contributions: list[float]) -> list[dict[str, Any]]:
-    """List what moved a score, the largest contribution first; those of 0 are left out.
-
-    Examples
-    --------
-    >>> reasons([3.0, math.nan], [0.0, -0.5])
-    [{'group': 'history', 'feature': 'calls_1d', 'value': None, 'contribution': -0.5}]
-    """
-    moved = [place for place, contribution in enumerate(contributions) if contribution != 0.0]
-    moved.sort(key=lambda place: -abs(contributions[place]))
-    return [
-        {
-            "group": FEATURES[place].group,
-            "feature": NAMES[place],
-            "value": FEATURES[place].shown(features[place]),
-            "contribution": contributions[place],
-        }
-        for place in moved
-    ]
 
 
 def _reasons(table: FeatureTable, scorecard: Scorecard) -> list[str]:

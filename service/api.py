@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from service.intake import Intake, degraded, history_of
-from service.problems import Invalid, Unavailable
+from service.problems import Invalid, TooLarge, Unavailable
 from service.pseudonyms import short
 from service.records import microseconds, rfc3339
 from service.schemas import (
@@ -24,6 +24,7 @@ from service.schemas import (
     ScoreResponse,
     parse,
 )
+from service.settings import Settings
 
 T = TypeVar("T", bound=Body)
 CallIdInPath = Annotated[str, Path(min_length=1, max_length=200)]
@@ -55,8 +56,14 @@ def _takes(schema: type[Body]) -> dict[str, Any]:
 
 
 async def _read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
+    settings: Settings = request.app.state.settings
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > settings.body_limit:
+            raise TooLarge(f"the body has more than {settings.body_limit:,} bytes")
     try:
-        return parse(schema, await request.body(), datetime.now(UTC), request.app.state.settings.clock_skew_s)
+        return parse(schema, bytes(body), datetime.now(UTC), settings.clock_skew_s)
     except ValidationError as error:
         raise Invalid.of(error) from None
 

@@ -39,7 +39,6 @@ def create_app(intake: Intake, settings: Settings) -> FastAPI:
         title="Saring",
         version="1",
         summary="How likely an emergency call is a prank, from call metadata alone",
-        max_body_size=settings.body_limit,
         docs_url=None,
         redoc_url=None,
     )

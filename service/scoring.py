@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from model.calls import ENDED_BY, LINES
-from model.features import FEATURES, WIDTHS, fill, local_time
+from model.features import WIDTHS, fill, local_time
 from model.policy import Decision
+from model.reasons import reasons
 from model.release import Release
 from model.scorecard import likelihood
 from service.records import Call
@@ -44,7 +45,7 @@ class Scorer:
         fill(call.history, vector, row)
         log_odds, contributions = self.release.scorecards[stage].score(row)
         decision = self.release.policy.decide(stage, log_odds, contributions, call.history, vector, protected=protected)
-        return Scored(likelihood(log_odds), _reasons(row.tolist(), contributions.tolist()), decision)
+        return Scored(likelihood(log_odds), reasons(row.tolist(), contributions.tolist(), in_words=True), decision)
 
     def _vector(self, call: Call) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Give the call in the order of `features.CALL`."""
@@ -69,25 +70,3 @@ class Scorer:
 
 def _nan(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _reasons(values: list[float], contributions: list[float]) -> list[dict[str, Any]]:
-    """List what moved the score, the largest contribution first, each in words; those of 0 are left out."""
-    found = []
-    for feature, value, contribution in zip(FEATURES, values, contributions, strict=False):
-        if contribution != 0.0:
-            found.append(
-                {
-                    "group": feature.group,
-                    "feature": feature.name,
-                    "value": feature.shown(value),
-                    "contribution": contribution,
-                    "text": feature.text(value),
-                }
-            )
-    found.sort(key=_size, reverse=True)
-    return found
-
-
-def _size(reason: dict[str, Any]) -> float:
-    return abs(float(reason["contribution"]))

@@ -1,0 +1,47 @@
+"""The reasons of a score: its terms, the largest first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from model.features import FEATURES
+
+
+def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words: bool = False) -> list[dict[str, Any]]:
+    """List what moved a score, the largest contribution first; those of 0 are left out.
+
+    Parameters
+    ----------
+    values, contributions : sequences of float
+        A stage's features, and what each of them added to the log-odds.
+    in_words : bool
+        Whether each reason also has a `text` that an operator reads.
+
+    Returns
+    -------
+    list of dict
+        With group, feature, value (None: not known), contribution and, if asked for, text. Together with the
+        scorecard's intercept the contributions are the log-odds: nothing is estimated.
+
+    Examples
+    --------
+    >>> reasons([3.0, float("nan")], [0.0, -0.5])
+    [{'group': 'history', 'feature': 'calls_1d', 'value': None, 'contribution': -0.5}]
+    """
+    found = []
+    for feature, value, contribution in zip(FEATURES, values, contributions, strict=False):
+        if contribution != 0.0:
+            reason = {
+                "group": feature.group,
+                "feature": feature.name,
+                "value": feature.shown(value),
+                "contribution": contribution,
+            }
+            if in_words:
+                reason["text"] = feature.text(value)
+            found.append(reason)
+    found.sort(key=_size, reverse=True)
+    return found
+
+
+def _size(reason: dict[str, Any]) -> float:
+    return abs(float(reason["contribution"]))

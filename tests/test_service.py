@@ -1,0 +1,397 @@
+"""The HTTP contract, asked over a real connection of a real server on a real SQLite file."""
+
+import json
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+import uvicorn
+
+from model.city import simulate
+from model.errors import StoreError
+from model.events import events_of, known_at, ordered
+from model.release import read_release
+from model.replay import Replay
+from model.scored_log import score_log
+from service.app import create_app, opened
+from service.log_import import import_log
+from service.log_replay import replay, shifted, steps
+from service.pseudonyms import Pseudonyms, read_key
+from service.settings import Settings
+from service.store import Store
+
+NUMBER = "+6281234567890"
+CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00", "caller": NUMBER, "line": "mobile"}
+
+
+@contextmanager
+def serving(folder: Path, release: Path) -> Iterator[httpx.Client]:
+    settings = Settings(
+        release=release, database=f"sqlite:///{folder / 'saring.db'}", key_file=folder / "saring.key"
+    )
+    with opened(settings) as intake:
+        config = uvicorn.Config(create_app(intake, settings), port=0, log_level="warning", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+            port = server.servers[0].sockets[0].getsockname()[1]
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def client(tmp_path: Path, release_folder: Path) -> Iterator[httpx.Client]:
+    with serving(tmp_path, release_folder) as client:
+        yield client
+
+
+def rows(folder: Path, table: str) -> list[dict]:
+    with sqlite3.connect(folder / "saring.db") as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+
+
+def stored_histories(folder: Path, names: pd.Series) -> np.ndarray:
+    by_name = {row["call_id"]: np.frombuffer(row["history"]) for row in rows(folder, "calls")}
+    return np.array([by_name[name] for name in names])
+
+
+@pytest.fixture(scope="module")
+def city():
+    return simulate("bengkulu", 3, calls=700)
+
+
+@pytest.fixture(scope="module")
+def offline(city, release_folder):
+    """The same log as the offline commands see it: histories, and the scores of two stages."""
+    release = read_release(release_folder)
+    calls = ordered(city.calls)
+    events = events_of(calls, release.labels, release.region, city.corrections)
+    scores = {stage: score_log(calls, release, stage, city.corrections) for stage in ("opening", "ended")}
+    return calls, Replay(events).histories(), scores
+
+
+def assert_same(folder: Path, answers: dict, offline) -> None:
+    calls, histories, scores = offline
+    assert np.array_equal(stored_histories(folder, calls["call_id"]), histories)
+    for stage, table in scores.items():
+        told = answers[stage]
+        mine = table[table["call_id"].isin(told.keys())]
+        assert len(mine) == len(told) > 0
+        for name, likelihood, factor, reasons in mine[
+            ["call_id", "prank_likelihood", "defer_factor", "reasons"]
+        ].itertuples(index=False):
+            assert told[name]["prank_likelihood"] == likelihood
+            assert told[name]["defer_factor"] == factor
+            without_words = [{k: v for k, v in reason.items() if k != "text"} for reason in told[name]["reasons"]]
+            assert without_words == json.loads(reasons)
+
+
+def collector(answers: dict):
+    def told(step, answer) -> None:
+        if "stage" in answer:
+            answers[answer["stage"]][step.call_id] = answer
+
+    return told
+
+
+def test_a_log_told_over_http_gives_the_histories_of_the_log_bit_for_bit_and_its_scores(
+    tmp_path, release_folder, city, offline
+):
+    answers = {"opening": {}, "ended": {}}
+    found = steps(city.calls, city.corrections)
+    with serving(tmp_path, release_folder) as client:
+        replay(found, client, as_recorded=True, told=collector(answers))
+    assert len(answers["opening"]) == len(city.calls)
+    assert_same(tmp_path, answers, offline)
+
+
+def test_import_then_telling_then_a_restart_give_the_same_bits(tmp_path, release_folder, city, offline):
+    release = read_release(release_folder)
+    calls = offline[0]
+    until, restart = calls["received_at"].iloc[300], calls["received_at"].iloc[500]
+    past = known_at(calls, until)
+    earlier = city.corrections[(city.corrections["disposed_at"] < until)]
+    store = Store(f"sqlite:///{tmp_path / 'saring.db'}")
+    pseudonyms = Pseudonyms(read_key(tmp_path / "saring.key"))
+    try:
+        assert import_log(past, earlier, release, store, pseudonyms, lambda _: None) == len(past)
+        assert import_log(past, earlier, release, store, pseudonyms, lambda _: None) == 0
+    finally:
+        store.close()
+    answers = {"opening": {}, "ended": {}}
+    later = [step for step in steps(calls, city.corrections) if step.at >= until]
+    for part in ([s for s in later if s.at < restart], [s for s in later if s.at >= restart]):
+        with serving(tmp_path, release_folder) as client:
+            replay(part, client, as_recorded=True, told=collector(answers))
+    assert_same(tmp_path, answers, offline)
+
+
+REFUSED = [
+    ({"received_at": CALL["received_at"]}, "call_id", 422),
+    ({"call_id": "a"}, "received_at", 422),
+    (CALL | {"call_id": 5}, "call_id", 422),
+    (CALL | {"call_id": ""}, "call_id", 422),
+    (CALL | {"call_id": "a\u0000b"}, "call_id", 422),
+    (CALL | {"call_id": None}, "call_id", 422),
+    (CALL | {"received_at": "2026-01-31T08:15:00"}, "received_at", 422),
+    (CALL | {"received_at": "2026-01-31"}, "received_at", 422),
+    (CALL | {"received_at": "1769822100"}, "received_at", 422),
+    (CALL | {"received_at": 1769822100}, "received_at", 422),
+    (CALL | {"received_at": "2026-02-31T08:15:00Z"}, "received_at", 422),
+    (CALL | {"received_at": "2999-01-31T08:15:00Z"}, "received_at", 422),
+    (CALL | {"received_at": "1889-01-31T08:15:00Z"}, "received_at", 422),
+    ([CALL], "(body)", 422),
+    ("text", "(body)", 422),
+]
+
+
+@pytest.mark.parametrize(("body", "field", "status"), REFUSED)
+def test_what_a_score_cannot_do_without_is_refused_naming_the_field_and_nothing_is_stored(
+    tmp_path, client, body, field, status
+):
+    answer = client.post("/v1/score", json=body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert field in [error["field"] for error in problem["errors"]]
+    assert rows(tmp_path, "events") == rows(tmp_path, "calls") == []
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"{", b'{"call_id": "a"', b"\xff\xfe", b'{"call_id": NaN}'])
+def test_a_body_that_is_not_json_is_refused(tmp_path, client, body):
+    answer = client.post("/v1/score", content=body)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["detail"]
+    assert rows(tmp_path, "events") == []
+
+
+def test_a_body_of_ten_megabytes_is_refused(tmp_path, client):
+    answer = client.post("/v1/score", content=b'{"call_id": "' + b"a" * 10_000_000 + b'"}')
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert rows(tmp_path, "events") == []
+
+
+FORGIVEN = [
+    ({"silence_ratio": 1.01}, "silence_ratio"),
+    ({"silence_ratio": "0.5"}, "silence_ratio"),
+    ({"duration_s": -1}, "duration_s"),
+    ({"duration_s": 1e300}, "duration_s"),
+    ({"duration_s": [1]}, "duration_s"),
+    ({"line": "carrier pigeon"}, "line"),
+    ({"caller": 6281234567890}, "caller"),
+    ({"stage": "ended"}, "stage"),
+    ({"centre": {"a": 1}}, "centre"),
+    ({"expected_wait_s": True}, "expected_wait_s"),
+    ({"colour": "red"}, "colour"),
+]
+
+
+@pytest.mark.parametrize(("change", "field"), FORGIVEN)
+def test_an_optional_field_that_makes_no_sense_is_taken_as_not_known_with_a_warning(client, change, field):
+    answer = client.post("/v1/score", json=CALL | change)
+    assert answer.status_code == 200
+    assert [warning["field"] for warning in answer.json()["warnings"]] == [field]
+    assert answer.json()["band"] != "unscored"
+
+
+def test_not_a_number_in_an_optional_field_is_forgiven(client):
+    body = json.dumps(CALL)[:-1] + ', "duration_s": NaN, "silence_ratio": Infinity}'
+    answer = client.post("/v1/score", content=body)
+    assert answer.status_code == 200
+    assert [warning["field"] for warning in answer.json()["warnings"]] == ["duration_s", "silence_ratio"]
+
+
+def test_the_answer_has_the_fields_of_the_contract_and_puts_nobody_back(client):
+    answer = client.post("/v1/score", json=CALL | {"expected_wait_s": 500, "x_trunk": "7"}).json()
+    assert list(answer) == [
+        "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_s", "queue_key", "queue_key_epoch",
+        "expected_wait_s", "expected_wait_source", "reasons", "guardrails", "held_out", "release", "scored_at",
+        "durable", "degraded", "warnings",
+    ]  # fmt: skip
+    assert answer["defer_s"] == 0.0
+    assert answer["queue_key"] == "2026-01-31T01:15:00.000000+00:00"
+    assert answer["durable"]
+    assert not answer["degraded"]
+    assert answer["stage"] == "ring"
+    assert {"group", "feature", "value", "contribution", "text"} == set(answer["reasons"][0])
+
+
+def test_the_stage_is_opening_as_soon_as_something_was_heard(client):
+    assert client.post("/v1/score", json=CALL | {"silence_ratio": 0.5}).json()["stage"] == "opening"
+    assert client.post("/v1/score", json=CALL | {"call_id": "b", "stage": "opening"}).json()["stage"] == "opening"
+
+
+def test_the_same_request_again_gives_the_same_answer_and_counts_once(tmp_path, release_folder):
+    with serving(tmp_path, release_folder) as client:
+        first = client.post("/v1/score", json=CALL).json()
+        with ThreadPoolExecutor(8) as threads:
+            again = [f.result().json() for f in [threads.submit(client.post, "/v1/score", json=CALL) for _ in range(32)]]
+        assert all(answer == first for answer in again)
+    with serving(tmp_path, release_folder) as client:
+        assert client.post("/v1/score", json=CALL).json() == first
+        later = CALL | {"call_id": "b", "received_at": "2026-01-31T09:15:00+07:00"}
+        client.post("/v1/score", json=later)
+        assert client.get("/v1/calls/b").json()["history"]["calls_ever"] == 1.0
+    assert len(rows(tmp_path, "events")) == 2
+
+
+def test_a_changed_request_is_an_update_that_keeps_the_history_read_first(tmp_path, client):
+    client.post("/v1/score", json=CALL)
+    other = CALL | {"call_id": "b", "received_at": "2026-01-31T08:15:01+07:00"}
+    client.post("/v1/score", json=other)
+    updated = client.post("/v1/score", json=CALL | {"duration_s": 12.0, "silence_ratio": 0.9}).json()
+    assert updated["stage"] == "opening"
+    call = client.get("/v1/calls/a").json()
+    assert call["history"]["calls_ever"] == 0.0
+    assert call["opening_duration_s"] == 12.0
+    assert set(call["scores"]) == {"ring", "opening"}
+    assert [said["kind"] for said in call["said"]] == ["received", "scored"]
+
+
+@pytest.mark.parametrize("change", [{"received_at": "2026-01-31T08:15:01+07:00"}, {"caller": "+6281234567891"}, {"caller": None}])
+def test_caller_and_received_at_of_a_known_call_cannot_change(client, change):
+    client.post("/v1/score", json=CALL)
+    answer = client.post("/v1/score", json=CALL | change)
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["field"] == next(iter(change))
+
+
+def test_callers_without_a_number_have_no_history_and_are_never_one(client):
+    for place, caller in enumerate((None, "", "anonymous", "+0", "unknown")):
+        received_at = f"2026-01-31T08:1{place}:00+07:00"
+        client.post("/v1/score", json={"call_id": f"n{place}", "received_at": received_at, "caller": caller})
+    call = client.get("/v1/calls/n4").json()
+    assert call["history"]["calls_ever"] == 0.0
+    assert call["caller"] is None
+    assert not call["first_call"]
+
+
+def test_a_number_written_in_two_ways_is_one_caller(client):
+    client.post("/v1/score", json=CALL | {"caller": "0812-3456-7890"})
+    client.post("/v1/score", json=CALL | {"call_id": "b", "received_at": "2026-01-31T08:16:00+07:00"})
+    assert client.get("/v1/calls/b").json()["history"]["calls_ever"] == 1.0
+
+
+def test_the_end_and_the_disposition_reach_the_next_call_and_a_correction_replaces(client):
+    client.post("/v1/score", json=CALL)
+    ended = client.post("/v1/calls/a/ended", json={"ended_at": "2026-01-31T08:16:00+07:00", "duration_s": 9.0})
+    assert ended.json()["stage"] == "ended"
+    for disposition in ("prank", "genuine"):
+        said = {"disposition": disposition, "disposed_at": "2026-01-31T08:17:00+07:00"}
+        assert client.post("/v1/calls/a/disposition", json=said).json()["durable"]
+        assert client.post("/v1/calls/a/disposition", json=said).json()["durable"]  # told twice counts once
+    now = pd.Timestamp.now("UTC").isoformat()
+    client.post("/v1/score", json=CALL | {"call_id": "b", "received_at": now})
+    history = client.get("/v1/calls/b").json()["history"]
+    assert (history["genuine_ever"], history["not_genuine_ever"], history["short_ever"]) == (1.0, 0.0, 1.0)
+
+
+def test_a_disposition_is_not_known_before_it_was_told(client):
+    client.post("/v1/score", json=CALL)
+    client.post("/v1/calls/a/disposition", json={"disposition": "prank", "disposed_at": "2026-01-31T08:17:00+07:00"})
+    client.post("/v1/score", json=CALL | {"call_id": "b", "received_at": "2026-01-31T10:00:00+07:00"})
+    assert client.get("/v1/calls/b").json()["history"]["not_genuine_ever"] == 0.0
+
+
+def test_events_of_an_unknown_call_are_refused(client):
+    told = {"ended_at": "2026-01-31T08:16:00+07:00"}
+    assert client.post("/v1/calls/nobody/ended", json=told).status_code == 404
+    assert client.get("/v1/calls/nobody").status_code == 404
+
+
+def test_an_end_before_the_arrival_or_told_in_two_ways_is_refused(client):
+    client.post("/v1/score", json=CALL)
+    early = client.post("/v1/calls/a/ended", json={"ended_at": "2026-01-31T08:14:59+07:00"})
+    assert (early.status_code, early.json()["errors"][0]["field"]) == (409, "ended_at")
+    told = {"ended_at": "2026-01-31T08:16:00+07:00", "duration_s": 9.0}
+    first = client.post("/v1/calls/a/ended", json=told)
+    assert client.post("/v1/calls/a/ended", json=told).json() == first.json()
+    assert client.post("/v1/calls/a/ended", json=told | {"duration_s": 10.0}).status_code == 409
+
+
+def test_no_number_stands_in_the_database_or_in_any_answer(tmp_path, release_folder):
+    with serving(tmp_path, release_folder) as client:
+        client.post("/v1/score", json=CALL)
+        client.post("/v1/score", json=CALL | {"call_id": "b", "line": NUMBER})
+        seen = client.get("/v1/calls/a").text + client.get("/v1/calls/b").text
+        seen += client.post("/v1/score", json=CALL | {"received_at": "2026-01-31T08:15:01+07:00"}).text
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for form in (NUMBER, NUMBER[1:], "0" + NUMBER[3:]):
+        assert form not in seen
+        assert form.encode() not in kept
+    assert stat.S_IMODE((tmp_path / "saring.key").stat().st_mode) == 0o600
+
+
+def test_a_store_that_fails_leaves_calls_in_the_order_of_arrival(tmp_path, client):
+    client.post("/v1/score", json=CALL)
+    with sqlite3.connect(tmp_path / "saring.db") as connection:
+        connection.execute("ALTER TABLE events RENAME TO lost")
+    answer = client.post("/v1/score", json=CALL | {"call_id": "b", "caller": None})
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["band"], told["defer_s"], told["degraded"], told["durable"]) == ("unscored", 0.0, True, False)
+    assert told["queue_key"] == "2026-01-31T01:15:00.000000+00:00"
+    ended = client.post("/v1/calls/a/ended", json={"ended_at": "2026-01-31T08:16:00+07:00"})
+    assert ended.status_code == 503
+    with sqlite3.connect(tmp_path / "saring.db") as connection:
+        connection.execute("ALTER TABLE lost RENAME TO events")
+    back = client.post("/v1/score", json=CALL | {"call_id": "b", "caller": None}).json()
+    assert (back["durable"], back["degraded"]) == (True, False)
+    assert [row["call_id"] for row in rows(tmp_path, "events")] == ["a", "b"]
+
+
+def test_a_second_process_on_one_file_is_refused(tmp_path, client):
+    with pytest.raises(StoreError, match="in use by another process"):
+        Store(f"sqlite:///{tmp_path / 'saring.db'}")
+
+
+def test_another_key_would_lose_every_history_and_is_refused(tmp_path, release_folder):
+    with serving(tmp_path, release_folder) as client:
+        client.post("/v1/score", json=CALL)
+    (tmp_path / "saring.key").unlink()
+    with pytest.raises(StoreError, match="key of the callers' hash"), serving(tmp_path, release_folder):
+        pass
+
+
+def test_the_model_health_and_readiness_are_told(client, release_folder):
+    release = read_release(release_folder)
+    model = client.get("/v1/model").json()
+    assert model["release"] == release.name
+    assert model["certificate"]["state"] == "valid"
+    assert not model["deferral"]["on"]
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json()["release"] == release.name
+
+
+def test_what_is_not_there_is_a_problem_document(client):
+    for answer in (client.get("/nothing"), client.delete("/v1/score")):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+
+
+def test_a_live_replay_moves_the_log_by_whole_weeks_to_end_before_now(city):
+    now = pd.Timestamp("2026-11-23T12:00:00Z").to_pydatetime()
+    found = steps(city.calls)
+    moved = shifted(found, now)
+    shift = moved[0].received_at - found[0].received_at
+    assert shift % pd.Timedelta(weeks=1) == pd.Timedelta(0)
+    last = max(step.received_at for step in moved)
+    assert now - pd.Timedelta(weeks=1) < last <= now
+    assert moved[0].body["received_at"] == moved[0].received_at
