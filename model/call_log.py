@@ -6,7 +6,7 @@ value are found by one mechanism and told in one form.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -67,10 +67,7 @@ def read_calls(path: Path) -> pd.DataFrame:
     BrokenLogError
         When any row or column breaks the contract. Nothing is dropped.
     """
-    calls, problems = _typed(path, COLUMNS)
-    if not problems:
-        problems = _contradictions(calls)
-    _refuse(path, problems)
+    calls = _read_log(path, COLUMNS, _contradictions)
     length = pd.to_timedelta(calls["duration_s"], unit="s").astype("timedelta64[us]")
     calls["ended_at"] = calls["ended_at"].fillna(calls["received_at"] + length)
     return calls
@@ -84,15 +81,16 @@ def read_corrections(path: Path, calls: pd.DataFrame) -> pd.DataFrame:
     LogError, BrokenLogError
         As `read_calls`; and for a call that is not in `calls`, or a correction before its call.
     """
-    corrections, problems = _typed(path, CORRECTION_COLUMNS)
-    if not problems:
-        received = calls.set_index("call_id")["received_at"].reindex(corrections["call_id"])
+    received_at = calls.set_index("call_id")["received_at"]
+
+    def strangers(corrections: pd.DataFrame) -> list[Problem]:
+        received = received_at.reindex(corrections["call_id"])
         unknown = received.isna().to_numpy()
-        early = (corrections["disposed_at"] < received.to_numpy()).to_numpy() & ~unknown
+        early = (corrections["disposed_at"] < received.to_numpy()).to_numpy()
         problems = _told(corrections["call_id"], unknown, "a call of the log")
-        problems += _told(corrections["disposed_at"], early, "a time not before received_at")
-    _refuse(path, problems)
-    return corrections
+        return problems + _told(corrections["disposed_at"], early, "a time not before received_at")
+
+    return _read_log(path, CORRECTION_COLUMNS, strangers)
 
 
 def write_log(calls: pd.DataFrame, path: Path) -> None:
@@ -100,7 +98,8 @@ def write_log(calls: pd.DataFrame, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     try:
         if path.suffix == ".csv":
-            calls.to_csv(part, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z")
+            # RFC 4180's line end also has the writer quote a value that holds either half of it.
+            calls.to_csv(part, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z", lineterminator="\r\n")
         else:
             calls.to_parquet(part, index=False)
         part.replace(path)
@@ -108,12 +107,14 @@ def write_log(calls: pd.DataFrame, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _typed(path: Path, columns: Sequence[Column]) -> tuple[pd.DataFrame, list[Problem]]:
+def _read_log(
+    path: Path, columns: Sequence[Column], contradictions: Callable[[pd.DataFrame], list[Problem]]
+) -> pd.DataFrame:
     table, ragged = _read(path)
     names = table.column_names
     problems: list[Problem] = []
     known = {column.name for column in columns}
-    for name in names:
+    for name in dict.fromkeys(names):
         if names.count(name) > 1:
             problems.append((-1, name, name, "each column once"))
         elif name not in known and not name.startswith("x_"):
@@ -125,19 +126,21 @@ def _typed(path: Path, columns: Sequence[Column]) -> tuple[pd.DataFrame, list[Pr
             problems += wrong
         else:
             data[column.name] = _parse(pa.nulls(table.num_rows, pa.string()), column)[0]
-            if column.required:
+            if column.required and column.name not in names:
                 problems.append((-1, column.name, None, "this column, which is required"))
-    if "call_id" in names:
-        twice = data["call_id"].duplicated().to_numpy() & data["call_id"].notna().to_numpy()
-        if columns is COLUMNS:
-            problems += _told(data["call_id"], twice, "a name that no other call has")
+    # What could not be read has become missing; that it is missing is no further problem.
+    told = {(row, column) for row, column, *_ in problems}
+    for row, column, value, expected in contradictions(pd.DataFrame(data)):
+        if not told & {(row, column), (-1, column)}:
+            problems.append((row, column, value, expected))
     if ragged:  # the table lacks those rows, so what follows them stands further down in the file
         kept = np.delete(np.arange(table.num_rows + len(ragged)), [row for row, *_ in ragged])
         problems = [
             (int(kept[row]) if row >= 0 else row, column, value, expected) for row, column, value, expected in problems
         ] + ragged
+    _refuse(path, problems)
     extra = {name: table.column(name).to_pandas() for name in names if name.startswith("x_")}
-    return pd.DataFrame(data | extra), problems
+    return pd.DataFrame(data | extra)
 
 
 def _read(path: Path) -> tuple[pa.Table, list[Problem]]:
@@ -156,16 +159,18 @@ def _read_csv(path: Path) -> tuple[pa.Table, list[Problem]]:
 
     def keep(row: pa.csv.InvalidRow) -> str:
         expected = f"{row.expected_columns} values, one for each column"
-        ragged.append((row.number - 2, "(row)", f"{row.actual_columns} values: {row.text[:60]}", expected))
+        ragged.append((row.number - 1 - lines, "(row)", f"{row.actual_columns} values: {row.text[:60]}", expected))
         return "skip"
 
     with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file), None)
+        reader = csv.reader(file)
+        names = next(filter(None, reader), None)
+        lines = reader.line_num
     if not names:
         raise LogError(f"{path}: the file is empty, expected a first line that names the columns")
     table = pa.csv.read_csv(
         path,
-        read_options=pa.csv.ReadOptions(column_names=names, skip_rows=1, use_threads=False),
+        read_options=pa.csv.ReadOptions(column_names=names, skip_rows=lines, use_threads=False),
         parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
         convert_options=pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
@@ -176,10 +181,13 @@ def _read_csv(path: Path) -> tuple[pa.Table, list[Problem]]:
 
 def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Series, list[Problem]]:
     """Bring one column to its type; every value that will not go there is a problem and becomes missing."""
-    raw = values.to_pandas()
-    text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
     if pa.types.is_dictionary(values.type):
-        raw, text = raw.astype("str"), True
+        values = values.cast(values.type.value_type)
+    whole = column.kind == "string" and pa.types.is_integer(values.type)
+    if whole or pa.types.is_string_view(values.type):
+        values = values.cast(pa.string())
+    text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    raw = values.to_pandas()
     if text:
         raw = raw.astype("str").str.strip()
         raw = raw.mask(raw == "")
@@ -195,7 +203,7 @@ def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Serie
     elif column.kind == "flag":
         parsed = raw.astype("str").str.lower().map(_FLAGS).astype("boolean")
     else:
-        parsed = raw.astype("str")
+        parsed = (raw if text else raw.mask(raw.notna())).astype("str")  # 6.2e12, or bytes, is nobody's name
     present = raw.notna().to_numpy()
     problems = _told(raw, present & parsed.isna().to_numpy(), column.expected, column.name)
     if column.required:
@@ -206,14 +214,15 @@ def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Serie
 def _times(raw: pd.Series, kind: pa.DataType, text: bool) -> pd.Series:
     if text:
         right = raw.str.fullmatch(TIMESTAMP).fillna(False)
-        raw = pd.to_datetime(raw.where(right), utc=True, format="ISO8601", errors="coerce")
+        raw = pd.to_datetime(raw.where(right).str.upper(), utc=True, format="ISO8601", errors="coerce")
     elif not (pa.types.is_timestamp(kind) and kind.tz):
         raw = pd.to_datetime(pd.Series(pd.NaT, index=raw.index), utc=True)  # a time without an offset
     return cast("pd.Series", raw.dt.tz_convert("UTC").astype("datetime64[us, UTC]"))
 
 
 def _contradictions(calls: pd.DataFrame) -> list[Problem]:
-    problems: list[Problem] = []
+    twice = (calls["call_id"].duplicated() & calls["call_id"].notna()).to_numpy()
+    problems = _told(calls["call_id"], twice, "a name that no other call has")
     for name in ("answered_at", "ended_at", "disposed_at"):
         early = (calls[name] < calls["received_at"]).to_numpy()
         problems += _told(calls[name], early, "a time not before received_at")
@@ -249,6 +258,7 @@ def _lines(path: Path, rows: Sequence[int]) -> list[int]:
     if path.suffix == ".parquet":
         return [row + 1 for row in rows]
     wanted, found, start = set(rows), {-1: 0}, 1
+    csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         row = -1  # the line of names

@@ -97,7 +97,7 @@ _CATEGORY = Column("category", "string", "a kind of emergency, like fire")
 COLUMNS: tuple[Column, ...] = (
     Column("call_id", "string", "a name that no other call has", required=True),
     _time("received_at", required=True),
-    Column("caller", "string", "a number or a stable pseudonym"),
+    Column("caller", "string", "a number written as text, or a stable pseudonym"),
     _choice("line", LINES),
     Column("centre", "string", "a name"),
     Column("queue", "string", "a name"),
@@ -125,11 +125,11 @@ CORRECTION_COLUMNS: tuple[Column, ...] = (
 )
 
 _NO_NUMBER = re.compile(
-    r"[+\s0-]*|<?(unknown|anonymous|private|withheld|restricted|unavailable|null|none|nan)>?(@.*)?",
+    r"[+\s0-]*|<?(sips?:)?(unknown|anonymous|private|withheld|restricted|unavailable|null|none|nan)>?(@.*)?",
     re.IGNORECASE,
 )
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_DIALLED = re.compile(r"\+?[0-9][0-9\s().\-/]{5,}")
+_DIALLED = re.compile(r"(tel:)?\+?\(?[0-9][0-9\s().\-/]{5,}")
 
 
 def normal_number(text: str | None, region: str) -> str | None:
@@ -153,7 +153,7 @@ def normal_number(text: str | None, region: str) -> str | None:
     '+6281234567890'
     >>> normal_number("a1f9c0", "ID")
     'a1f9c0'
-    >>> [normal_number(no, "ID") for no in (None, "", "+0", "Anonymous", "<unknown>")]
+    >>> [normal_number(no, "ID") for no in (None, "", "+0", "Anonymous", "sip:anonymous@anonymous.invalid")]
     [None, None, None, None, None]
     """
     if text is None:

@@ -1,12 +1,16 @@
 """How much a call is deferred: from score to defer_factor, fitted on held-out calls (DESIGN, section 5).
 
     L(p)    share of held-out handling time spent on calls with a lower score than p
-    h(p)    min( clip((L(p) - 0.25) / 0.35, 0, 1),  -ln(clip(g / m, 1/20, 1)) / ln 20 ),   g = 1 - p
+    R(p)    1 - (share of genuine calls) / (share of handling time), both with at least score p; made rising
+    h(p)    min( clip((L(p) - 0.45) / 0.10, 0, 1),  clip(R(p) / 0.5, 0, 1) )
     factor  s min(cap, h(p)),   s = min(1, 0.45 / (1 - mean of min(cap, h) weighted by handling time))
 
-The first term of h ranks by work, so that the rule behaves alike in a centre with 1 % genuine calls and in
-one with 50 %. The second, with m the median g of genuine calls, keeps a model that cannot tell them apart
-at 0.
+The first term of h ranks by work, so that the rule behaves alike in a centre with 1 % genuine calls and in one
+with 50 %. It is nearly a step in the middle of the work, because that is what closes most of the gap for a given
+longest wait: whoever is deferred waits about twice as long, so about half of the work has to be. The second term
+holds back where genuine calls are not much rarer than work from p up: 0 where they are as common, 1 from half as
+common. Both are ranks: neither needs calibrated scores, nor moves with the share of genuine calls.
+docs/queueing.md has the frontier that both were chosen from, and the term by odds that stood there before.
 
 A guardrail's cap is applied before s. A call with the largest factor, s, is passed by the share
 s (1 - mean min(cap, h)) of the work that arrives in the time it is deferred for, and s holds that share at
@@ -15,7 +19,6 @@ min(cap, s h) capped calls would be deferred more, and the share would no longer
 """
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,16 +28,17 @@ import numpy.typing as npt
 from model.kernels import kernel
 
 Floats = npt.NDArray[np.float64]
+Table = tuple[Floats, Floats, Floats, float]
 
 KNOTS = 500
-RAMP_FROM, RAMP_WIDTH = 0.25, 0.35
-ODDS_RANGE = 20.0
+RAMP_FROM, RAMP_WIDTH = 0.45, 0.10
+RARER_ENOUGH = 0.5
 PASSING_WORK = 0.45
 
 
 @dataclass(frozen=True)
 class FactorCurve:
-    """A fitted curve from score to defer_factor: a short rising table and two numbers.
+    """A fitted curve from score to defer_factor: a short rising table and one number.
 
     Parameters
     ----------
@@ -42,8 +46,8 @@ class FactorCurve:
         Knots of L; empty for a curve that is 0 everywhere.
     work_below : tuple of float, rising, 0 to 1
         L at the knots. Between them L is interpolated, outside it keeps the value at the end.
-    genuine_median : float, 0 to 1
-        m, the median of 1 - score over genuine calls. At 0 nothing is deferred.
+    genuine_rarer : tuple of float, rising, 0 to 1
+        R at the knots, between and outside them likewise.
     scale : float, 0 to 1
         s.
 
@@ -54,29 +58,30 @@ class FactorCurve:
 
     Examples
     --------
-    >>> curve = FactorCurve((0.0, 1.0), (0.0, 1.0), genuine_median=0.8, scale=0.5)
+    >>> curve = FactorCurve((0.0, 1.0), (0.0, 1.0), (0.0, 0.9), scale=0.5)
     >>> curve.factors(np.array([0.2, 0.5, 1.0, np.nan])).round(3).tolist()
-    [0.0, 0.078, 0.5, 0.0]
+    [0.0, 0.25, 0.5, 0.0]
     >>> FactorCurve.from_json(curve.to_json()) == curve
     True
     """
 
     scores: tuple[float, ...]
     work_below: tuple[float, ...]
-    genuine_median: float
+    genuine_rarer: tuple[float, ...]
     scale: float
 
     def __post_init__(self) -> None:
-        if len(self.scores) != len(self.work_below):
-            raise ValueError(f"{len(self.scores)} scores for {len(self.work_below)} values of work_below")
-        for name, column, least in (("scores", self.scores, True), ("work_below", self.work_below, False)):
+        columns = {"work_below": self.work_below, "genuine_rarer": self.genuine_rarer}
+        for name, column in columns.items():
+            if len(self.scores) != len(column):
+                raise ValueError(f"{len(self.scores)} scores for {len(column)} values of {name}")
+        for name, column in {"scores": self.scores, **columns}.items():
             if not all(0.0 <= value <= 1.0 for value in column):
                 raise ValueError(f"{name} has a value outside 0 to 1")
-            if not all(a < b if least else a <= b for a, b in itertools.pairwise(column)):
+            if not all(a < b or (a == b and name != "scores") for a, b in itertools.pairwise(column)):
                 raise ValueError(f"{name} does not rise")
-        for name, value in (("genuine_median", self.genuine_median), ("scale", self.scale)):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{name} is {value}, expected 0 to 1")
+        if not 0.0 <= self.scale <= 1.0:
+            raise ValueError(f"scale is {self.scale}, expected 0 to 1")
 
     def factors(self, score: npt.ArrayLike, cap: npt.ArrayLike = 1.0) -> Floats:
         """Deferral factor of calls.
@@ -95,16 +100,19 @@ class FactorCurve:
         """
         p = np.atleast_1d(np.asarray(score, dtype=np.float64))
         caps = np.broadcast_to(np.asarray(cap, dtype=np.float64), p.shape)
-        table = np.array([self.scores, self.work_below])
-        return _factors(p, caps, table[0], table[1], self.genuine_median, self.scale)
+        return _factors(p, caps, *self.table())
+
+    def table(self) -> Table:
+        """Give the curve as `defer_factor` takes it."""
+        return np.array(self.scores), np.array(self.work_below), np.array(self.genuine_rarer), self.scale
 
     def to_json(self) -> dict[str, Any]:
         """Give the curve as plain JSON values."""
         return {
-            "genuine_median": self.genuine_median,
             "scale": self.scale,
             "scores": list(self.scores),
             "work_below": list(self.work_below),
+            "genuine_rarer": list(self.genuine_rarer),
         }
 
     @classmethod
@@ -121,47 +129,47 @@ class FactorCurve:
         return cls(
             tuple(float(score) for score in value["scores"]),
             tuple(float(share) for share in value["work_below"]),
-            float(value["genuine_median"]),
+            tuple(float(share) for share in value["genuine_rarer"]),
             float(value["scale"]),
         )
 
 
 @kernel
 def defer_factor(
-    score: float, cap: float, scores: Floats, work_below: Floats, genuine_median: float, scale: float
+    score: float, cap: float, scores: Floats, work_below: Floats, genuine_rarer: Floats, scale: float
 ) -> float:
-    """Deferral factor of one call; the arguments are those of `FactorCurve`, the table as two arrays.
+    """Deferral factor of one call; the arguments are those of `FactorCurve`, the table as three arrays.
 
     Examples
     --------
     >>> table = np.array([0.0, 1.0])
-    >>> defer_factor(1.0, 1.0, table, table, 0.8, 0.5), defer_factor(1.0, 0.5, table, table, 0.8, 0.5)
+    >>> defer_factor(1.0, 1.0, table, table, table, 0.5), defer_factor(1.0, 0.5, table, table, table, 0.5)
     (0.5, 0.25)
     """
-    if not (0.0 <= score <= 1.0 and cap > 0.0 and genuine_median > 0.0) or len(scores) == 0:
+    if not (0.0 <= score <= 1.0 and cap > 0.0) or len(scores) == 0:
         return 0.0
     right = int(np.searchsorted(scores, score, side="right"))
-    if right == 0:
-        below = float(work_below[0])
-    elif right == len(scores):
-        below = float(work_below[-1])
-    else:
-        low, high = float(work_below[right - 1]), float(work_below[right])
-        inner = (high - low) * (score - scores[right - 1]) / (scores[right] - scores[right - 1])
-        below = min(low + inner, high)
-    by_work = (below - RAMP_FROM) / RAMP_WIDTH
-    odds = min(max((1.0 - score) / genuine_median, 1.0 / ODDS_RANGE), 1.0)
-    by_odds = -math.log(odds) / math.log(ODDS_RANGE)
-    return max(0.0, min(by_work, by_odds, cap, 1.0)) * scale
+    left = max(right - 1, 0)
+    right = min(right, len(scores) - 1)
+    part = (score - scores[left]) / (scores[right] - scores[left]) if 0 <= left < right else 0.0
+    below = _between(work_below[left], work_below[right], part)
+    rarer = _between(genuine_rarer[left], genuine_rarer[right], part)
+    return max(0.0, min((below - RAMP_FROM) / RAMP_WIDTH, rarer / RARER_ENOUGH, cap, 1.0)) * scale
+
+
+@kernel
+def _between(low: float, high: float, part: float) -> float:
+    """Go a part of the way from low to high, never past high."""
+    return min(low + (high - low) * part, high)
 
 
 @kernel
 def _factors(
-    score: Floats, cap: Floats, scores: Floats, work_below: Floats, genuine_median: float, scale: float
+    score: Floats, cap: Floats, scores: Floats, work_below: Floats, genuine_rarer: Floats, scale: float
 ) -> Floats:
     factors = np.empty(len(score))
     for i in range(len(score)):
-        factors[i] = defer_factor(score[i], cap[i], scores, work_below, genuine_median, scale)
+        factors[i] = defer_factor(score[i], cap[i], scores, work_below, genuine_rarer, scale)
     return factors
 
 
@@ -198,7 +206,7 @@ def fit_factor(
     --------
     >>> curve = fit_factor([0.1, 0.2, 0.9, 0.99], [True, True, False, False], [60.0, 60.0, 30.0, 30.0])
     >>> curve.factors([0.1, 0.2, 0.9, 0.99]).round(2).tolist()
-    [0.0, 0.01, 0.45, 0.64]
+    [0.0, 0.0, 0.68, 0.68]
     """
     p, time_s = (np.asarray(x, dtype=np.float64) for x in (score, handling_s))
     is_genuine = np.asarray(genuine, dtype=np.bool_)
@@ -211,30 +219,41 @@ def fit_factor(
             raise ValueError(f"{name} of call {wrong[0]} is {values[wrong[0]]}, expected 0 to {most}")
     work_s = float(time_s.sum())
     if not is_genuine.any() or work_s == 0.0:
-        return FactorCurve((), (), genuine_median=0.0, scale=0.0)
+        return FactorCurve((), (), (), scale=0.0)
     knots, which = np.unique(p, return_inverse=True)
-    done = np.concatenate(([0.0], np.cumsum(np.bincount(which, weights=time_s))[:-1]))
-    below = np.minimum(done / work_s, 1.0)
-    kept = _thinned(below)
-    unscaled = FactorCurve(
-        tuple(knots[kept].tolist()),
-        tuple(below[kept].tolist()),
-        genuine_median=float(np.median(1.0 - p[is_genuine])),
-        scale=1.0,
+    below = _share_below(np.bincount(which, weights=time_s))
+    # Genuine calls against work among those that score at least as much; where no work is left, as before it.
+    among = np.divide(
+        1.0 - _share_below(np.bincount(which, weights=is_genuine)),
+        1.0 - below,
+        out=np.full(len(knots), np.inf),
+        where=below < 1.0,
     )
+    rarer = np.maximum.accumulate(np.maximum(1.0 - among, 0.0))
+    kept = _thinned(np.clip(np.minimum((below - RAMP_FROM) / RAMP_WIDTH, rarer / RARER_ENOUGH), 0.0, 1.0))
+    scores, work_below, genuine_rarer = (tuple(column[kept].tolist()) for column in (knots, below, rarer))
+    unscaled = FactorCurve(scores, work_below, genuine_rarer, scale=1.0)
     ahead = 1.0 - float(np.average(unscaled.factors(p, caps), weights=time_s))
     scale = PASSING_WORK / ahead if ahead > PASSING_WORK else 1.0
-    return FactorCurve(unscaled.scores, unscaled.work_below, unscaled.genuine_median, scale)
+    return FactorCurve(scores, work_below, genuine_rarer, scale)
 
 
-def _thinned(below: Floats) -> npt.NDArray[np.intp]:
-    """Choose at most `KNOTS` knots: both sides of each of 249 levels of the ramp, so steps stay steps.
+def _share_below(weights: npt.NDArray[np.number]) -> Floats:
+    """Share of the weight that lies before each place."""
+    done = np.concatenate((np.zeros(1), np.cumsum(weights, dtype=np.float64)))
+    share: Floats = np.minimum(done[:-1] / done[-1], 1.0)
+    return share
 
-    Between two kept knots L either moves by less than one level or has no knot left out, so the factor is off
+
+def _thinned(h: Floats) -> npt.NDArray[np.intp]:
+    """Choose at most `KNOTS` knots: both sides of each of 250 levels of h, so steps stay steps.
+
+    Between two kept knots h either moves by less than one level or has no knot left out, so the factor is off
     by less than 1/248.
     """
-    if len(below) <= KNOTS:
-        return np.arange(len(below))
-    levels = np.linspace(RAMP_FROM, RAMP_FROM + RAMP_WIDTH, KNOTS // 2 - 1)
-    after = np.minimum(np.searchsorted(below, levels), len(below) - 1)
-    return np.unique(np.concatenate((after, np.maximum(after - 1, 0))))
+    if len(h) <= KNOTS:
+        return np.arange(len(h))
+    levels = np.linspace(0.0, 1.0, KNOTS // 2 - 1)
+    after = np.minimum(np.searchsorted(h, levels), len(h) - 1)
+    beyond = np.minimum(np.searchsorted(h, levels[:1], side="right"), len(h) - 1)
+    return np.unique(np.concatenate((after, np.maximum(after - 1, 0), beyond, np.maximum(beyond - 1, 0))))

@@ -1,7 +1,7 @@
 """The features of every call of a log, each as known at that call."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from model.calls import ENDED_BY, LINES
 from model.events import Events
 from model.features import CALL, FEATURES, fill_rows, utc_offset_s
+from model.kernels import kernel
 from model.replay import Replay
 from model.surge import surges
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
+Small = NDArray[np.float32]  # for codes: a caller's calls lie all over the log, and small columns stay in the cache
 
 
 class FeatureTable:
@@ -58,17 +60,19 @@ class FeatureTable:
         wanted : bool (n,), optional
             The calls to give; all by default.
         """
-        for rows, histories in self.replay.parts():
+
+        def part(rows: NDArray[np.int64], histories: Numbers) -> Part:
             if wanted is not None:
                 here = wanted[rows]
                 rows, histories = rows[here], histories[here]
-            if len(rows):
-                calls = np.empty((len(rows), len(CALL)))
-                for place, name in enumerate(CALL):
-                    calls[:, place] = self._columns[name][rows]
-                features = np.empty((len(rows), len(FEATURES)))
-                fill_rows(histories, calls, features)
-                yield Part(rows, histories, calls, features)
+            calls = np.empty((len(rows), len(CALL)))
+            for place, name in enumerate(CALL):
+                _take(self._columns[name], rows, calls, place)
+            features = np.empty((len(rows), len(FEATURES)))
+            fill_rows(histories, calls, features)
+            return Part(rows, histories, calls, features)
+
+        yield from self.replay.parts(part)
 
     def matrix(self, wanted: Rows | None = None) -> Numbers:
         """Give the features of every wanted call at the last stage, in order of time: float64 (m, len(FEATURES)).
@@ -91,14 +95,24 @@ class Part(NamedTuple):
     features: Numbers
 
 
-def _codes(values: pd.Series, words: tuple[str, ...], missing: int | None) -> Numbers:
-    codes = values.astype("object").map({word: float(code) for code, word in enumerate(words)})
-    return cast("Numbers", codes.astype("float64").fillna(np.nan if missing is None else missing).to_numpy())
+@kernel
+def _take(column: NDArray[np.generic], rows: NDArray[np.int64], calls: Numbers, place: int) -> None:
+    for row in range(len(rows)):  # as calls[:, place] = column[rows], but without holding the interpreter
+        calls[row, place] = column[rows[row]]
 
 
-def _local_times(received_us: NDArray[np.int64], time_zone: str) -> tuple[Numbers, Numbers]:
-    """As `features.local_time`, for many calls: the offset is asked for once for each quarter of an hour."""
-    quarters, place = np.unique(received_us // 900_000_000, return_inverse=True)
-    offsets = np.array([utc_offset_s(time_zone, quarter) for quarter in quarters.tolist()], dtype=np.int64)
-    minutes = received_us // 60_000_000 + (offsets // 60)[place]
-    return minutes % 1440 / 60.0, ((minutes // 1440 + 3) % 7).astype(np.float64)
+def _codes(values: pd.Series, words: tuple[str, ...], missing: int | None) -> Small:
+    places, found = pd.factorize(values)
+    codes = {word: float(code) for code, word in enumerate(words)}
+    nothing = np.nan if missing is None else float(missing)
+    return np.array([*(codes[word] for word in found), nothing], dtype=np.float32)[places]
+
+
+def _local_times(received_us: NDArray[np.int64], time_zone: str) -> tuple[Numbers, Small]:
+    """As `features.local_time`, for many calls in order: the offset is asked for once for each quarter of an hour."""
+    quarters = received_us // 900_000_000
+    starts = np.flatnonzero(np.diff(quarters, prepend=-1))
+    offsets = [utc_offset_s(time_zone, quarter) // 60 for quarter in quarters[starts].tolist()]
+    lengths = np.diff(np.append(starts, len(quarters)))
+    minutes = received_us // 60_000_000 + np.repeat(np.array(offsets, dtype=np.int64), lengths)
+    return minutes % 1440 / 60.0, ((minutes // 1440 + 3) % 7).astype(np.float32)

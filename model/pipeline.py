@@ -138,7 +138,7 @@ def make(
 
 def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:
     """Fit the curves from score to defer_factor on the calls used for calibration, guardrails on and off."""
-    nothing = dict.fromkeys(STAGES, FactorCurve((), (), genuine_median=0.0, scale=0.0))
+    nothing = dict.fromkeys(STAGES, FactorCurve((), (), (), scale=0.0))
     policy = Policy(nothing, nothing, params.caps(), params.limits(), DeferralSettings(**params.deferral.model_dump()))
     genuine = past.events.outcome[past.calibrate] == 0
     handling_s = handling(past.events)[past.calibrate]

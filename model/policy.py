@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.deferral import DeferralSettings
-from model.factor import FactorCurve, defer_factor
+from model.factor import FactorCurve, Table, defer_factor
 from model.features import STAGES
 from model.guardrails import GUARDRAIL_NAMES, GUARDRAILS, guard, guard_rows
 from model.scorecard import likelihood
@@ -51,7 +51,6 @@ class Decision(NamedTuple):
     guardrails: tuple[str, ...]
 
 
-Table = tuple[Numbers, Numbers, float, float]
 UNSCORED = Decision(Band.UNSCORED, 0.0, 0.0, 0.0, ())
 
 
@@ -129,7 +128,7 @@ class Policy:
 
     @cached_property
     def _tables(self) -> dict[str, tuple[Table, Table]]:
-        return {stage: (_table(self.curves[stage]), _table(self.unguarded[stage])) for stage in self.curves}
+        return {stage: (self.curves[stage].table(), self.unguarded[stage].table()) for stage in self.curves}
 
     def to_json(self) -> dict[str, Any]:
         """Give the policy as strict JSON."""
@@ -176,7 +175,3 @@ def band_of(guarded: float, factor: float, threshold: float | None) -> Band:
     if factor <= 0.0:
         return Band.NORMAL
     return Band.LIKELY_PRANK if threshold is not None and guarded > threshold else Band.UNSURE
-
-
-def _table(curve: FactorCurve) -> Table:
-    return np.array(curve.scores), np.array(curve.work_below), curve.genuine_median, curve.scale

@@ -1,9 +1,12 @@
 """The history of every call of a log, each as it was known strictly before the call arrived."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from model.kernels import kernel
 
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.float64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,41 +147,54 @@ class Replay:
         first = np.zeros(len(self.events), dtype=np.bool_)
         rows, starts = self._calls.rows, self._calls.starts
         if len(rows):
-            opening = np.repeat(self.events.received_us[rows[starts[:-1]]], np.diff(starts))
+            heads = rows[np.minimum(starts[:-1], len(rows) - 1)]  # a code that no call has counts none of them
+            opening = np.repeat(self.events.received_us[heads], np.diff(starts))
             first[rows] = self.events.received_us[rows] == opening
         return first
 
-    def parts(self, calls: int = 250_000) -> Iterator[tuple[Integers, Numbers]]:
-        """Give the rows of a part of the callers and their histories, until all rows have been given.
+    def parts(self, work: Callable[[Integers, Numbers], T], calls: int = 250_000) -> Iterator[T]:
+        """Do some work on the calls in parts, until all have had their turn; the parts are in no order of time.
 
         Parameters
         ----------
+        work : callable
+            Is given the rows of a part, int64 (m,), and their histories, float64 (m, SIZE): zeros without a number.
+            It runs on a thread of its own.
         calls : int
             About how many calls make a part; one caller is never divided.
 
         Yields
         ------
-        rows : int64 (m,)
-        histories : float64 (m, SIZE)
-            Zeros for calls without a number.
+        T
+            What `work` gave.
         """
-        # A part's kernel lets go of the interpreter: two threads keep two cores busy, and hold two parts in memory.
-        edges = self._edges(calls)
+
+        def numbered(first: int, last: int) -> T:
+            rows = self._calls.rows[self._calls.starts[first] : self._calls.starts[last]]
+            histories = np.empty((len(rows), SIZE))
+            self._run(first, last, histories, np.empty((0, SIZE)))
+            return work(rows, histories)
+
+        def numberless(rows: Integers) -> T:
+            return work(rows, np.zeros((len(rows), SIZE)))
+
+        bare = np.flatnonzero(self.events.caller < 0)
+        jobs = [partial(numbered, *edge) for edge in self._edges(calls)]
+        jobs += [partial(numberless, bare[start : start + calls]) for start in range(0, len(bare), calls)]
+        # The kernels let go of the interpreter: two threads keep two cores busy, and hold few parts in memory.
         with ThreadPoolExecutor(2) as threads:
-            pending = [threads.submit(self._part, *edge) for edge in edges[:2]]
-            for following in [*edges[2:], None, None][: len(edges)]:
-                yield pending.pop(0).result()
-                if following:
-                    pending.append(threads.submit(self._part, *following))
-        numberless = np.flatnonzero(self.events.caller < 0)
-        for start in range(0, len(numberless), calls):
-            rows = numberless[start : start + calls]
-            yield rows, np.zeros((len(rows), SIZE))
+            pending = deque(threads.submit(job) for job in jobs[:2])
+            for job in [*jobs[2:], None, None]:
+                if pending:
+                    done = pending.popleft().result()
+                    if job is not None:
+                        pending.append(threads.submit(job))
+                    yield done
 
     def histories(self) -> Numbers:
         """Give the history of every call, an array of shape (n, SIZE)."""
         histories = np.zeros((len(self.events), SIZE))
-        for rows, part in self.parts():
+        for rows, part in self.parts(lambda rows, part: (rows, part)):
             histories[rows] = part
         return histories
 
@@ -193,12 +210,6 @@ class Replay:
         wanted = np.arange(0, starts[-1], calls)
         edges = np.unique(np.append(np.searchsorted(starts, wanted), self.events.callers))
         return list(pairwise(edges.tolist()))
-
-    def _part(self, first: int, last: int) -> tuple[Integers, Numbers]:
-        rows = self._calls.rows[self._calls.starts[first] : self._calls.starts[last]]
-        histories = np.empty((len(rows), SIZE))
-        self._run(first, last, histories, np.empty((0, SIZE)))
-        return rows, histories
 
     def _run(self, first: int, last: int, histories: Numbers, states: Numbers) -> None:
         e = self.events

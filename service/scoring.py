@@ -40,14 +40,14 @@ class Scorer:
 
     def score(self, call: Call, stage: str, *, protected: bool = False) -> Scored:
         """Score what is known of a call at a stage."""
-        vector = self._vector(call)
+        vector = self.vector(call)
         row = np.empty(WIDTHS[stage])
         fill(call.history, vector, row)
         log_odds, contributions = self.release.scorecards[stage].score(row)
         decision = self.release.policy.decide(stage, log_odds, contributions, call.history, vector, protected=protected)
         return Scored(likelihood(log_odds), reasons(row.tolist(), contributions.tolist(), in_words=True), decision)
 
-    def _vector(self, call: Call) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def vector(self, call: Call) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Give the call in the order of `features.CALL`."""
         hour, weekday = local_time(call.received_at_us, self.release.time_zone)
         return np.array(

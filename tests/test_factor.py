@@ -22,11 +22,12 @@ CALLS = st.lists(
 
 
 def from_the_formula(score, genuine, handling_s, cap):
-    """Section 5 word for word, on every call."""
+    """The head of model/factor.py word for word, on every call."""
     below = np.array([handling_s[score < p].sum() / handling_s.sum() for p in score])
-    m = np.median((1.0 - score)[genuine])
-    odds = np.clip((1.0 - score) / m, 1 / 20, 1.0)
-    h = np.minimum(np.clip((below - 0.25) / 0.35, 0.0, 1.0), -np.log(odds) / math.log(20))
+    work = np.array([handling_s[score >= p].sum() / handling_s.sum() for p in score])
+    rarer = 1.0 - np.array([(score[genuine] >= p).mean() for p in score]) / work
+    rarer = np.array([rarer[score <= p].max() for p in score])
+    h = np.minimum(np.clip((below - 0.45) / 0.10, 0.0, 1.0), np.clip(rarer / 0.5, 0.0, 1.0))
     h = np.minimum(h, cap)
     s = min(1.0, 0.45 / (1.0 - np.average(h, weights=handling_s)))
     return s * h, s
@@ -88,12 +89,19 @@ def test_equal_scores_defer_nobody(score, genuine, asked):
     assert curve.factors(asked).tolist() == [0.0]
 
 
-def test_a_model_that_cannot_tell_genuine_calls_apart_defers_nobody_below_their_median():
-    rng = np.random.default_rng(3)
-    score = rng.random(2000)
-    curve = fit_factor(score, rng.random(2000) < 0.5, np.ones(2000))
-    assert curve.factors(1.0 - curve.genuine_median).tolist() == [0.0]
-    assert curve.factors(score).mean() < 0.16
+def test_where_genuine_calls_are_as_common_as_elsewhere_nobody_is_deferred():
+    alternating = np.arange(2000) % 2 == 0
+    score = np.repeat(np.linspace(0.0, 1.0, 1000), 2)  # each score once genuine and once not
+    curve = fit_factor(score, alternating, np.ones(2000))
+    assert curve.scale > 0.0
+    assert curve.factors(score).max() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_factor_needs_no_calibrated_score():
+    score, genuine, handling_s, cap = made_up_calls(2000)
+    curve = fit_factor(score, genuine, handling_s, cap)
+    bent = fit_factor(score**3, genuine, handling_s, cap)
+    np.testing.assert_allclose(bent.factors(score**3, cap), curve.factors(score, cap), atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -115,14 +123,14 @@ def test_a_score_of_exactly_one_is_deferred_in_full_and_finite():
     assert curve.factors(1.0)[0] == curve.scale > 0.0
 
 
-def test_genuine_calls_all_scored_one_defer_nobody():
+def test_genuine_calls_that_score_highest_keep_everybody_from_being_deferred():
     curve = fit_factor([0.1, 1.0, 1.0], [False, True, True], [30.0, 30.0, 30.0])
     assert curve.factors([0.1, 1.0]).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("nonsense", [math.nan, -0.1, 1.1, math.inf])
 def test_a_score_or_cap_without_sense_is_not_deferred(nonsense):
-    curve = FactorCurve((0.0, 1.0), (0.0, 1.0), genuine_median=0.8, scale=1.0)
+    curve = FactorCurve((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), scale=1.0)
     assert curve.factors(nonsense).tolist() == [0.0]
     assert curve.factors(1.0, min(nonsense, -0.1)).tolist() == [0.0]
 
@@ -152,10 +160,12 @@ def test_a_wrong_value_is_refused_by_name_and_place(columns, named):
 @pytest.mark.parametrize(
     "wrong",
     [
-        ((0.0, 0.0), (0.0, 1.0), 0.5, 1.0),
-        ((0.0, 1.0), (1.0, 0.0), 0.5, 1.0),
-        ((0.0,), (), 0.5, 1.0),
-        ((), (), 0.5, 1.5),
+        ((0.0, 0.0), (0.0, 1.0), (0.0, 1.0), 1.0),
+        ((0.0, 1.0), (1.0, 0.0), (0.0, 1.0), 1.0),
+        ((0.0, 1.0), (0.0, 1.0), (1.0, 0.0), 1.0),
+        ((0.0,), (), (0.5,), 1.0),
+        ((0.0,), (0.5,), (), 1.0),
+        ((), (), (), 1.5),
     ],
 )
 def test_a_curve_that_does_not_rise_or_leaves_its_range_is_refused(wrong):

@@ -1,0 +1,1 @@
+"""What `make bench` measures. Figures are ratios inside one run wherever two things can be compared."""

@@ -1,0 +1,101 @@
+"""Intervals by bootstrap over callers: which callers there were is what varies.
+
+Calls of one caller are alike, so a caller is drawn with all of their calls; a call without a number is a caller
+of its own. An interval says what other callers would have given, with the model as it is.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Numbers = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Interval(NamedTuple):
+    """A number and its 95 % interval; NaN where there is nothing to measure."""
+
+    value: float
+    low: float
+    high: float
+
+
+def units(callers: Integers) -> tuple[Integers, int]:
+    """Number the callers anew from 0, each call without a number (-1) being a caller of its own.
+
+    Returns
+    -------
+    unit : int64 (n,)
+    count : int
+        How many there are.
+
+    Examples
+    --------
+    >>> unit, count = units(np.array([7, -1, 7, -1]))
+    >>> count, unit[0] == unit[2], unit[1] == unit[3]
+    (3, np.True_, np.False_)
+    """
+    own = np.where(callers < 0, callers.max(initial=-1) + 1 + np.arange(len(callers)), callers)
+    distinct, unit = np.unique(own, return_inverse=True)
+    return unit.astype(np.int64), len(distinct)
+
+
+def draws(count: int, resamples: int, seed: int) -> Iterator[Numbers]:
+    """Draw as many callers as there are, with replacement: how often each was drawn, float64 (count,).
+
+    Efron (1979), Bootstrap methods: another look at the jackknife, Annals of Statistics 7.
+
+    Examples
+    --------
+    >>> [int(weights.sum()) for weights in draws(5, 3, seed=0)]
+    [5, 5, 5]
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
+
+
+def between(value: float, drawn: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Put the interval of drawn numbers beside the number itself; draws that are NaN are left out.
+
+    Examples
+    --------
+    >>> between(0.5, [0.4, 0.6, float("nan")]).low < 0.5
+    True
+    >>> between(0.5, [])
+    Interval(value=0.5, low=nan, high=nan)
+    """
+    numbers = np.asarray(drawn, dtype=np.float64)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return Interval(value, np.nan, np.nan)
+    low, high = np.quantile(numbers, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
+    return Interval(value, float(low), float(high))
+
+
+def totals(columns: Numbers, unit: Integers, count: int, resamples: int, seed: int) -> Numbers:
+    """Draw the callers again and again and add up what their calls bring.
+
+    Parameters
+    ----------
+    columns : float64 (n, k)
+        One row a call.
+    unit, count
+        From `units`.
+    resamples : int
+    seed : int
+
+    Returns
+    -------
+    float64 (resamples, k)
+
+    Examples
+    --------
+    >>> totals(np.ones((4, 1)), np.array([0, 1, 2, 3]), 4, resamples=2, seed=0).tolist()
+    [[4.0], [4.0]]
+    """
+    by_caller = np.zeros((count, columns.shape[1]))
+    np.add.at(by_caller, unit, columns)
+    return np.array([weights @ by_caller for weights in draws(count, resamples, seed)]).reshape(resamples, -1)
