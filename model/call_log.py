@@ -129,10 +129,10 @@ def _read_log(
             if column.required and column.name not in names:
                 problems.append((-1, column.name, None, "this column, which is required"))
     # What could not be read has become missing; that it is missing is no further problem.
-    told = {(row, column) for row, column, *_ in problems}
-    for row, column, value, expected in contradictions(pd.DataFrame(data)):
-        if not told & {(row, column), (-1, column)}:
-            problems.append((row, column, value, expected))
+    told = {(row, name) for row, name, *_ in problems}
+    for problem in contradictions(pd.DataFrame(data)):
+        if not told & {(problem[0], problem[1]), (-1, problem[1])}:
+            problems.append(problem)
     if ragged:  # the table lacks those rows, so what follows them stands further down in the file
         kept = np.delete(np.arange(table.num_rows + len(ragged)), [row for row, *_ in ragged])
         problems = [

@@ -5,6 +5,7 @@
     │   └── BrokenLogError    rows or columns that break the contract, all of them, each with its place
     ├── ParamsError           settings of training that cannot be used
     ├── TrainingError         a log from which no model can be made
+    ├── EvaluationError       calls that cannot be evaluated with a release
     ├── ReleaseError          a folder that is not a whole, unchanged release that this version can serve
     │   └── ScorecardError    features that are not those of a scorecard, in its order
     ├── StoreError            the store did not take, or could not give, what it was asked
@@ -28,6 +29,10 @@ class ParamsError(SaringError):
 
 class TrainingError(SaringError):
     """A log from which no model can be made."""
+
+
+class EvaluationError(SaringError):
+    """Calls that cannot be evaluated with a release."""
 
 
 class ReleaseError(SaringError):

@@ -160,6 +160,18 @@ WIDTHS = {
     stage: sum(STAGES.index(feature.stage) <= place for feature in FEATURES) for place, stage in enumerate(STAGES)
 }
 
+_RULES = {-1: "only lower it", 0: "either way", 1: "only raise it"}
+
+
+def feature_doc() -> str:
+    """Write the table of features as Markdown, one row each."""
+    rows = [
+        f"| `{f.name}` | {f.stage} | {f.group} | {f.unit} | {f.meaning} | {_RULES[f.direction]} |" for f in FEATURES
+    ]
+    head = ["| feature | known from | group | unit | meaning | a higher value may |", "|---|---|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
 _HOW = np.array([feature.how for feature in FEATURES])
 _OF = np.array([(CALL if f.how == GIVEN else FIELDS).index(f.of) for f in FEATURES])
 _PER = np.array([FIELDS.index(feature.per) for feature in FEATURES])
@@ -201,7 +213,10 @@ def fill_rows(histories: NDArray[np.float64], calls: NDArray[np.float64], rows: 
 
 @lru_cache(maxsize=65_536)
 def utc_offset_s(time_zone: str, quarter: int) -> int:
-    """Give a zone's offset from UTC in a quarter of an hour, numbered since 1970: no zone changes within one.
+    """Give a zone's offset from UTC at the start of a quarter of an hour, numbered since 1970.
+
+    Zones change at quarters. Newfoundland, Labrador and Gaza did so a minute later until 2011, Casey until 2022:
+    there the last quarter before a change is fourteen minutes too long.
 
     Examples
     --------

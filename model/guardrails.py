@@ -49,7 +49,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
               {"en": "a call closed as genuine within 30 days", "id": "ada panggilan nyata dalam 30 hari terakhir"}),
     Guardrail("silence", 1.0, 0.0, "the most, in log-odds, that a feature of silence may add",
               {"en": "silence does not count against a call", "id": "keheningan tidak memberatkan panggilan"}),
-    Guardrail("no_number", 0.5, 0.0, "not used",
+    Guardrail("no_number", 0.15, 0.0, "not used",
               {"en": "number not shown", "id": "nomor tidak ditampilkan"}),
     Guardrail("surge", 0.0, 3.0, "new numbers in the last ten minutes against the usual",
               {"en": "many new callers at once", "id": "banyak penelepon baru sekaligus"}),
@@ -67,6 +67,17 @@ _SHOWN, _SURGE_NEW = CALL.index("number_shown"), CALL.index("surge_new")
 _SILENT = np.array([feature.silence for feature in FEATURES])
 #: An unanswered call two hours ago still counts as a reason to ring again.
 _RECENTLY_UNANSWERED = 0.25
+
+
+def names(held: int) -> list[str]:
+    """Give the names of the guardrails whose bits are set.
+
+    Examples
+    --------
+    >>> names(0b1001)
+    ['first_call', 'no_number']
+    """
+    return [name for place, name in enumerate(GUARDRAIL_NAMES) if held >> place & 1]
 
 
 @kernel

@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
 
 def units(callers: Integers) -> tuple[Integers, int]:
-    """Number the callers anew from 0, each call without a number (-1) being a caller of its own.
+    """Give each caller a number from 0, and each call without a number (-1) one of its own.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def draws(count: int, resamples: int, seed: int) -> Iterator[Numbers]:
     [5, 5, 5]
     """
     rng = np.random.default_rng(seed)
-    for _ in range(resamples):
+    for _ in range(resamples if count else 0):
         yield np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
 
 

@@ -12,26 +12,24 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from model.certificate import Certificate, fingerprint_of
 from model.deferral import DeferralSettings
-from model.events import UNLABELLED, Events
+from model.evaluation import ACTING, Effort, Window, counts, evaluate
+from model.events import NEVER, Events
 from model.factor import FactorCurve, fit_factor
-from model.features import NAMES, STAGES
+from model.features import STAGES
 from model.history import VERSION
 from model.params import Params
 from model.policy import Policy
 from model.proof import StageCalls, certify
 from model.release import to_bytes
 from model.scorecard import Scorecard
-from model.scored_log import StageScores, stage_scores
+from model.scored_log import stage_scores
 from model.training import Past, look_back, train
+from model.waits import handling
 
-#: The stages that decide the order of the queue.
-ACTING = ("ring", "opening")
 PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
 
 
@@ -46,7 +44,7 @@ class Made:
     policy : Policy
     certificate : Certificate
     metrics : mapping
-        Numbers on the certify split, by stage.
+        Measured on the certify split, as docs/metrics.md says.
     """
 
     past: Past
@@ -100,6 +98,7 @@ def make(
     now: datetime,
     until: pd.Timestamp | None = None,
     corrections: pd.DataFrame | None = None,
+    effort: Effort | None = None,
 ) -> Made:
     """Make a release from a call log.
 
@@ -113,6 +112,8 @@ def make(
     until : Timestamp, optional
         Train on what was known at this moment.
     corrections : pandas.DataFrame, optional
+    effort : Effort, optional
+        How thorough the evaluation on the certify split is.
 
     Raises
     ------
@@ -122,10 +123,12 @@ def make(
     past = look_back(calls, params, until, corrections)
     estimators, scorecards = train(past, params)
     policy = set_policy(past, scorecards, params)
-    scores = {stage: stage_scores(past.table, scorecards[stage], policy, past.certify) for stage in STAGES}
+    received = past.events.received_us
+    rows = (received >= received[past.certify].min(initial=NEVER)) & (received <= received[past.certify].max(initial=0))
+    window = Window(past.events, past.table, rows, past.certify, scorecards, policy)
     documents = (to_bytes(_cards(scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
     certificate = certify(
-        {stage: _certified(past, scores[stage]) for stage in ACTING},
+        {stage: _certified(past, window, stage) for stage in ACTING},
         alpha=params.certificate.alpha,
         delta=params.certificate.delta,
         key=b"saring-one-call-per-caller",
@@ -133,7 +136,9 @@ def make(
         fingerprint=fingerprint_of(*(document.decode() for document in documents)),
         base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
     )
-    return Made(past, params, estimators, scorecards, policy, certificate, _metrics(past, scores))
+    about = counts(past) | {"evaluated_on": "certify split"}
+    metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
+    return Made(past, params, estimators, scorecards, policy, certificate, metrics)
 
 
 def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:
@@ -150,12 +155,6 @@ def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) 
     return Policy(curves, unguarded, policy.caps, policy.limits, policy.deferral)
 
 
-def handling(events: Events) -> NDArray[np.float64]:
-    """Give the seconds of operator's time that each call took; the mean where that is not known."""
-    known = events.duration_s[~np.isnan(events.duration_s)]
-    return np.where(np.isnan(events.duration_s), known.mean() if len(known) else 60.0, events.duration_s)
-
-
 def data_fingerprint(events: Events) -> str:
     """Give the sha-256 of what training saw of a log: arrivals, callers, ends and labels."""
     digest = sha256()
@@ -164,41 +163,18 @@ def data_fingerprint(events: Events) -> str:
     return digest.hexdigest()
 
 
-def _certified(past: Past, scores: StageScores) -> StageCalls:
+def _certified(past: Past, window: Window, stage: str) -> StageCalls:
+    closed, scores = window.closed, window.scores[stage]
+    factor = scores.factor[closed]
     return StageCalls(
         # A call that is not deferred is not flagged, whatever its score.
-        score=np.where(scores.factor > 0.0, scores.guarded, 0.0),
-        defer_factor=scores.factor,
-        genuine=past.events.outcome[past.certify] == 0,
-        handling_s=handling(past.events)[past.certify],
-        callers=past.events.caller[past.certify],
+        score=np.where(factor > 0.0, scores.guarded[closed], 0.0),
+        defer_factor=factor,
+        genuine=window.genuine[closed],
+        handling_s=window.handling_s[closed],
+        callers=window.callers[closed],
         call_ids=past.calls["call_id"][past.certify].tolist(),
     )
-
-
-def _metrics(past: Past, scores: Mapping[str, StageScores]) -> dict[str, Any]:
-    outcome = past.events.outcome[past.certify]
-    genuine = outcome == 0
-    earlier = past.table.matrix(past.certify)[:, NAMES.index("not_genuine_ever")]
-    split = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
-    return {
-        "calls": {name: int(rows.sum()) for name, rows in split.items()},
-        "genuine_calls": {name: int((past.events.outcome[rows] == 0).sum()) for name, rows in split.items()},
-        "unlabelled_calls": int((past.events.outcome == UNLABELLED).sum()),
-        "too_young_calls": past.too_young,
-        "stages": {stage: ranking(genuine, scores[stage].log_odds) for stage in STAGES},
-        "earlier_pranks": ranking(genuine, earlier),
-    }
-
-
-def ranking(genuine: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, float | None]:
-    """Measure how well a score puts genuine calls first; null when one kind of call is missing."""
-    if genuine.all() or not genuine.any():
-        return {"auc": None, "average_precision_genuine": None}
-    return {
-        "auc": float(roc_auc_score(~genuine, score)),
-        "average_precision_genuine": float(average_precision_score(genuine, -score)),
-    }
 
 
 def _cards(scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:

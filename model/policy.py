@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.deferral import DeferralSettings
-from model.factor import FactorCurve, Table, defer_factor
+from model.factor import FactorCurve
 from model.features import STAGES
-from model.guardrails import GUARDRAIL_NAMES, GUARDRAILS, guard, guard_rows
-from model.scorecard import likelihood
+from model.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 
 Numbers = NDArray[np.float64]
 
@@ -35,23 +34,6 @@ class Band(IntEnum):
     def id(self) -> str:
         """The name used in files and over HTTP, such as "likely_prank"."""
         return self.name.lower()
-
-
-class Decision(NamedTuple):
-    """What the policy says of one call, before the certificate has its say.
-
-    `guarded` is the probability left after the guardrail on silence, `factor` and `unguarded` are in [0, 1], and
-    `guardrails` are the names of those that hold.
-    """
-
-    band: Band
-    guarded: float
-    factor: float
-    unguarded: float
-    guardrails: tuple[str, ...]
-
-
-UNSCORED = Decision(Band.UNSCORED, 0.0, 0.0, 0.0, ())
 
 
 @dataclass(frozen=True)
@@ -75,60 +57,10 @@ class Policy:
     limits: tuple[float, ...] = tuple(guardrail.limit for guardrail in GUARDRAILS)
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
 
-    def decide(
-        self,
-        stage: str,
-        log_odds: float,
-        contributions: Numbers,
-        history: Numbers,
-        call: Numbers,
-        *,
-        protected: bool = False,
-        threshold: float | None = None,
-    ) -> Decision:
-        """Decide on one call.
-
-        Parameters
-        ----------
-        stage : {"ring", "opening", "ended"}
-        log_odds, contributions
-            As `Scorecard.score` gives them.
-        history, call : float64
-            As `features.fill` takes them.
-        protected : bool
-        threshold : float, optional
-            The certified guarded probability above which a call is `likely_prank`; without one none is.
-        """
-        relief, cap, held = guard(history, call, contributions, protected, *self._settings)
-        guarded = likelihood(log_odds - relief)
-        guarded_curve, plain_curve = self._tables[stage]
-        factor = defer_factor(guarded, cap, *guarded_curve)
-        unguarded = defer_factor(likelihood(log_odds), 1.0, *plain_curve)
-        band = band_of(guarded, factor, threshold)
-        names = tuple(name for place, name in enumerate(GUARDRAIL_NAMES) if held >> place & 1) if held else ()
-        return Decision(band, guarded, factor, unguarded, names)
-
-    def guard_rows(
-        self,
-        log_odds: Numbers,
-        contributions: Numbers,
-        histories: Numbers,
-        calls: Numbers,
-        protected: NDArray[np.bool_],
-    ) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
-        """Give guarded probability, cap and guardrails held (as bits) of many calls, each of shape (n,)."""
-        relief, cap = np.empty(len(calls)), np.empty(len(calls))
-        held = np.empty(len(calls), dtype=np.int64)
-        guard_rows(histories, calls, contributions, protected, *self._settings, relief, cap, held)
-        return np.array([likelihood(value) for value in (log_odds - relief).tolist()]), cap, held
-
     @cached_property
-    def _settings(self) -> tuple[Numbers, Numbers]:
+    def settings(self) -> tuple[Numbers, Numbers]:
+        """Caps and limits, as the kernels of `model.guardrails` take them."""
         return np.array(self.caps), np.array(self.limits)
-
-    @cached_property
-    def _tables(self) -> dict[str, tuple[Table, Table]]:
-        return {stage: (self.curves[stage].table(), self.unguarded[stage].table()) for stage in self.curves}
 
     def to_json(self) -> dict[str, Any]:
         """Give the policy as strict JSON."""

@@ -1,18 +1,17 @@
-"""How well a score puts genuine calls first, and whether its probabilities are true; weighted, for the bootstrap."""
+"""How good scores are: how well they put genuine calls first, and the yardsticks beside them."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.bounds import exact_interval
+from model.calibration import Calibration, calibration, groups_of, reliability
+from model.intervals import Interval, between, draws, units
 from model.kernels import kernel
 
 Numbers = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
-GROUPS = 10
-_STEPS = 50
-_CLOSE = 1e-9
 
 
 class Ranked(NamedTuple):
@@ -80,106 +79,73 @@ def _walk(genuine: Booleans, ends: NDArray[np.int64], weights: Numbers) -> tuple
     return auc, precision / below if below > 0.0 else np.nan
 
 
-class Calibration(NamedTuple):
-    """Brier score, mean calibration error over groups, and slope and intercept of a recalibration."""
-
-    brier: float
-    error: float
-    slope: float
-    intercept: float
-
-
-def groups_of(likelihood: Numbers) -> NDArray[np.int64]:
-    """Put calls into `GROUPS` groups of about equal size by their likelihood; equal ones stay together.
-
-    Examples
-    --------
-    >>> groups_of(np.arange(20) / 20.0).tolist()[::2]
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-    """
-    edges = np.quantile(likelihood, np.arange(1, GROUPS) / GROUPS) if len(likelihood) else np.zeros(0)
-    return np.searchsorted(np.unique(edges), likelihood, side="right").astype(np.int64)
-
-
-def calibration(
+def judge(
+    genuine: Booleans,
     log_odds: Numbers,
     likelihood: Numbers,
-    genuine: Booleans,
-    groups: NDArray[np.int64],
-    weights: Numbers | None = None,
-    start: tuple[float, float] = (1.0, 0.0),
-) -> Calibration:
-    """Measure how true probabilities are.
+    yardsticks: Mapping[str, Numbers],
+    callers: NDArray[np.int64],
+    resamples: int,
+) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+    """Measure the scores of one stage and the yardsticks' on the same calls and the same draws of callers.
 
     Parameters
     ----------
-    log_odds, likelihood : float64 (n,)
-        Of not genuine.
     genuine : bool (n,)
-    groups : int64 (n,)
-        From `groups_of`.
-    weights : float64 (n,), optional
-    start : tuple of float
-        Slope and intercept to search from.
+    log_odds, likelihood : float64 (n,)
+        The scorecard's, of not genuine.
+    yardsticks : mapping of str to float64 (n,)
+        Scores, higher for less genuine.
+    callers : int64 (n,)
+        -1 without a number.
+    resamples : int
 
     Returns
     -------
-    Calibration
-        NaN without calls; slope and intercept are NaN when the two kinds are separated or one lacks (Cox 1958,
-        Two further applications of a model for binary regression).
+    scorecard, yardsticks : dict
+        As docs/metrics.md names them; NaN where something cannot be measured.
     """
-    weight = np.ones(len(genuine)) if weights is None else weights
-    total = weight.sum()
-    if total == 0.0:
-        return Calibration(np.nan, np.nan, np.nan, np.nan)
-    outcome = (~genuine).astype(np.float64)
-    gap = np.bincount(groups, weights=weight * (likelihood - outcome))
-    slope, intercept = _recalibrated(log_odds, outcome, weight, *start)
-    return Calibration(
-        float(weight @ (likelihood - outcome) ** 2 / total), float(np.abs(gap).sum() / total), slope, intercept
-    )
+    groups = groups_of(likelihood)
+    mine = ranked(genuine, log_odds)
+    others = {name: ranked(genuine, score) for name, score in yardsticks.items()}
+    whole = calibration(log_odds, likelihood, genuine, groups)
+    start = (whole.slope, whole.intercept) if whole.slope == whole.slope else (1.0, 0.0)
+    drawn_ranks: dict[str, list[tuple[float, float]]] = {"": [], **{name: [] for name in others}}
+    drawn_truth: list[Calibration] = []
+    unit, count = units(callers)
+    for by_caller in draws(count, resamples, seed=0):
+        weights = by_caller[unit]
+        drawn_ranks[""].append(auc_and_precision(mine, weights))
+        drawn_truth.append(calibration(log_odds, likelihood, genuine, groups, weights, start))
+        for name, calls in others.items():
+            drawn_ranks[name].append(auc_and_precision(calls, weights))
+    ranks = np.array(drawn_ranks[""]).reshape(-1, 2)
+    truth = np.array(drawn_truth).reshape(-1, len(Calibration._fields))
+    base = float(genuine.mean()) if len(genuine) else np.nan
+    constant = base * (1.0 - base)
+    own = auc_and_precision(mine)
+    scorecard = {
+        **_three("auc", between(own[0], ranks[:, 0])),
+        **_three("average_precision_genuine", between(own[1], ranks[:, 1])),
+        "base_rate_genuine": base,
+        "brier_skill": 1.0 - whole.brier / constant if constant > 0.0 else np.nan,
+        **_three("brier", between(whole.brier, truth[:, 0])),
+        **_three("calibration_error", between(whole.error, truth[:, 1])),
+        **_three("calibration_slope", between(whole.slope, truth[:, 2])),
+        **_three("calibration_intercept", between(whole.intercept, truth[:, 3])),
+        "reliability": reliability(likelihood, genuine, groups),
+    }
+    beside = {}
+    for name, calls in others.items():
+        theirs, drawn = auc_and_precision(calls), np.array(drawn_ranks[name]).reshape(-1, 2)
+        beside[name] = {
+            **_three("auc", between(theirs[0], drawn[:, 0])),
+            **_three("average_precision_genuine", between(theirs[1], drawn[:, 1])),
+            **_three("auc_above_scorecard", between(theirs[0] - own[0], drawn[:, 0] - ranks[:, 0])),
+            **_three("average_precision_above_scorecard", between(theirs[1] - own[1], drawn[:, 1] - ranks[:, 1])),
+        }
+    return scorecard, beside
 
 
-@kernel
-def _recalibrated(x: Numbers, y: Numbers, weights: Numbers, slope: float, intercept: float) -> tuple[float, float]:
-    """Fit y on x by logistic regression: Newton's method in two unknowns."""
-    for _ in range(_STEPS):
-        first, second, a, b, c = 0.0, 0.0, 0.0, 0.0, 0.0
-        for i in range(len(x)):
-            p = 1.0 / (1.0 + np.exp(-(slope * x[i] + intercept)))
-            away, bend = weights[i] * (y[i] - p), weights[i] * p * (1.0 - p)
-            first += away * x[i]
-            second += away
-            a += bend * x[i] * x[i]
-            b += bend * x[i]
-            c += bend
-        determinant = a * c - b * b
-        if not determinant > _CLOSE * a * c:
-            return np.nan, np.nan
-        by_slope = (c * first - b * second) / determinant
-        by_intercept = (a * second - b * first) / determinant
-        slope, intercept = slope + by_slope, intercept + by_intercept
-        if not (abs(slope) < 1e3 and abs(intercept) < 1e3):
-            return np.nan, np.nan
-        if abs(by_slope) + abs(by_intercept) < _CLOSE:
-            return slope, intercept
-    return np.nan, np.nan
-
-
-def reliability(likelihood: Numbers, genuine: Booleans, groups: NDArray[np.int64]) -> list[dict[str, float]]:
-    """Predicted against observed share of calls closed as not genuine, by group, with exact binomial intervals."""
-    rows = []
-    for group in np.unique(groups).tolist():
-        here = groups == group
-        seen = int(here.sum())
-        low, high = exact_interval(int((~genuine[here]).sum()), seen)
-        rows.append(
-            {
-                "calls": seen,
-                "predicted": float(likelihood[here].mean()),
-                "observed": float((~genuine[here]).mean()),
-                "observed_low": low,
-                "observed_high": high,
-            }
-        )
-    return rows
+def _three(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

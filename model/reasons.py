@@ -27,21 +27,17 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     >>> reasons([3.0, float("nan")], [0.0, -0.5])
     [{'group': 'history', 'feature': 'calls_1d', 'value': None, 'contribution': -0.5}]
     """
-    found = []
-    for feature, value, contribution in zip(FEATURES, values, contributions, strict=False):
-        if contribution != 0.0:
-            reason = {
-                "group": feature.group,
-                "feature": feature.name,
-                "value": feature.shown(value),
-                "contribution": contribution,
-            }
-            if in_words:
-                reason["text"] = feature.text(value)
-            found.append(reason)
-    found.sort(key=_size, reverse=True)
+    sizes = sorted([(abs(term), place) for place, term in enumerate(contributions) if term != 0.0], reverse=True)
+    found: list[dict[str, Any]] = []
+    for _, place in sizes:
+        feature, value = FEATURES[place], values[place]
+        reason = {
+            "group": feature.group,
+            "feature": feature.name,
+            "value": feature.shown(value),
+            "contribution": contributions[place],
+        }
+        if in_words:
+            reason["text"] = feature.text(value)
+        found.append(reason)
     return found
-
-
-def _size(reason: dict[str, Any]) -> float:
-    return abs(float(reason["contribution"]))

@@ -6,14 +6,15 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from model.certificate import Certificate, StageProof
-from model.errors import ReleaseError
+from model.errors import ReleaseError, ScorecardError
 from model.features import STAGES
 from model.history import VERSION
 from model.policy import Policy
@@ -21,6 +22,7 @@ from model.scorecard import Scorecard
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SERVED = ("scorecard.json", "policy.json", "certificate.json")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def write_release(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, 
     Parameters
     ----------
     folder : Path
-        Must not exist, or be an earlier release, which is then replaced.
+        Must not exist, or be empty, or be an earlier release, which is then replaced.
     files : mapping of str to bytes
         Contents by file name.
     facts : mapping
@@ -70,26 +72,28 @@ def write_release(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, 
     ReleaseError
         When `folder` exists and is not a release.
     """
-    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+    ours = (folder / MANIFEST).is_file() or (folder.is_dir() and not any(folder.iterdir()))
+    if folder.exists() and not ours:
         raise ReleaseError(f"{folder}: exists and is not a release, expected a new folder or an earlier release")
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    part, old = scratch / "new", scratch / "old"
     try:
+        part.mkdir()
         for name, content in files.items():
             _write(part / name, content)
         hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
         _write(part / MANIFEST, to_bytes({"format": FORMAT, **facts, "files": hashes}))
         if folder.exists():
-            old = folder.with_name(folder.name + ".old")
-            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
+        try:
             part.rename(folder)
-            shutil.rmtree(old)
-        else:
-            part.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read_release(folder: Path) -> Release:
@@ -101,17 +105,14 @@ def read_release(folder: Path) -> Release:
         With the file and the reason.
     """
     manifest = _read_json(folder / MANIFEST, "a release folder has one, written last")
-    if manifest.get("format") != FORMAT:
-        raise ReleaseError(f"{folder}: format {manifest.get('format')}, this version reads {FORMAT}")
-    if manifest.get("history_version") != VERSION:
-        raise ReleaseError(f"{folder}: history version {manifest.get('history_version')}, this version keeps {VERSION}")
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise ReleaseError(f"{path}: is missing, but the manifest names it")
-        if sha256(path.read_bytes()).hexdigest() != expected:
-            raise ReleaseError(f"{path}: was changed after the release was written")
     try:
+        if manifest["format"] != FORMAT:
+            raise ReleaseError(f"{folder / MANIFEST}: format {manifest['format']}, this version reads {FORMAT}")
+        kept = manifest["history_version"]
+        if kept != VERSION:
+            raise ReleaseError(f"{folder / MANIFEST}: history version {kept}, this version keeps {VERSION}")
+        for name in dict.fromkeys((*SERVED, *manifest["files"])):
+            _check(folder / name, manifest["files"].get(name))
         cards = _read_json(folder / "scorecard.json")["stages"]
         certificate = (folder / "certificate.json").read_text(encoding="utf-8")
         return Release(
@@ -124,8 +125,10 @@ def read_release(folder: Path) -> Release:
             labels=manifest["labels"],
             manifest=manifest,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReleaseError(f"{folder}: {type(error).__name__}: {error}") from error
+    except ScorecardError as error:
+        raise ReleaseError(f"{folder / 'scorecard.json'}: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ReleaseError(f"{folder}: is not as this version writes it: {type(error).__name__}: {error}") from error
 
 
 def to_bytes(document: Any) -> bytes:
@@ -133,9 +136,22 @@ def to_bytes(document: Any) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def _check(path: Path, expected: str | None) -> None:
+    if expected is None:
+        raise ReleaseError(f"{path}: is not named in {MANIFEST}")
+    if not path.is_file():
+        raise ReleaseError(f"{path}: is missing, but {MANIFEST} names it")
+    if sha256(path.read_bytes()).hexdigest() != expected:
+        raise ReleaseError(f"{path}: was changed after the release was written")
+
+
+def _finite(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
 def _read_json(path: Path, hint: str = "") -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_constant=_finite)
     except FileNotFoundError:
         raise ReleaseError(f"{path}: there is no such file" + (f"; {hint}" if hint else "")) from None
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ScorecardError
-from model.features import FEATURES, NAMES
+from model.features import FEATURES, NAMES, WIDTHS
 from model.kernels import kernel
 
 Numbers = NDArray[np.float64]
@@ -42,6 +42,27 @@ class Steps:
     contributions: Numbers
     missing: float
     shares: Numbers
+
+
+@kernel
+def likelihood(log_odds: float) -> float:
+    """Turn log-odds into a probability, which is never lower for higher log-odds.
+
+    Examples
+    --------
+    >>> likelihood(0.0), likelihood(-1000.0), likelihood(1000.0)
+    (0.5, 0.0, 1.0)
+    """
+    return 1.0 / (1.0 + math.exp(-log_odds))  # once compiled, exp gives infinity where it overflows
+
+
+@kernel
+def likelihoods(log_odds: Numbers) -> Numbers:
+    """Turn many log-odds into probabilities, each as `likelihood` does."""
+    found = np.empty(len(log_odds))
+    for row in range(len(log_odds)):
+        found[row] = likelihood(log_odds[row])
+    return found
 
 
 @kernel
@@ -92,11 +113,14 @@ class Scorecard:
     def __init__(self, stage: str, intercept: float, steps: Sequence[Steps]) -> None:
         self.stage, self.intercept, self.steps = stage, intercept, tuple(steps)
         self.features = tuple(step.feature for step in steps)
-        if self.features != NAMES[: len(steps)]:
-            raise ScorecardError(f"stage {stage}: features {self.features}, expected {NAMES[: len(steps)]}")
-        self._edges = np.concatenate([np.empty(0), *(step.edges for step in steps)])
-        self._starts = np.cumsum([0, *(len(step.edges) for step in steps)])
-        self._values = np.concatenate([np.append(step.contributions, step.missing) for step in steps])
+        if self.features != NAMES[: WIDTHS[stage]]:
+            raise ScorecardError(f"stage {stage}: features {self.features}, expected {NAMES[: WIDTHS[stage]]}")
+        #: Edges, starts and values, as `explain` takes them.
+        self.arrays = (
+            np.concatenate([np.empty(0), *(step.edges for step in steps)]),
+            np.cumsum([0, *(len(step.edges) for step in steps)]),
+            np.concatenate([np.append(step.contributions, step.missing) for step in steps]),
+        )
 
     def contributions(self, rows: Numbers, features: Sequence[str]) -> Numbers:
         """Give the contribution of every feature in every row, in log-odds.
@@ -122,7 +146,7 @@ class Scorecard:
                 f"expected {self.features}"
             )
         out = np.empty(rows.shape)
-        _explain_rows(rows, self._edges, self._starts, self._values, out)
+        _explain_rows(rows, *self.arrays, out)
         return out
 
     def log_odds(self, contributions: Numbers) -> Numbers:
@@ -140,7 +164,7 @@ class Scorecard:
         if row.shape != (len(self.features),):
             raise ScorecardError(f"stage {self.stage}: a row of shape {row.shape}, expected {len(self.features)}")
         out = np.empty(len(row))
-        return self.intercept + explain(row, self._edges, self._starts, self._values, out), out
+        return self.intercept + explain(row, *self.arrays, out), out
 
     def to_json(self) -> dict[str, Any]:
         """Give the scorecard as strict JSON: for each feature its steps, each with its upper edge (null: no end)."""
@@ -175,29 +199,20 @@ class Scorecard:
         Raises
         ------
         ScorecardError
-            When its features are not those of this version, or its steps are not in order.
+            When its features are not those of its stage in this version, its steps are not in order, or a number
+            is not finite.
         """
         steps = []
+        if not math.isfinite(document["intercept"]):
+            raise ScorecardError(f"stage {stage}: an intercept of {document['intercept']}, expected a finite number")
         for feature in document["features"]:
             edges = np.array([step["up_to"] for step in feature["steps"][:-1]], dtype=np.float64)
             contributions = np.array([step["contribution"] for step in feature["steps"]], dtype=np.float64)
-            missing = feature["missing"]
-            if not (np.diff(edges) > 0).all() or not np.isfinite([*edges, *contributions]).all():
+            shares = np.array([*(step["share"] for step in feature["steps"]), feature["missing"]["share"]])
+            missing = float(feature["missing"]["contribution"])
+            if not (np.diff(edges) > 0).all() or feature["steps"][-1]["up_to"] is not None:
                 raise ScorecardError(f"stage {stage}, feature {feature['name']}: steps that are not in order")
-            shares = np.array([*(step["share"] for step in feature["steps"]), missing["share"]])
-            steps.append(Steps(feature["name"], edges, contributions, float(missing["contribution"]), shares))
+            if not np.isfinite([*edges, *contributions, missing, *shares]).all():
+                raise ScorecardError(f"stage {stage}, feature {feature['name']}: a number that is not finite")
+            steps.append(Steps(feature["name"], edges, contributions, missing, shares))
         return cls(stage, float(document["intercept"]), steps)
-
-
-def likelihood(log_odds: float) -> float:
-    """Turn log-odds into a probability without overflow.
-
-    Examples
-    --------
-    >>> likelihood(0.0), likelihood(-1000.0), likelihood(1000.0)
-    (0.5, 0.0, 1.0)
-    """
-    if log_odds >= 0.0:
-        return 1.0 / (1.0 + math.exp(-log_odds))
-    power = math.exp(log_odds)
-    return power / (1.0 + power)

@@ -12,11 +12,11 @@ from model.calls import normal_number
 from model.events import events_of, ordered
 from model.feature_table import FeatureTable
 from model.features import NAMES, WIDTHS
-from model.guardrails import GUARDRAIL_NAMES
+from model.guardrails import guard_rows, names
 from model.policy import Policy, band_of
 from model.reasons import reasons
 from model.release import Release
-from model.scorecard import Scorecard, likelihood
+from model.scorecard import Scorecard, likelihoods
 
 Numbers = NDArray[np.float64]
 
@@ -77,10 +77,10 @@ def stage_scores(
         at = place[part.rows]
         contributions = scorecard.contributions(part.features[:, :width], names)
         log_odds[at] = scorecard.log_odds(contributions)
-        guarded[at], cap[at], held[at] = policy.guard_rows(
-            log_odds[at], contributions, part.histories, part.calls, listed[part.rows]
-        )
-    raw = np.array([likelihood(value) for value in log_odds.tolist()])
+        relief, caps, bits = np.empty(len(at)), np.empty(len(at)), np.empty(len(at), dtype=np.int64)
+        guard_rows(part.histories, part.calls, contributions, listed[part.rows], *policy.settings, relief, caps, bits)
+        guarded[at], cap[at], held[at] = likelihoods(log_odds[at] - relief), caps, bits
+    raw = likelihoods(log_odds)
     return StageScores(
         log_odds=log_odds,
         likelihood=raw,
@@ -136,10 +136,7 @@ def score_log(
             "defer_factor": scores.factor,
             "defer_factor_unguarded": scores.unguarded,
             "deferral_on": bool(proof and proof.deferral.on),
-            "guardrails": [
-                [name for place, name in enumerate(GUARDRAIL_NAMES) if bits >> place & 1]
-                for bits in scores.held.tolist()
-            ],
+            "guardrails": [names(bits) for bits in scores.held.tolist()],
             "reasons": _reasons(table, scorecard),
         }
     )

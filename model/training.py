@@ -121,10 +121,13 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
     TrainingError
         When one of the two kinds of calls is missing where the model is fitted or calibrated.
     """
-    fit = _thinned(past, params)
+    fit = thinned(past, params)
     for name, part in (("fit", fit), ("calibrate", past.calibrate)):
-        if len(np.unique(past.events.outcome[part])) < 2:
-            raise TrainingError(f"split {name}: all its calls have the same label, expected both kinds")
+        counts = np.bincount(past.events.outcome[part], minlength=2)
+        if not counts.all():
+            raise TrainingError(
+                f"split {name}: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, expected both kinds"
+            )
     rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
     label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
     estimators, scorecards = {}, {}
@@ -142,6 +145,17 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
             estimators[stage] = _calibrated(boosting, later[:, :width], later_label)
             scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
+
+
+def thinned(past: Past, params: Params) -> Rows:
+    """Give the calls to fit on, bool (n,): of the commoner kind at most as many as the settings allow, at random."""
+    rng = np.random.default_rng(params.seed)
+    fit = past.fit.copy()
+    for kind in (0, 1):
+        rows = np.flatnonzero(fit & (past.events.outcome == kind))
+        if len(rows) > params.boosting.most_of_a_label:
+            fit[rng.permutation(rows)[params.boosting.most_of_a_label :]] = False
+    return fit
 
 
 def _calibrated(
@@ -163,20 +177,10 @@ def _cuts(events: Events, params: Params) -> tuple[int, int]:
     """Divide time where the rarer kind of call has its shares, so that each part has some of it."""
     counts = np.bincount(events.outcome[events.outcome != UNLABELLED], minlength=2)
     rarer = events.received_us[events.outcome == np.argmin(counts)]
-    first = max(1, round(params.split.fit * len(rarer)))
-    second = max(first + 1, round((params.split.fit + params.split.calibrate) * len(rarer)))
-    return int(rarer[first]), int(rarer[min(second, len(rarer) - 1)])
-
-
-def _thinned(past: Past, params: Params) -> Rows:
-    """Draw from the commoner kind of call at most as many as the settings allow."""
-    rng = np.random.default_rng(params.seed)
-    fit = past.fit.copy()
-    for kind in (0, 1):
-        rows = np.flatnonzero(fit & (past.events.outcome == kind))
-        if len(rows) > params.boosting.most_of_a_label:
-            fit[rng.permutation(rows)[params.boosting.most_of_a_label :]] = False
-    return fit
+    most = len(rarer) - 1
+    first = min(max(1, round(params.split.fit * len(rarer))), most - 1)
+    second = min(max(first + 1, round((params.split.fit + params.split.calibrate) * len(rarer))), most)
+    return int(rarer[first]), int(rarer[second])
 
 
 def _last_known(calls: pd.DataFrame, events: Events) -> int:

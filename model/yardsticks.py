@@ -81,7 +81,11 @@ def _logistic(width: int) -> Pipeline:
     numbers = [place for place in range(width) if place not in codes]
     columns = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numbers),
+            (
+                "numbers",
+                make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler()),
+                numbers,
+            ),
             ("codes", OneHotEncoder(handle_unknown="ignore"), codes),
         ],
         sparse_threshold=0.0,

@@ -155,8 +155,12 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
         "first_call": found.first_call,
         "scores": found.answers,
         "said": [
-            {"kind": said.kind, "known_at": rfc3339(said.known_at_us), "recorded_at": rfc3339(said.recorded_at_us)}
-            for said in _intake(request).store.said_of_call(call_id)
+            {
+                "kind": said["kind"],
+                "known_at": rfc3339(said["known_at_us"]),
+                "recorded_at": rfc3339(said["recorded_at_us"]),
+            }
+            for said in _intake(request).store.said(call_id)
         ],
         **found.extra,
     }

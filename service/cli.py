@@ -239,16 +239,13 @@ def _moment(text: str) -> Any:
 
 
 def _list_problems(broken: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     problems = broken.problems
     print(f"{broken.path}: {len(problems):,} problems")
     for (column, expected), rows in problems.groupby(["column", "expected"], sort=False):
-        table = Table("line", "value", title=f"{column}: {len(rows):,}, expected {expected}", title_justify="left")
+        print(f"\n{column}: {len(rows):,}, expected {expected}")
         for line, value in rows[["line", "value"]].itertuples(index=False):
-            table.add_row(str(line) if line else "file", "(nothing)" if value is None else str(value))
-        Console().print(table)
+            place = f"line {line:,}" if line else "the file"
+            print(f"  {place:<14} {'(nothing)' if value is None else value}")
 
 
 class _Progress:

@@ -21,7 +21,8 @@ from model.city import simulate
 from model.errors import SaringError
 from model.events import known_at
 from model.params import Params
-from model.pipeline import make, ranking
+from model.pipeline import make
+from model.ranking import auc_and_precision, ranked
 from model.release import read_release, write_release
 from service.log_import import import_log
 from service.log_replay import Step, replay, steps
@@ -103,9 +104,9 @@ def _story(client: httpx.Client, answers: dict[str, dict[str, Any]], truth: pd.S
     table = Table("", "a genuine call stood before a false one", "genuine among the 5 % put first")
     foremost = max(1, len(score) // 20)
     for name, by in (("first come, first served", first_come), ("counting earlier pranks", earlier), ("Saring", score)):
-        pairs = ranking(genuine, by)["auc"]
+        pairs, _ = auc_and_precision(ranked(genuine, by))
         order = np.argsort(by, kind="stable")[:foremost]
-        table.add_row(name, f"{pairs or 0.5:.0%} of pairs", f"{genuine[order].sum()} of {genuine.sum()}")
+        table.add_row(name, f"{pairs:.0%} of pairs", f"{genuine[order].sum()} of {genuine.sum()}")
     console.print(table)
     console.print("[bold]5. Three calls, and why[/bold]")
     for title, call_id in _examples(calls, answers, genuine):

@@ -128,7 +128,7 @@ class Intake:
         call.asked["ended"], call.answers["ended"] = asked, answer
         answered = call.answered_at_us is not None or call.duration_s is not None
         heard = {"answered": answered, "duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
-        await self._keep(call, "ended", ended_at_us, now, {**heard, "request": asked, "answer": answer})
+        await self._keep(call, "ended", ended_at_us, now, {"request": asked, "answer": answer}, **heard)
         return answer
 
     async def disposed(self, call_id: str, request: Disposition, now: datetime, known_at: datetime) -> None:
@@ -148,10 +148,10 @@ class Intake:
             await self._written(call)
             return
         change = label_change(self.release.labels, call.disposition, request.disposition)
-        body = request.model_dump(mode="json", exclude_none=True) | change
+        body = request.model_dump(mode="json", exclude_none=True)
         call.disposition, call.category = request.disposition, request.category
         call.disposed_at_us = microseconds(known_at)
-        await self._keep(call, "disposed", call.disposed_at_us, now, body)
+        await self._keep(call, "disposed", call.disposed_at_us, now, body, **change)
 
     def find(self, call_id: str) -> Call:
         """Give what is known of a call.
@@ -182,12 +182,12 @@ class Intake:
             self._calls.pop(next(iter(self._calls)))
         return call
 
-    async def _keep(self, call: Call, kind: Kind, known_at_us: int, now: datetime, body: dict[str, Any]) -> None:
-        said = Said(call.call_id, call.caller, kind, call.received_at_us, known_at_us, microseconds(now), body)
-        event = said.event()
-        if event is not None:
-            self._callers.get(call.caller).add(event)
-        writing = asyncio.ensure_future(self.store.write(said, call))
+    async def _keep(
+        self, call: Call, kind: Kind, known_at_us: int, now: datetime, body: dict[str, Any], **adds: Any
+    ) -> None:
+        said = Said(call.call_id, call.caller, kind, call.received_at_us, known_at_us, microseconds(now), body, **adds)
+        checkpoint = self._callers.add(call.caller, said.event())
+        writing = asyncio.ensure_future(self.store.write(said, call, checkpoint))
         self._writing[call.call_id] = writing
         try:
             await asyncio.shield(writing)
@@ -243,15 +243,15 @@ def _answer(
         "call_id": call.call_id,
         "stage": stage,
         "prank_likelihood": scored.likelihood if scored else None,
-        "band": (scored.decision.band if scored else Band.UNSCORED).id,
-        "defer_factor": scored.decision.factor if scored else 0.0,
+        "band": (scored.band if scored else Band.UNSCORED).id,
+        "defer_factor": scored.factor if scored else 0.0,
         "defer_s": 0.0,
         "queue_key": rfc3339(call.received_at_us),
         "queue_key_epoch": call.received_at_us / 1e6,
         "expected_wait_s": expected_wait_s,
         "expected_wait_source": "unknown" if expected_wait_s is None else "request",
         "reasons": scored.reasons if scored else [],
-        "guardrails": list(scored.decision.guardrails) if scored else [],
+        "guardrails": scored.guardrails if scored else [],
         "held_out": call.held_out,
         "release": release,
         "scored_at": rfc3339(microseconds(now)),

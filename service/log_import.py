@@ -100,22 +100,23 @@ def _call(row: dict[str, Any], caller: bytes | None, history: np.ndarray, surge:
 def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Iterator[Said]:
     """List what was said of a call, and put the last disposition on the call."""
 
-    def one(kind: Kind, known_at_us: int, body: dict[str, Any]) -> Said:
-        return Said(call.call_id, call.caller, kind, call.received_at_us, known_at_us, known_at_us, body)
+    def one(kind: Kind, known_at_us: int, body: dict[str, Any] | None = None, **adds: Any) -> Said:
+        said = {"imported": True} | (body or {})
+        return Said(call.call_id, call.caller, kind, call.received_at_us, known_at_us, known_at_us, said, **adds)
 
-    yield one("received", call.received_at_us, {"imported": True})
+    yield one("received", call.received_at_us)
     if call.answered_at_us is not None:
-        yield one("answered", call.answered_at_us, {"imported": True})
+        yield one("answered", call.answered_at_us)
     if call.ended_at_us is not None:
         answered = call.answered_at_us is not None or call.duration_s is not None
-        heard = {"duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
-        yield one("ended", call.ended_at_us, {"imported": True, "answered": answered, **heard})
+        heard: dict[str, Any] = {"duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
+        yield one("ended", call.ended_at_us, answered=answered, **heard)
     for closing in closings:
         change = label_change(release.labels, call.disposition, closing["disposition"])
         call.disposition, call.category = closing["disposition"], closing.get("category")
         call.disposed_at_us = _us(closing["disposed_at"])
-        said = {"imported": True, "disposition": call.disposition, "category": call.category}
-        yield one("disposed", call.disposed_at_us, said | change)
+        said = {"disposition": call.disposition, "category": call.category}
+        yield one("disposed", call.disposed_at_us, said, **change)
 
 
 def _us(time: pd.Timestamp) -> int:

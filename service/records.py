@@ -1,6 +1,7 @@
 """What the service knows of one call, and one thing that was said of it: a row of the store each."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -123,6 +124,8 @@ class Said:
         When it became known, and when this service wrote it down.
     body : dict
         What was said, and what was answered.
+    answered, duration_s, silence_ratio, genuine, not_genuine
+        What it adds to the caller's history, as in `model.history.Event`.
     """
 
     call_id: str
@@ -132,24 +135,80 @@ class Said:
     known_at_us: int
     recorded_at_us: int
     body: dict[str, Any]
+    answered: bool | None = None
+    duration_s: float | None = None
+    silence_ratio: float | None = None
+    genuine: float | None = None
+    not_genuine: float | None = None
 
     def row(self) -> dict[str, Any]:
         """Give it as a row of the table `events`."""
         return {name: getattr(self, name) for name in _SAID} | {"body": json.dumps(self.body)}
 
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
-        """Read a row of the table `events`."""
-        return cls(**{name: row[name] for name in _SAID}, body=json.loads(row["body"]))
-
     def event(self) -> Event | None:
         """Give what it adds to the caller's history; None when it adds nothing."""
-        if self.kind not in _KINDS:
-            return None
-        known = {name: self.body[name] for name in _ADDS if self.body.get(name) is not None}
-        return Event(self.known_at_us, _KINDS[self.kind], self.received_at_us, self.call_id, **known)
+        return event_of(*(getattr(self, name) for name in EVENT_COLUMNS))
 
 
-_SAID = ("call_id", "caller", "kind", "received_at_us", "known_at_us", "recorded_at_us")
+#: The columns of the table `events` that a history is made of.
+EVENT_COLUMNS = ("kind", "known_at_us", "received_at_us", "call_id", "answered", "duration_s", "silence_ratio",
+                 "genuine", "not_genuine")  # fmt: skip
+_SAID = tuple(f.name for f in fields(Said) if f.name != "body")
 _KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED}
-_ADDS = ("answered", "duration_s", "silence_ratio", "genuine", "not_genuine")
+
+
+def event_of(
+    kind: str,
+    known_at_us: int,
+    received_at_us: int,
+    call_id: str,
+    answered: bool | None,
+    duration_s: float | None,
+    silence_ratio: float | None,
+    genuine: float | None,
+    not_genuine: float | None,
+) -> Event | None:
+    """Make the event of a history from the columns of a row; None when it adds nothing."""
+    if kind not in _KINDS:
+        return None
+    return Event(
+        known_at_us,
+        _KINDS[kind],
+        received_at_us,
+        call_id,
+        True if answered is None else answered,
+        math.nan if duration_s is None else duration_s,
+        math.nan if silence_ratio is None else silence_ratio,
+        genuine or 0.0,
+        not_genuine or 0.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A caller's state in the middle of its events: a row of the table `checkpoints`.
+
+    Parameters
+    ----------
+    included : int
+        How many of the caller's events are in `state` or `pending`.
+    state : float64 (model.history.SIZE,)
+    pending : list of Event
+        Those that no reading had come after.
+    """
+
+    caller: bytes
+    included: int
+    state: NDArray[np.float64]
+    pending: list[Event]
+
+    def row(self) -> dict[str, Any]:
+        """Give it as a row."""
+        pending = json.dumps(self.pending)  # NaN is written as such and read back
+        return {"caller": self.caller, "included": self.included, "state": self.state.tobytes(), "pending": pending}
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Read a row."""
+        pending = [Event(*values) for values in json.loads(row["pending"])]
+        return cls(row["caller"], row["included"], np.frombuffer(row["state"], dtype=np.float64).copy(), pending)

@@ -1,17 +1,17 @@
-"""From a call and its caller's history to a score with its reasons: no storage, no HTTP."""
+"""From a call and its caller's history to what is said of it: no storage, no HTTP."""
 
-import math
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from model.assessment import Assessor
 from model.calls import ENDED_BY, LINES
-from model.features import WIDTHS, fill, local_time
-from model.policy import Decision
+from model.features import STAGES, local_time
+from model.guardrails import names
+from model.policy import Band, band_of
 from model.reasons import reasons
 from model.release import Release
-from model.scorecard import likelihood
 from service.records import Call
 
 _LINE = {line: float(code) for code, line in enumerate(LINES)}
@@ -20,14 +20,15 @@ _UNKNOWN_LINE = _LINE["unknown"]
 
 
 class Scored(NamedTuple):
-    """The score of a call at a stage: its probability, exact reasons and what the policy says of it."""
+    """What is said of a call at a stage, before the certificate has its say."""
 
     likelihood: float
+    factor: float
+    band: Band
+    guardrails: list[str]
     reasons: list[dict[str, Any]]
-    decision: Decision
 
 
-@dataclass(frozen=True)
 class Scorer:
     """Scores calls with one release.
 
@@ -36,37 +37,35 @@ class Scorer:
     release : Release
     """
 
-    release: Release
+    def __init__(self, release: Release) -> None:
+        self._time_zone = release.time_zone
+        self._assessors = {stage: Assessor(release.scorecards[stage], release.policy) for stage in STAGES}
 
-    def score(self, call: Call, stage: str, *, protected: bool = False) -> Scored:
-        """Score what is known of a call at a stage."""
-        vector = self.vector(call)
-        row = np.empty(WIDTHS[stage])
-        fill(call.history, vector, row)
-        log_odds, contributions = self.release.scorecards[stage].score(row)
-        decision = self.release.policy.decide(stage, log_odds, contributions, call.history, vector, protected=protected)
-        return Scored(likelihood(log_odds), reasons(row.tolist(), contributions.tolist(), in_words=True), decision)
+    def score(self, call: Call, stage: str, *, in_words: bool = True) -> Scored:
+        """Score what is known of a call at a stage, with reasons that a program or, in words, a person reads."""
+        found = self._assessors[stage].assess(call.history, self.vector(call))
+        return Scored(
+            found.likelihood,
+            found.factor,
+            band_of(found.guarded, found.factor, None),
+            names(found.held) if found.held else [],
+            reasons(found.features, found.contributions, in_words=in_words),
+        )
 
-    def vector(self, call: Call) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Give the call in the order of `features.CALL`."""
-        hour, weekday = local_time(call.received_at_us, self.release.time_zone)
+    def vector(self, call: Call) -> NDArray[np.float64]:
+        """Give the call in the order of `features.CALL`; what is not known becomes NaN."""
         return np.array(
             (
                 call.received_at_us,
                 _LINE[call.line] if call.line else _UNKNOWN_LINE,
                 call.caller is not None,
-                hour,
-                weekday,
+                *local_time(call.received_at_us, self._time_zone),
                 *call.surge,
-                _nan(call.opening_duration_s),
-                _nan(call.opening_silence_ratio),
-                _nan(call.duration_s),
-                _nan(call.silence_ratio),
-                _ENDED_BY[call.ended_by] if call.ended_by else math.nan,
+                call.opening_duration_s,
+                call.opening_silence_ratio,
+                call.duration_s,
+                call.silence_ratio,
+                _ENDED_BY[call.ended_by] if call.ended_by else None,
             ),
             dtype=np.float64,
         )
-
-
-def _nan(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -1,6 +1,8 @@
 """Runs the service on this machine."""
 
+import signal
 from ipaddress import ip_address
+from types import FrameType
 
 import uvicorn
 
@@ -24,6 +26,8 @@ def run(settings: Settings, host: str, port: int) -> None:
         raise SaringError(
             f"--host: {host!r}, expected a loopback address, such as 127.0.0.1, as long as there are no keys"
         )
+    # The server ends what is under way and then raises the signal again: leave in order, with the store closed.
+    signal.signal(signal.SIGTERM, _leave)
     with opened(settings) as intake:
         print(f"Serving release {intake.release.name} at http://{host}:{port} (Ctrl-C stops)", flush=True)
         uvicorn.run(
@@ -35,6 +39,10 @@ def run(settings: Settings, host: str, port: int) -> None:
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _loopback(host: str) -> bool:

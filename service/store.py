@@ -7,7 +7,7 @@ acknowledged is on disk and the disk is asked once for many calls. Alone on its 
 import asyncio
 import fcntl
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TextIO
@@ -18,8 +18,9 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
+from model.history import Event
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
-from service.records import Call, Said
+from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, event_of
 
 MOST_AT_ONCE = 1_000
 #: Surge looks back so far, and an hour of slack.
@@ -71,6 +72,20 @@ events = sa.Table(
     sa.Column("known_at_us", sa.BigInteger, nullable=False),
     sa.Column("recorded_at_us", sa.BigInteger, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("answered", sa.Boolean),
+    sa.Column("duration_s", sa.Float),
+    sa.Column("silence_ratio", sa.Float),
+    sa.Column("genuine", sa.Float),
+    sa.Column("not_genuine", sa.Float),
+)
+# A caller's state once the first `included` of its events were told, and those that no reading had come after.
+checkpoints = sa.Table(
+    "checkpoints",
+    tables,
+    sa.Column("caller", sa.LargeBinary, primary_key=True),
+    sa.Column("included", sa.Integer, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("pending", sa.Text, nullable=False),
 )
 
 _insert_call = insert(calls)
@@ -79,10 +94,27 @@ _upsert_call = _insert_call.on_conflict_do_update(
     set_={column.name: _insert_call.excluded[column.name] for column in calls.c if not column.primary_key},
 )
 _one_call = sa.select(calls).where(calls.c.call_id == sa.bindparam("call_id"))
-_of_caller = sa.select(events).where(events.c.caller == sa.bindparam("caller")).order_by(events.c.seq)
-_of_call = sa.select(events).where(events.c.call_id == sa.bindparam("call_id")).order_by(events.c.seq)
+_checkpoint = sa.select(checkpoints).where(checkpoints.c.caller == sa.bindparam("caller"))
+_insert_checkpoint = insert(checkpoints)
+_upsert_checkpoint = _insert_checkpoint.on_conflict_do_update(
+    index_elements=[checkpoints.c.caller],
+    set_={name: _insert_checkpoint.excluded[name] for name in ("included", "state", "pending")},
+)
+_events_after = (
+    sa.select(*(events.c[name] for name in EVENT_COLUMNS))
+    .where(events.c.caller == sa.bindparam("caller"))
+    .order_by(events.c.seq)
+    .limit(-1)
+    .offset(sa.bindparam("included"))
+)
+_said = (
+    sa.select(events.c.kind, events.c.known_at_us, events.c.recorded_at_us)
+    .where(events.c.call_id == sa.bindparam("call_id"))
+    .order_by(events.c.seq)
+)
 
-Waiting = tuple[dict[str, Any], dict[str, Any], asyncio.Future[None]]  # rows of an event and of its call
+Row = dict[str, Any]
+Waiting = tuple[Row, Row, Row | None, asyncio.Future[None]]  # an event, its call, perhaps a checkpoint
 
 
 class Store:
@@ -111,8 +143,8 @@ class Store:
         self._writer = threading.Thread(target=self._write_until_closed, name="store", daemon=True)
         self._writer.start()
 
-    async def write(self, said: Said, call: Call) -> None:
-        """Keep one event and what is now known of its call; returns when both are on disk.
+    async def write(self, said: Said, call: Call, checkpoint: Checkpoint | None = None) -> None:
+        """Keep one event, what is now known of its call and perhaps its caller's state; returns when all are on disk.
 
         Raises
         ------
@@ -120,7 +152,7 @@ class Store:
             When they are not.
         """
         done = asyncio.get_running_loop().create_future()
-        self._waiting.put((said.row(), call.row(), done))
+        self._waiting.put((said.row(), call.row(), checkpoint.row() if checkpoint else None, done))
         await done
 
     def call(self, call_id: str) -> Call | None:
@@ -128,13 +160,18 @@ class Store:
         row = self._read(_one_call, call_id=call_id)
         return Call.of(dict(row[0])) if row else None
 
-    def said_of_caller(self, caller: bytes) -> list[Said]:
-        """Give all that was said of a caller's calls, in the order in which it was written down."""
-        return [Said.of(dict(row)) for row in self._read(_of_caller, caller=caller)]
+    def checkpoint(self, caller: bytes) -> Checkpoint | None:
+        """Give the last checkpoint of a caller's state; None when there is none."""
+        row = self._read(_checkpoint, caller=caller)
+        return Checkpoint.of(dict(row[0])) if row else None
 
-    def said_of_call(self, call_id: str) -> list[Said]:
-        """Give all that was said of a call, in the order in which it was written down."""
-        return [Said.of(dict(row)) for row in self._read(_of_call, call_id=call_id)]
+    def events_after(self, caller: bytes, included: int) -> Iterator[Event | None]:
+        """Give what each of a caller's events adds to its history, in the order written, but for the first ones."""
+        return (event_of(*row.values()) for row in self._read(_events_after, caller=caller, included=included))
+
+    def said(self, call_id: str) -> list[Row]:
+        """Give kind, known_at_us and recorded_at_us of all that was said of a call, in the order written."""
+        return [dict(row) for row in self._read(_said, call_id=call_id)]
 
     def minutes(self) -> list[tuple[int, int, int]]:
         """Give (minute since 1970, calls, calls of numbers never seen before) as far back as surge looks."""
@@ -215,11 +252,14 @@ class Store:
         failure: StoreError | None = None
         try:
             with connection.begin():
-                connection.execute(sa.insert(events), [said for said, _, _ in batch])
-                connection.execute(_upsert_call, [call for _, call, _ in batch])
+                connection.execute(sa.insert(events), [said for said, *_ in batch])
+                connection.execute(_upsert_call, [call for _, call, *_ in batch])
+                checkpoints = [checkpoint for *_, checkpoint, _ in batch if checkpoint]
+                if checkpoints:
+                    connection.execute(_upsert_checkpoint, checkpoints)
         except SQLAlchemyError as error:
             failure = StoreError(f"did not take {len(batch)} events: {error}")
-        for _, _, done in batch:
+        for *_, done in batch:
             done.get_loop().call_soon_threadsafe(_tell, done, failure)
 
 

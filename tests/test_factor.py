@@ -27,7 +27,7 @@ def from_the_formula(score, genuine, handling_s, cap):
     work = np.array([handling_s[score >= p].sum() / handling_s.sum() for p in score])
     rarer = 1.0 - np.array([(score[genuine] >= p).mean() for p in score]) / work
     rarer = np.array([rarer[score <= p].max() for p in score])
-    h = np.minimum(np.clip((below - 0.45) / 0.10, 0.0, 1.0), np.clip(rarer / 0.5, 0.0, 1.0))
+    h = np.minimum(np.clip((below - 0.50) / 0.10, 0.0, 1.0), np.clip(rarer / 0.5, 0.0, 1.0))
     h = np.minimum(h, cap)
     s = min(1.0, 0.45 / (1.0 - np.average(h, weights=handling_s)))
     return s * h, s

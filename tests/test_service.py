@@ -71,17 +71,17 @@ def stored_histories(folder: Path, names: pd.Series) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def city():
+def told_city():
     return simulate("bengkulu", 3, calls=700)
 
 
 @pytest.fixture(scope="module")
-def offline(city, release_folder):
+def offline(told_city, release_folder):
     """The same log as the offline commands see it: histories, and the scores of two stages."""
     release = read_release(release_folder)
-    calls = ordered(city.calls)
-    events = events_of(calls, release.labels, release.region, city.corrections)
-    scores = {stage: score_log(calls, release, stage, city.corrections) for stage in ("opening", "ended")}
+    calls = ordered(told_city.calls)
+    events = events_of(calls, release.labels, release.region, told_city.corrections)
+    scores = {stage: score_log(calls, release, stage, told_city.corrections) for stage in ("opening", "ended")}
     return calls, Replay(events).histories(), scores
 
 
@@ -110,22 +110,22 @@ def collector(answers: dict):
 
 
 def test_a_log_told_over_http_gives_the_histories_of_the_log_bit_for_bit_and_its_scores(
-    tmp_path, release_folder, city, offline
+    tmp_path, release_folder, told_city, offline
 ):
     answers = {"opening": {}, "ended": {}}
-    found = steps(city.calls, city.corrections)
+    found = steps(told_city.calls, told_city.corrections)
     with serving(tmp_path, release_folder) as client:
         replay(found, client, as_recorded=True, told=collector(answers))
-    assert len(answers["opening"]) == len(city.calls)
+    assert len(answers["opening"]) == len(told_city.calls)
     assert_same(tmp_path, answers, offline)
 
 
-def test_import_then_telling_then_a_restart_give_the_same_bits(tmp_path, release_folder, city, offline):
+def test_import_then_telling_then_a_restart_give_the_same_bits(tmp_path, release_folder, told_city, offline):
     release = read_release(release_folder)
     calls = offline[0]
     until, restart = calls["received_at"].iloc[300], calls["received_at"].iloc[500]
     past = known_at(calls, until)
-    earlier = city.corrections[(city.corrections["disposed_at"] < until)]
+    earlier = told_city.corrections[(told_city.corrections["disposed_at"] < until)]
     store = Store(f"sqlite:///{tmp_path / 'saring.db'}")
     pseudonyms = Pseudonyms(read_key(tmp_path / "saring.key"))
     try:
@@ -134,7 +134,7 @@ def test_import_then_telling_then_a_restart_give_the_same_bits(tmp_path, release
     finally:
         store.close()
     answers = {"opening": {}, "ended": {}}
-    later = [step for step in steps(calls, city.corrections) if step.at >= until]
+    later = [step for step in steps(calls, told_city.corrections) if step.at >= until]
     for part in ([s for s in later if s.at < restart], [s for s in later if s.at >= restart]):
         with serving(tmp_path, release_folder) as client:
             replay(part, client, as_recorded=True, told=collector(answers))
@@ -242,7 +242,8 @@ def test_the_same_request_again_gives_the_same_answer_and_counts_once(tmp_path, 
     with serving(tmp_path, release_folder) as client:
         first = client.post("/v1/score", json=CALL).json()
         with ThreadPoolExecutor(8) as threads:
-            again = [f.result().json() for f in [threads.submit(client.post, "/v1/score", json=CALL) for _ in range(32)]]
+            asked = [threads.submit(client.post, "/v1/score", json=CALL) for _ in range(32)]
+            again = [answer.result().json() for answer in asked]
         assert all(answer == first for answer in again)
     with serving(tmp_path, release_folder) as client:
         assert client.post("/v1/score", json=CALL).json() == first
@@ -265,7 +266,10 @@ def test_a_changed_request_is_an_update_that_keeps_the_history_read_first(tmp_pa
     assert [said["kind"] for said in call["said"]] == ["received", "scored"]
 
 
-@pytest.mark.parametrize("change", [{"received_at": "2026-01-31T08:15:01+07:00"}, {"caller": "+6281234567891"}, {"caller": None}])
+CHANGED = [{"received_at": "2026-01-31T08:15:01+07:00"}, {"caller": "+6281234567891"}, {"caller": None}]
+
+
+@pytest.mark.parametrize("change", CHANGED)
 def test_caller_and_received_at_of_a_known_call_cannot_change(client, change):
     client.post("/v1/score", json=CALL)
     answer = client.post("/v1/score", json=CALL | change)
@@ -386,12 +390,40 @@ def test_what_is_not_there_is_a_problem_document(client):
         assert answer.json()["status"] == answer.status_code
 
 
-def test_a_live_replay_moves_the_log_by_whole_weeks_to_end_before_now(city):
+def test_a_live_replay_moves_the_log_by_whole_weeks_to_end_before_now(told_city):
     now = pd.Timestamp("2026-11-23T12:00:00Z").to_pydatetime()
-    found = steps(city.calls)
+    found = steps(told_city.calls)
     moved = shifted(found, now)
     shift = moved[0].received_at - found[0].received_at
     assert shift % pd.Timedelta(weeks=1) == pd.Timedelta(0)
     last = max(step.received_at for step in moved)
     assert now - pd.Timedelta(weeks=1) < last <= now
     assert moved[0].body["received_at"] == moved[0].received_at
+
+
+def test_a_caller_of_many_calls_is_made_anew_from_a_checkpoint_and_gives_the_same_bits(
+    tmp_path, release_folder, log_of
+):
+    rows_ = [
+        {
+            "call_id": f"c{place:03}",
+            "received_at": 600.0 * place,
+            "caller": NUMBER,
+            "answered_at": 600.0 * place + 5,
+            "ended_at": 600.0 * place + 35 + place,
+            "duration_s": 30.0 + place,
+            "silence_ratio": place / 100,
+            "disposition": "prank" if place % 7 else "genuine",
+            "disposed_at": 600.0 * place + 40 + 1_700 * (place % 5),
+        }
+        for place in range(60)
+    ]
+    log = log_of(rows_)
+    release = read_release(release_folder)
+    found = steps(log)
+    for start in range(0, len(found), 75):
+        with serving(tmp_path, release_folder) as client:
+            replay(found[start : start + 75], client, as_recorded=True)
+    expected = Replay(events_of(ordered(log), release.labels, release.region)).histories()
+    assert rows(tmp_path, "checkpoints")[0]["included"] == 192
+    assert np.array_equal(stored_histories(tmp_path, ordered(log)["call_id"]), expected)

@@ -1,0 +1,404 @@
+"""Time-ordered evaluation of a release: ranking, calibration, bands, waits, guardrails and slices, as one document.
+
+Nothing is fitted on the calls that are evaluated. docs/metrics.md explains every key.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from model import prices, slices
+from model.bounds import exact_interval
+from model.certificate import Certificate
+from model.errors import EvaluationError, TrainingError
+from model.events import UNLABELLED, Events, microseconds
+from model.feature_table import FeatureTable
+from model.features import STAGES
+from model.intervals import units
+from model.params import Params
+from model.policy import Band, Policy, band_of
+from model.ranking import judge
+from model.release import Release
+from model.scorecard import Scorecard
+from model.scored_log import stage_scores
+from model.training import Past, look_back, thinned
+from model.waits import CONDITIONS, PATIENCE_S, Queued, block_days, handling, over_seeds
+from model.yardsticks import Yardsticks
+
+Numbers = NDArray[np.float64]
+Rows = NDArray[np.bool_]
+FORMAT = 1
+DISCIPLINES = ("first_come", "by_score", "fixed", "rule_without_guardrails", "rule", "oracle")
+ACTING = ("ring", "opening")
+#: The stage whose scores order the replayed queue.
+QUEUE_STAGE = "opening"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How thorough an evaluation is.
+
+    Parameters
+    ----------
+    operators : int
+        On duty in the replay.
+    seeds : int
+        Weeks and patience are drawn so often; for the price of the guardrails a quarter of it.
+    resamples : int
+        Callers are drawn so often.
+    most_calls : int
+        A seed replays about so many calls at most, and callers are drawn the less often the more calls there are.
+    """
+
+    operators: int = 3
+    seeds: int = 20
+    resamples: int = 200
+    most_calls: int = 100_000
+
+    def resamples_for(self, calls: int) -> int:
+        """Give how often callers are drawn from so many calls: at least 20 times."""
+        return max(20, min(self.resamples, self.resamples * self.most_calls // max(1, calls)))
+
+
+class Window:
+    """The calls of a stretch of time, scored at every stage: what is evaluated.
+
+    Parameters
+    ----------
+    events : Events
+    table : FeatureTable
+        Of the same log, so that each call's history is known.
+    rows : bool (n,)
+        The calls of the log that lie in the window, all of which are replayed.
+    closed : bool (n,)
+        Those with a label old enough to be counted on; the others take time and are not judged.
+    scorecards : mapping of str to Scorecard
+    policy : Policy
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        table: FeatureTable,
+        rows: Rows,
+        closed: Rows,
+        scorecards: Mapping[str, Scorecard],
+        policy: Policy,
+    ) -> None:
+        self.table, self.rows, self.scorecards = table, rows, scorecards
+        self.closed = closed[rows]
+        self.received_us = events.received_us[rows]
+        self.callers = events.caller[rows]
+        self.genuine = (events.outcome[rows] == 0) & self.closed
+        self.handling_s = handling(events)[rows]
+        known = events.caller[(events.outcome == 1) & (events.caller >= 0)]
+        doubtful = np.bincount(known, minlength=events.callers + 1) > 0
+        self.number_not_genuine = doubtful[self.callers]
+        self.features = table.matrix(rows)
+        self.scores = {stage: stage_scores(table, scorecards[stage], policy, rows) for stage in STAGES}
+
+    def queued(self, factors: Mapping[str, Numbers]) -> Queued:
+        """Give the calls for a replay."""
+        score = self.scores[QUEUE_STAGE].likelihood
+        return Queued(self.received_us, self.handling_s, self.genuine, score, factors)
+
+
+def evaluate(
+    window: Window,
+    policy: Policy,
+    certificate: Certificate,
+    *,
+    earlier: Past | None,
+    params: Params,
+    about: Mapping[str, Any],
+    effort: Effort | None = None,
+) -> dict[str, Any]:
+    """Measure a release on the calls of a window.
+
+    Parameters
+    ----------
+    window : Window
+        Later than all that was fitted.
+    policy : Policy
+    certificate : Certificate
+    earlier : Past, optional
+        The log as the release was trained on: for the yardsticks and the price of the guardrails, which are null
+        without it.
+    params : Params
+        Of the release.
+    about : mapping
+        What else stands at the top of the document: `counts` and `evaluated_on`.
+    effort : Effort, optional
+
+    Returns
+    -------
+    dict
+        As docs/metrics.md says: strict JSON, keys sorted, six significant digits.
+    """
+    effort = effort or Effort()
+    yardsticks = _yardsticks(earlier, params)
+    replayable = bool(window.genuine.any()) and int(np.ptp(window.received_us)) > 0 and window.handling_s.sum() > 0
+    bands = {stage: _bands(window, certificate, stage) for stage in ACTING}
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        **about,
+        "window": _described(window),
+        "settings": _settings(window, policy, effort),
+        "deferral_on": {stage: certificate.stage(stage).deferral.on for stage in ACTING},
+        "stages": {},
+        "yardsticks": {},
+        "bands": bands,
+        **dict.fromkeys(("waits", "guardrails", "slices", "slices_worse_off", "slices_not_shown_to_gain", "summary")),
+    }
+    for stage in STAGES:
+        document["stages"][stage], document["yardsticks"][stage] = _ranking(window, stage, yardsticks, effort)
+    if replayable:
+        factors = {
+            "rule": window.scores[QUEUE_STAGE].factor,
+            "rule_without_guardrails": window.scores[QUEUE_STAGE].unguarded,
+        }
+        calls = window.queued(factors)
+        size = {"operators": effort.operators, "most_calls": effort.most_calls}
+        waits = over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, seeds=effort.seeds, **size)
+        document["waits"] = waits
+        document["guardrails"] = _prices(window, policy, earlier, calls, effort)
+        document |= _fairness(window, policy, calls, effort)
+        document["summary"] = _summary(window, waits, bands[QUEUE_STAGE])
+    tidied: dict[str, Any] = tidy(document)
+    return tidied
+
+
+def counts(past: Past) -> dict[str, Any]:
+    """Count the calls of a log and of the splits of training."""
+    outcome = past.events.outcome
+    splits = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
+    return {
+        "calls": {name: int(rows.sum()) for name, rows in splits.items()},
+        "genuine_calls": {name: int((outcome[rows] == 0).sum()) for name, rows in splits.items()},
+        "unlabelled_calls": int((outcome == UNLABELLED).sum()),
+        "too_young_calls": past.too_young,
+    }
+
+
+def evaluate_release(
+    release: Release,
+    calls: pd.DataFrame,
+    corrections: pd.DataFrame | None = None,
+    *,
+    since: pd.Timestamp | None = None,
+    effort: Effort | None = None,
+) -> dict[str, Any]:
+    """Measure a release on calls later than everything that it was made from.
+
+    Parameters
+    ----------
+    release : Release
+    calls : pandas.DataFrame
+        As `read_calls` gives it, the earlier calls included: they are the callers' histories, and the yardsticks are
+        fitted on what of them was known when the release was made.
+    corrections : pandas.DataFrame, optional
+    since : Timestamp, optional
+        Evaluate calls received at or after this moment; by default at or after the release's `until`.
+    effort : Effort, optional
+
+    Raises
+    ------
+    EvaluationError
+        When `since` lies before the release's `until`, or no closed call, or no genuine one, came after it.
+    """
+    until = pd.Timestamp(release.manifest["until"])
+    since = until if since is None else since
+    if since < until:
+        raise EvaluationError(f"calls from {since} on were part of the release's training, expected {until} or later")
+    params = Params.model_validate(release.manifest["params"])
+    try:
+        past = look_back(calls, params, None, corrections)
+    except TrainingError as error:
+        raise EvaluationError(str(error)) from error
+    received = past.events.received_us
+    rows = received >= microseconds(pd.Series([since]))[0]
+    mature = received <= past.until_us - float(release.manifest["data"]["maturity_s"]) * 1e6
+    closed = rows & mature & (past.events.outcome != UNLABELLED)
+    genuine = int((past.events.outcome[closed] == 0).sum())
+    if not genuine:
+        raise EvaluationError(
+            f"{int(closed.sum())} closed calls from {since} on, none of them genuine, expected at least one"
+        )
+    try:
+        earlier = look_back(calls, params, until, corrections)
+    except TrainingError:
+        earlier = None
+    window = Window(past.events, past.table, rows, closed, release.scorecards, release.policy)
+    splits = {"calls": None, "genuine_calls": None}
+    return evaluate(
+        window,
+        release.policy,
+        release.certificate,
+        earlier=earlier,
+        params=params,
+        about=counts(past) | splits | {"evaluated_on": "later calls"},
+        effort=effort,
+    )
+
+
+def _described(window: Window) -> dict[str, Any]:
+    closed = window.closed
+    ends = (
+        [pd.Timestamp(int(at), unit="us", tz="UTC").isoformat() for at in window.received_us[[0, -1]]]
+        if len(closed)
+        else [None, None]
+    )
+    mine = window.callers[window.genuine]
+    return {
+        "from": ends[0],
+        "until": ends[1],
+        "calls": len(closed),
+        "closed": int(closed.sum()),
+        "genuine": int(window.genuine.sum()),
+        "genuine_callers": units(mine)[1],
+        "genuine_share": float(window.genuine[closed].mean()) if closed.any() else None,
+        "mean_handling_s": float(window.handling_s.mean()) if len(closed) else None,
+    }
+
+
+def _settings(window: Window, policy: Policy, effort: Effort) -> dict[str, Any]:
+    return {
+        "operators": effort.operators,
+        "seeds": effort.seeds,
+        "resamples": effort.resamples_for(len(window.closed)),
+        "block_days": block_days(window.received_us),
+        "most_calls": effort.most_calls,
+        "mean_patience_genuine_s": PATIENCE_S[0],
+        "mean_patience_others_s": PATIENCE_S[1],
+        "kappa": policy.deferral.kappa,
+        "base_s": policy.deferral.base_s,
+        "max_defer_s": policy.deferral.max_defer_s,
+    }
+
+
+def _yardsticks(earlier: Past | None, params: Params) -> Yardsticks | None:
+    if earlier is None:
+        return None
+    fit = thinned(earlier, params)
+    try:
+        return Yardsticks(earlier.table.matrix(fit), earlier.events.outcome[fit], params)
+    except TrainingError:
+        return None
+
+
+def _ranking(
+    window: Window, stage: str, yardsticks: Yardsticks | None, effort: Effort
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    closed, scores = window.closed, window.scores[stage]
+    beside = yardsticks.scores(stage, window.features[closed]) if yardsticks else {}
+    own, others = judge(
+        window.genuine[closed],
+        scores.log_odds[closed],
+        scores.likelihood[closed],
+        beside,
+        window.callers[closed],
+        effort.resamples_for(len(closed)),
+    )
+    return own, others or None
+
+
+def _bands(window: Window, certificate: Certificate, stage: str) -> dict[str, Any]:
+    threshold, scores, closed = certificate.stage(stage).flag.threshold, window.scores[stage], window.closed
+    pairs = zip(scores.guarded[closed].tolist(), scores.factor[closed].tolist(), strict=True)
+    bands = np.array([band_of(guarded, factor, threshold) for guarded, factor in pairs], dtype=np.int64)
+    genuine = window.genuine[closed]
+    table = {}
+    for band in (Band.NORMAL, Band.UNSURE, Band.LIKELY_PRANK):
+        mine, every = int(genuine[bands == band].sum()), int(genuine.sum())
+        low, high = exact_interval(mine, every)
+        table[band.id] = {
+            "calls": int((bands == band).sum()),
+            "genuine_calls": mine,
+            "share_of_genuine": mine / every if every else None,
+            "share_of_genuine_low": low,
+            "share_of_genuine_high": high,
+        }
+    return table
+
+
+def _prices(
+    window: Window, policy: Policy, earlier: Past | None, calls: Queued, effort: Effort
+) -> dict[str, Any] | None:
+    if earlier is None or not earlier.calibrate.any():
+        return None
+    scorecard, every = window.scorecards[QUEUE_STAGE], prices.all_on(policy)
+    fitted = (
+        stage_scores(earlier.table, scorecard, every, earlier.calibrate),
+        earlier.events.outcome[earlier.calibrate] == 0,
+        handling(earlier.events)[earlier.calibrate],
+    )
+    return prices.prices(
+        policy,
+        fitted,
+        stage_scores(window.table, scorecard, every, window.rows),
+        calls,
+        operators=effort.operators,
+        seeds=max(1, effort.seeds // 4),
+        most_calls=effort.most_calls,
+    )
+
+
+def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> dict[str, Any]:
+    mine = window.genuine
+    members = slices.slices(window.features[mine], window.callers[mine], window.number_not_genuine[mine])
+    seeds = max(1, min(effort.seeds, effort.seeds * effort.most_calls // len(mine)))
+    found = {}
+    for condition in slices.CONDITIONS:
+        lived = slices.lived_through(calls, condition, policy.deferral, effort.operators, seeds)
+        found[condition.name] = slices.compare(lived, members, window.callers[mine], effort.resamples_for(len(mine)))
+    return {
+        "slices": found,
+        "slices_worse_off": {name: slices.worse_off(rows) for name, rows in found.items()},
+        "slices_not_shown_to_gain": {name: slices.not_shown_to_gain(rows) for name, rows in found.items()},
+    }
+
+
+def _summary(window: Window, waits: Mapping[str, Any], bands: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the figures of a first page."""
+    free = [waits[condition.name] for condition in CONDITIONS if not condition.hang_ups]
+    held = [waits[condition.name]["rule"]["longest_held_back_s_high"] for condition in CONDITIONS if condition.hang_ups]
+    found: dict[str, Any] = {}
+    for label, condition in (("", "hang_ups_0.95"), ("overload_", "hang_ups_1.2")):
+        for name, discipline in (("first_come", "first_come"), ("rule", "rule")):
+            for end in ("", "_low", "_high"):
+                lost = waits[condition][discipline][f"lost_share{end}"]
+                found[f"lost_of_100_{label}{name}{end}"] = 100.0 * lost
+    for label, discipline in (("", "rule"), ("_without_guardrails", "rule_without_guardrails")):
+        found[f"gap_closed{label}"] = float(np.mean([row[discipline]["gap_closed"] for row in free]))
+        found[f"longest_ratio{label}"] = max(row[discipline]["longest_ratio"] for row in free)
+    mine = window.scores[QUEUE_STAGE].factor[window.genuine]
+    return found | {
+        "genuine_marked": bands["likely_prank"]["genuine_calls"],
+        "genuine_calls": int(window.genuine.sum()),
+        "genuine_deferred_share": float((mine > 0.0).mean()),
+        "longest_held_back_s": max(held),
+    }
+
+
+def tidy(value: Any) -> Any:
+    """Make a document that can be compared line by line: keys sorted, six significant digits, null for NaN.
+
+    Examples
+    --------
+    >>> tidy({"b": float("nan"), "a": [1 / 3, np.int64(2)]})
+    {'a': [0.333333, 2], 'b': None}
+    """
+    if isinstance(value, Mapping):
+        return {key: tidy(value[key]) for key in sorted(value)}
+    if isinstance(value, (list, tuple)):
+        return [tidy(item) for item in value]
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    return float(f"{float(value):.6g}") if math.isfinite(value) else None
