@@ -42,7 +42,7 @@ def calibration(
     genuine: Booleans,
     groups: NDArray[np.int64],
     weights: Numbers | None = None,
-    start: tuple[float, float] = (1.0, 0.0),
+    start: tuple[float, float] = (0.0, 0.0),
 ) -> Calibration:
     """Measure how true probabilities are.
 

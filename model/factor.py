@@ -59,7 +59,7 @@ class FactorCurve:
     Examples
     --------
     >>> curve = FactorCurve((0.0, 1.0), (0.0, 1.0), (0.0, 0.9), scale=0.5)
-    >>> curve.factors(np.array([0.2, 0.5, 1.0, np.nan])).round(3).tolist()
+    >>> curve.factors(np.array([0.2, 0.55, 1.0, np.nan])).round(3).tolist()
     [0.0, 0.25, 0.5, 0.0]
     >>> FactorCurve.from_json(curve.to_json()) == curve
     True

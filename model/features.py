@@ -87,6 +87,10 @@ class Feature:
             return "no earlier call from this number" if self.how == SINCE else f"{self.meaning}: not known"
         if self.words:
             return self.phrase.format(value=self.words[int(value)].replace("_", " "))
+        if self.how == SINCE:
+            return self.phrase.format(value=_span(value * self.plus / 1e6))
+        if self.how == SUM:  # a sum of weights: what is left of one old call is no number to read
+            return self.phrase.format(value="less than 0.1" if 0.0 < value < 0.1 else f"{value:.3g}")
         return self.phrase.format(value=value)
 
     def shown(self, value: float) -> float | str | None:
@@ -96,29 +100,43 @@ class Feature:
         return self.words[int(value)] if self.words else value
 
 
+def _span(seconds: float) -> str:
+    """Say a stretch of time in the largest unit of which there are at least two.
+
+    Examples
+    --------
+    >>> _span(30.0), _span(5400.0), _span(200_000.0)
+    ('30 seconds', '90 minutes', '2 days')
+    """
+    for unit, length in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length or (unit == "minutes" and seconds >= length):
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
 def _sum(field: str, direction: int, meaning: str, phrase: str) -> Feature:
     return Feature(field, "ring", "history", "calls", meaning, direction, phrase, SUM, field)
 
 
 FEATURES: tuple[Feature, ...] = (
-    _sum("calls_1h", 0, "calls from this number, half-life one hour", "{value:.2g} calls around the last hour"),
-    _sum("calls_1d", 0, "calls from this number, half-life one day", "{value:.2g} calls around the last day"),
-    _sum("calls_30d", 0, "calls from this number, half-life thirty days", "{value:.2g} calls around the last month"),
+    _sum("calls_1h", 0, "calls from this number, half-life one hour", "{value} calls around the last hour"),
+    _sum("calls_1d", 0, "calls from this number, half-life one day", "{value} calls around the last day"),
+    _sum("calls_30d", 0, "calls from this number, half-life thirty days", "{value} calls around the last month"),
     Feature("since_last_h", "ring", "history", "h", "hours since the last call from this number", 0,
-            "last call {value:.1f} hours ago", SINCE, "last_call_us", 3.6e9),
+            "last call {value} ago", SINCE, "last_call_us", 3.6e9),
     Feature("since_first_d", "ring", "history", "days", "days since the first call from this number", 0,
-            "number known for {value:.0f} days", SINCE, "first_call_us", 86.4e9),
-    _sum("genuine_1d", -1, "calls closed as genuine, half-life one day", "{value:.2g} closed as genuine around the last day"),
+            "number known for {value}", SINCE, "first_call_us", 86.4e9),
+    _sum("genuine_1d", -1, "calls closed as genuine, half-life one day", "{value} closed as genuine around the last day"),
     _sum("genuine_30d", -1, "calls closed as genuine, half-life thirty days",
-         "{value:.2g} closed as genuine around the last month"),
-    _sum("genuine_ever", -1, "calls ever closed as genuine", "{value:.0f} earlier calls closed as genuine"),
+         "{value} closed as genuine around the last month"),
+    _sum("genuine_ever", -1, "calls ever closed as genuine", "{value} earlier calls closed as genuine"),
     _sum("not_genuine_1h", 1, "calls closed as not genuine, half-life one hour",
-         "{value:.2g} closed as not genuine around the last hour"),
+         "{value} closed as not genuine around the last hour"),
     _sum("not_genuine_1d", 1, "calls closed as not genuine, half-life one day",
-         "{value:.2g} closed as not genuine around the last day"),
+         "{value} closed as not genuine around the last day"),
     _sum("not_genuine_30d", 1, "calls closed as not genuine, half-life thirty days",
-         "{value:.2g} closed as not genuine around the last month"),
-    _sum("not_genuine_ever", 1, "calls ever closed as not genuine", "{value:.0f} earlier calls closed as not genuine"),
+         "{value} closed as not genuine around the last month"),
+    _sum("not_genuine_ever", 1, "calls ever closed as not genuine", "{value} earlier calls closed as not genuine"),
     # Odds and not a share: numerator and denominator each move with one kind of label only, so that the
     # direction holds to the last bit. One call of each kind stands before the first label.
     Feature("closed_odds_30d", "ring", "history", "ratio", "closed as not genuine for each closed as genuine, half-life "
@@ -133,7 +151,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("mean_silence_30d", "ring", "history", "share", "mean silence of past conversations", 0,
             "past conversations {value:.0%} silent on average", RATIO, "silence_ratio_30d", 0.8, "listened_30d", 2.0,
             silence=True),
-    _sum("unanswered_1d", 0, "calls that no operator answered, half-life one day", "{value:.2g} unanswered around the last day"),
+    _sum("unanswered_1d", 0, "calls that no operator answered, half-life one day", "{value} unanswered around the last day"),
     Feature("line", "ring", "line", "kind", "kind of line", 0, "a {value} line", GIVEN, "line", words=LINES),
     Feature("number_shown", "ring", "line", "yes or no", "whether the caller's number is known", 0,
             "number {value}", GIVEN, "number_shown", words=("not shown", "shown")),

@@ -40,7 +40,7 @@ class Boosting(_Strict):
     learning_rate: Positive = 0.1
     max_leaf_nodes: Annotated[int, Field(ge=2)] = 8
     min_samples_leaf: Annotated[int, Field(ge=1)] = 20
-    l2_regularization: Annotated[float, Field(ge=0.0)] = 5.0
+    l2_regularization: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 5.0
     max_bins: Annotated[int, Field(ge=2, le=255)] = 128
     #: At most so many calls of the commoner label are fitted on, drawn at random; the calibration, on calls that
     #: are not thinned out, puts the level right again.
@@ -52,7 +52,7 @@ class Rail(_Strict):
 
     enabled: bool = True
     cap: Share | None = None
-    limit: Annotated[float, Field(ge=0.0)] | None = None
+    limit: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
 
 
 class Deferral(_Strict):

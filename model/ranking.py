@@ -109,7 +109,7 @@ def judge(
     mine = ranked(genuine, log_odds)
     others = {name: ranked(genuine, score) for name, score in yardsticks.items()}
     whole = calibration(log_odds, likelihood, genuine, groups)
-    start = (whole.slope, whole.intercept) if whole.slope == whole.slope else (1.0, 0.0)
+    start = (whole.slope, whole.intercept) if np.isfinite(whole.slope) else (0.0, 0.0)
     drawn_ranks: dict[str, list[tuple[float, float]]] = {"": [], **{name: [] for name in others}}
     drawn_truth: list[Calibration] = []
     unit, count = units(callers)

@@ -29,15 +29,15 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     """
     sizes = sorted([(abs(term), place) for place, term in enumerate(contributions) if term != 0.0], reverse=True)
     found: list[dict[str, Any]] = []
-    for _, place in sizes:
-        feature, value = FEATURES[place], values[place]
-        reason = {
-            "group": feature.group,
-            "feature": feature.name,
-            "value": feature.shown(value),
-            "contribution": contributions[place],
-        }
+    for _, place in sizes:  # for every call: no look-up that can be done beforehand
+        group, name, words, text = _TOLD[place]
+        value = values[place]
+        shown = None if value != value else words[int(value)] if words else value
+        reason = {"group": group, "feature": name, "value": shown, "contribution": contributions[place]}
         if in_words:
-            reason["text"] = feature.text(value)
+            reason["text"] = text(value)
         found.append(reason)
     return found
+
+
+_TOLD = tuple((feature.group, feature.name, feature.words, feature.text) for feature in FEATURES)

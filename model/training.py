@@ -25,6 +25,8 @@ MATURE = 0.95
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
 WORTH_A_THREAD = 200_000
+#: A feature that is missing more often than this is left out.
+MOSTLY_MISSING = 0.999
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
     rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
     label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
     estimators, scorecards = {}, {}
+    fitted = without_the_missing(rows)
     # On few rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
     with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
         for stage in STAGES:
@@ -141,10 +144,18 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
                 early_stopping=False,
                 random_state=params.seed,
                 **params.boosting.model_dump(exclude={"most_of_a_label"}),
-            ).fit(rows[:, :width], label)
+            ).fit(fitted[:, :width], label)
             estimators[stage] = _calibrated(boosting, later[:, :width], later_label)
             scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
+
+
+def without_the_missing(rows: Numbers) -> Numbers:
+    """Make the features constant that hardly any call has: they are then never split on.
+
+    scikit-learn cannot find the bins of a feature that is missing in all the rows it looks at, 200,000 at most.
+    """
+    return np.where(np.isnan(rows).mean(axis=0) > MOSTLY_MISSING, 0.0, rows)
 
 
 def thinned(past: Past, params: Params) -> Rows:

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from model.errors import TrainingError
 from model.features import FEATURES, NAMES, STAGES, WIDTHS
 from model.params import Params
+from model.training import without_the_missing
 
 Numbers = NDArray[np.float64]
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")
@@ -44,6 +45,7 @@ class Yardsticks:
         if len(np.unique(label)) < 2:
             raise TrainingError("yardsticks: all calls have the same label, expected both kinds")
         self._fitted: dict[str, Mapping[str, Any]] = {}
+        rows = without_the_missing(rows)
         with threadpool_limits(1 if len(rows) < _WORTH_A_THREAD else None):
             for stage in STAGES:
                 width = WIDTHS[stage]

@@ -93,7 +93,7 @@ def train(
     from model.release import write_release
 
     settings = read_params(params)
-    moment = _moment(until) if until else None
+    moment = _moment("--until", until) if until else None
     log, later = _read(calls, corrections)
     now = datetime.now(UTC)
     with _Progress("training"):
@@ -101,10 +101,7 @@ def train(
         facts = made.facts(now)
         write_release(out, made.files(), facts)
     print(f"release {facts['release']} in {out}")
-    for stage, numbers in made.metrics["stages"].items():
-        auc, precision = numbers["auc"], numbers["average_precision_genuine"]
-        if auc is not None:
-            print(f"  {stage:<8} AUC {auc:.3f}, average precision of genuine {precision:.3f}")
+    _tell_ranking(made.metrics["stages"])
     print(made.certificate.sentence("en"))
 
 
@@ -130,6 +127,36 @@ def score(
         write_log(scores, out)
     counts = ", ".join(f"{count:,} {band}" for band, count in scores["band"].value_counts().items())
     print(f"{len(scores):,} calls scored in {out}: {counts}")
+
+
+@app.command()
+def evaluate(
+    release: ReleaseFolder,
+    calls: Calls,
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="Evaluate calls from this moment on; default: the release's until.")
+    ] = None,
+    corrections: Corrections = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How often weeks and patience are drawn.")] = 20,
+) -> None:
+    """Measure a release on later calls: ranking, calibration, waits and losses, fairness."""
+    from model.evaluation import Effort, evaluate_release
+    from model.release import read_release, to_bytes
+    from model.report import report
+
+    opened = read_release(release)
+    moment = _moment("--from", since) if since else None
+    log, later = _read(calls, corrections)
+    with _Progress(f"evaluating {opened.name}"):
+        metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
+        page = report(metrics, opened.certificate, opened.scorecards, opened.policy, opened.manifest)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_bytes(to_bytes(metrics))
+    (out / "report.html").write_text(page, encoding="utf-8")
+    window = metrics["window"]
+    print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
+    _tell_ranking(metrics["stages"])
 
 
 @app.command()
@@ -226,7 +253,14 @@ def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
         return log, read_corrections(corrections, log) if corrections else None
 
 
-def _moment(text: str) -> Any:
+def _tell_ranking(stages: dict[str, Any]) -> None:
+    for stage in Stage:
+        auc, precision = stages[stage]["auc"], stages[stage]["average_precision_genuine"]
+        if auc is not None:
+            print(f"  {stage:<8} AUC {auc:.3f}, average precision of genuine {precision:.3f}")
+
+
+def _moment(option: str, text: str) -> Any:
     import re
 
     import pandas as pd
@@ -234,7 +268,7 @@ def _moment(text: str) -> Any:
     from model.calls import TIMESTAMP
 
     if not re.fullmatch(TIMESTAMP, text):
-        _fail(f"--until: {text!r}, expected a time with an offset, like 2024-01-31T08:15:00+07:00")
+        _fail(f"{option}: {text!r}, expected a time with an offset, like 2024-01-31T08:15:00+07:00")
     return pd.Timestamp(text).tz_convert("UTC")
 
 

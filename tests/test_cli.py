@@ -161,15 +161,13 @@ def test_import_serve_and_replay_work_together(tmp_path, release_folder, city):
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert "Serving release" in process.stdout.readline()
-            client = httpx.Client(
-                base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=20), timeout=10
-            )
-            assert client.get("/readyz").status_code == 200
-            told = saring(
-                "replay", "--calls", "later.parquet", "--url", client.base_url, "--as-recorded", folder=tmp_path
-            )
-            assert "30 calls" in told.stdout, told.stderr
-            assert client.get(f"/v1/calls/{city.calls['call_id'][210]}").json()["scores"]["opening"]["durable"]
+            url = f"http://127.0.0.1:{port}"
+            with httpx.Client(base_url=url, transport=httpx.HTTPTransport(retries=20), timeout=10) as client:
+                assert client.get("/readyz").status_code == 200
+                told = saring("replay", "--calls", "later.parquet", "--url", url, "--as-recorded", folder=tmp_path)
+                assert "30 calls" in told.stdout, told.stderr
+                call = client.get(f"/v1/calls/{city.calls['call_id'][210]}").json()
+            assert call["scores"]["opening"]["durable"]
             again = saring("import", "--calls", "later.parquet", *store, folder=tmp_path)
             assert "is in use by another process" in again.stderr
         finally:
