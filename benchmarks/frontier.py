@@ -57,7 +57,7 @@ class Rule:
 
 
 def shape(
-    ramp: tuple[float, float] = (0.50, 0.10), odds: float | None = None, rarer: float | None = 0.5
+    ramp: tuple[float, float] = (0.45, 0.10), odds: float | None = None, rarer: float | None = 0.5
 ) -> Callable[[Calls, Floats], Floats]:
     """Make h: a ramp over the work below, and a second term by odds or by how much rarer genuine calls are."""
 
@@ -86,11 +86,11 @@ RULES = {
     "odds R = 2": Rule(shape((0.25, 0.35), odds=2.0)),
     "by rank, ramp 0.25 to 0.60": Rule(shape((0.25, 0.35))),
     "by rank, ramp 0.40 to 0.60": Rule(shape((0.40, 0.20))),
-    "by rank, ramp 0.45 to 0.55": Rule(shape((0.45, 0.10))),
-    "by rank, ramp 0.45 to 0.60": Rule(shape((0.45, 0.15))),
+    "by rank, ramp 0.40 to 0.50": Rule(shape((0.40, 0.10))),
+    "by rank, ramp 0.50 to 0.60": Rule(shape((0.50, 0.10))),
     "by rank, ramp 0.55 to 0.65": Rule(shape((0.55, 0.10))),
     "by rank, ramp 0.60 to 0.80": Rule(shape((0.60, 0.20))),
-    "ramp 0.50 to 0.60 and odds R = 3": Rule(shape(odds=3.0)),
+    "ramp 0.45 to 0.55 and odds R = 3": Rule(shape(odds=3.0)),
     "no second term": Rule(shape(rarer=None)),
     "genuine calls 0.9 times rarer for a full deferral": Rule(shape(rarer=0.9)),
     "s from 0.42": Rule(shape(), passing=0.42),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from model.certificate import Certificate
 from model.numerals import at_most, count, day, decimal, duration, known, people, span, span_of, whole_for
 from model.policy import Policy
-from model.promise import Language, percent
+from model.promise import WORDS, Language, percent
 from model.words import ANSWER, SLICES, WHEN
 
 Document = Mapping[str, Any]
@@ -101,8 +101,8 @@ def answer(metrics: Document, certificate: Certificate, policy: Policy, zone: st
         worse or ([none_worse] if summary is not None else []),
         _untold(metrics, language),
         words["allowed"],
-        [replace(certificate, stages=(proof,)).sentence(language) for proof in certificate.stages],
-        words["expiry"].format(expires=day(certificate.expires_at, zone, language)),
+        _allowed(certificate, language),
+        words["until"].format(expires=day(certificate.expires_at, zone, language)),
         words["promised" if acts else "if_promised"],
         words["sentence"].format(cap=count(policy.deferral.max_defer_s, language)),
         f"{words['sentence_means']} {words['outside']}",
@@ -137,6 +137,18 @@ def busy_share(metrics: Document) -> float | None:
     return float(window["calls"] * window["mean_handling_s"] / seconds) if seconds > 0.0 else None
 
 
+def _allowed(certificate: Certificate, language: Language) -> list[str]:
+    """Say the certificate's sentence of the stage that orders the queue, and then what differs from it."""
+    stages = sorted(certificate.stages, key=lambda proof: proof.stage != QUEUE_STAGE)
+    found: list[str] = []
+    for proof in stages:
+        said = replace(certificate, stages=(proof,)).sentence(language)
+        stage = WORDS[language][proof.stage]
+        like = bool(found) and said.removeprefix(stage) == found[0].removeprefix(WORDS[language][QUEUE_STAGE])
+        found.append(ANSWER[language]["same"].format(stage=stage) if like else said)
+    return found
+
+
 def _groups(metrics: Document) -> Mapping[str, Any]:
     return (metrics["slices"] or {}).get("hang_ups_0.95") or {}
 
@@ -157,8 +169,8 @@ def _range(metrics: Document, language: Language) -> str:
     blocks = words["weeks" if metrics["settings"]["block_days"] == 7 else "days"]
     spans = {}
     for name, key in (("rule", "rule_span"), ("first_come", "first_span")):
-        ends = (_hundredth(summary[f"lost_of_100_{name}{end}"]) for end in ("_low", "_high"))
-        spans[key] = span_of(*ends, language)
+        low, high = (_hundredth(summary[f"lost_of_100_{name}{end}"]) for end in ("_low", "_high"))
+        spans[key] = span_of(low, high, language)
     return words["range"].format(blocks=blocks, whole=100, **spans) if all(spans.values()) else ""
 
 

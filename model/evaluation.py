@@ -13,21 +13,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model import prices, slices
-from model.bounds import exact_interval
 from model.certificate import Certificate
 from model.errors import EvaluationError, TrainingError
-from model.events import UNLABELLED, Events, microseconds
-from model.feature_table import FeatureTable
+from model.events import UNLABELLED, microseconds
 from model.features import STAGES
-from model.intervals import units
 from model.params import Params
-from model.policy import Band, Policy, band_of
+from model.policy import Policy
 from model.ranking import judge
 from model.release import Release
-from model.scorecard import Scorecard
 from model.scored_log import stage_scores
+from model.summary import summary
 from model.training import Past, look_back, thinned
 from model.waits import CONDITIONS, PATIENCE_S, Queued, block_days, handling, over_seeds
+from model.window import QUEUE_STAGE, Window
 from model.yardsticks import Yardsticks
 
 Numbers = NDArray[np.float64]
@@ -35,8 +33,6 @@ Rows = NDArray[np.bool_]
 FORMAT = 1
 DISCIPLINES = ("first_come", "by_score", "fixed", "rule_without_guardrails", "rule", "oracle")
 ACTING = ("ring", "opening")
-#: The stage whose scores order the replayed queue.
-QUEUE_STAGE = "opening"
 
 
 @dataclass(frozen=True)
@@ -63,49 +59,6 @@ class Effort:
     def resamples_for(self, calls: int) -> int:
         """Give how often callers are drawn from so many calls: at least 20 times."""
         return max(20, min(self.resamples, self.resamples * self.most_calls // max(1, calls)))
-
-
-class Window:
-    """The calls of a stretch of time, scored at every stage: what is evaluated.
-
-    Parameters
-    ----------
-    events : Events
-    table : FeatureTable
-        Of the same log, so that each call's history is known.
-    rows : bool (n,)
-        The calls of the log that lie in the window, all of which are replayed.
-    closed : bool (n,)
-        Those with a label old enough to be counted on; the others take time and are not judged.
-    scorecards : mapping of str to Scorecard
-    policy : Policy
-    """
-
-    def __init__(
-        self,
-        events: Events,
-        table: FeatureTable,
-        rows: Rows,
-        closed: Rows,
-        scorecards: Mapping[str, Scorecard],
-        policy: Policy,
-    ) -> None:
-        self.table, self.rows, self.scorecards = table, rows, scorecards
-        self.closed = closed[rows]
-        self.received_us = events.received_us[rows]
-        self.callers = events.caller[rows]
-        self.genuine = (events.outcome[rows] == 0) & self.closed
-        self.handling_s = handling(events)[rows]
-        known = events.caller[(events.outcome == 1) & (events.caller >= 0)]
-        doubtful = np.bincount(known, minlength=events.callers + 1) > 0
-        self.number_not_genuine = doubtful[self.callers]
-        self.features = table.matrix(rows)
-        self.scores = {stage: stage_scores(table, scorecards[stage], policy, rows) for stage in STAGES}
-
-    def queued(self, factors: Mapping[str, Numbers]) -> Queued:
-        """Give the calls for a replay."""
-        score = self.scores[QUEUE_STAGE].likelihood
-        return Queued(self.received_us, self.handling_s, self.genuine, score, factors)
 
 
 def evaluate(
@@ -143,11 +96,11 @@ def evaluate(
     effort = effort or Effort()
     yardsticks = _yardsticks(earlier, params)
     replayable = bool(window.genuine.any()) and int(np.ptp(window.received_us)) > 0 and window.handling_s.sum() > 0
-    bands = {stage: _bands(window, certificate, stage) for stage in ACTING}
+    bands = {stage: window.bands(certificate, stage) for stage in ACTING}
     document: dict[str, Any] = {
         "format": FORMAT,
         **about,
-        "window": _described(window),
+        "window": window.described(),
         "settings": _settings(window, policy, effort),
         "deferral_on": {stage: certificate.stage(stage).deferral.on for stage in ACTING},
         "stages": {},
@@ -168,7 +121,7 @@ def evaluate(
         document["waits"] = waits
         document["guardrails"] = _prices(window, policy, earlier, calls, effort)
         document |= _fairness(window, policy, calls, effort)
-        document["summary"] = _summary(window, waits, bands[QUEUE_STAGE])
+        document["summary"] = summary(window, waits, bands[QUEUE_STAGE])
     tidied: dict[str, Any] = tidy(document)
     return tidied
 
@@ -246,26 +199,6 @@ def evaluate_release(
     )
 
 
-def _described(window: Window) -> dict[str, Any]:
-    closed = window.closed
-    ends = (
-        [pd.Timestamp(int(at), unit="us", tz="UTC").isoformat() for at in window.received_us[[0, -1]]]
-        if len(closed)
-        else [None, None]
-    )
-    mine = window.callers[window.genuine]
-    return {
-        "from": ends[0],
-        "until": ends[1],
-        "calls": len(closed),
-        "closed": int(closed.sum()),
-        "genuine": int(window.genuine.sum()),
-        "genuine_callers": units(mine)[1],
-        "genuine_share": float(window.genuine[closed].mean()) if closed.any() else None,
-        "mean_handling_s": float(window.handling_s.mean()) if len(closed) else None,
-    }
-
-
 def _settings(window: Window, policy: Policy, effort: Effort) -> dict[str, Any]:
     return {
         "operators": effort.operators,
@@ -307,25 +240,6 @@ def _ranking(
     return own, others or None
 
 
-def _bands(window: Window, certificate: Certificate, stage: str) -> dict[str, Any]:
-    threshold, scores, closed = certificate.stage(stage).flag.threshold, window.scores[stage], window.closed
-    pairs = zip(scores.guarded[closed].tolist(), scores.factor[closed].tolist(), strict=True)
-    bands = np.array([band_of(guarded, factor, threshold) for guarded, factor in pairs], dtype=np.int64)
-    genuine = window.genuine[closed]
-    table = {}
-    for band in (Band.NORMAL, Band.UNSURE, Band.LIKELY_PRANK):
-        mine, every = int(genuine[bands == band].sum()), int(genuine.sum())
-        low, high = exact_interval(mine, every)
-        table[band.id] = {
-            "calls": int((bands == band).sum()),
-            "genuine_calls": mine,
-            "share_of_genuine": mine / every if every else None,
-            "share_of_genuine_low": low,
-            "share_of_genuine_high": high,
-        }
-    return table
-
-
 def _prices(
     window: Window, policy: Policy, earlier: Past | None, calls: Queued, effort: Effort
 ) -> dict[str, Any] | None:
@@ -360,28 +274,6 @@ def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> 
         "slices": found,
         "slices_worse_off": {name: slices.worse_off(rows) for name, rows in found.items()},
         "slices_not_shown_to_gain": {name: slices.not_shown_to_gain(rows) for name, rows in found.items()},
-    }
-
-
-def _summary(window: Window, waits: Mapping[str, Any], bands: Mapping[str, Any]) -> dict[str, Any]:
-    """Gather the figures of a first page."""
-    free = [waits[condition.name] for condition in CONDITIONS if not condition.hang_ups]
-    held = [waits[condition.name]["rule"]["longest_held_back_s_high"] for condition in CONDITIONS if condition.hang_ups]
-    found: dict[str, Any] = {}
-    for label, condition in (("", "hang_ups_0.95"), ("overload_", "hang_ups_1.2")):
-        for name, discipline in (("first_come", "first_come"), ("rule", "rule")):
-            for end in ("", "_low", "_high"):
-                lost = waits[condition][discipline][f"lost_share{end}"]
-                found[f"lost_of_100_{label}{name}{end}"] = 100.0 * lost
-    for label, discipline in (("", "rule"), ("_without_guardrails", "rule_without_guardrails")):
-        found[f"gap_closed{label}"] = float(np.mean([row[discipline]["gap_closed"] for row in free]))
-        found[f"longest_ratio{label}"] = max(row[discipline]["longest_ratio"] for row in free)
-    mine = window.scores[QUEUE_STAGE].factor[window.genuine]
-    return found | {
-        "genuine_marked": bands["likely_prank"]["genuine_calls"],
-        "genuine_calls": int(window.genuine.sum()),
-        "genuine_deferred_share": float((mine > 0.0).mean()),
-        "longest_held_back_s": max(held),
     }
 
 

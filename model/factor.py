@@ -2,7 +2,7 @@
 
     L(p)    share of held-out handling time spent on calls with a lower score than p
     R(p)    1 - (share of genuine calls) / (share of handling time), both with at least score p; made rising
-    h(p)    min( clip((L(p) - 0.50) / 0.10, 0, 1),  clip(R(p) / 0.5, 0, 1) )
+    h(p)    min( clip((L(p) - 0.45) / 0.10, 0, 1),  clip(R(p) / 0.5, 0, 1) )
     factor  s min(cap, h(p)),   s = min(1, 0.45 / (1 - mean of min(cap, h) weighted by handling time))
 
 The first term of h ranks by work, so that the rule behaves alike in a centre with 1 % genuine calls and in one
@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 Table = tuple[Floats, Floats, Floats, float]
 
 KNOTS = 500
-RAMP_FROM, RAMP_WIDTH = 0.50, 0.10
+RAMP_FROM, RAMP_WIDTH = 0.45, 0.10
 RARER_ENOUGH = 0.5
 PASSING_WORK = 0.45
 
@@ -59,7 +59,7 @@ class FactorCurve:
     Examples
     --------
     >>> curve = FactorCurve((0.0, 1.0), (0.0, 1.0), (0.0, 0.9), scale=0.5)
-    >>> curve.factors(np.array([0.2, 0.55, 1.0, np.nan])).round(3).tolist()
+    >>> curve.factors(np.array([0.2, 0.5, 1.0, np.nan])).round(3).tolist()
     [0.0, 0.25, 0.5, 0.0]
     >>> FactorCurve.from_json(curve.to_json()) == curve
     True

@@ -109,7 +109,7 @@ def _span(seconds: float) -> str:
     ('30 seconds', '90 minutes', '2 days')
     """
     for unit, length in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
-        if seconds >= 2 * length or (unit == "minutes" and seconds >= length):
+        if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} seconds"
 

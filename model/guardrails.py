@@ -49,7 +49,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
               {"en": "a call closed as genuine within 30 days", "id": "ada panggilan nyata dalam 30 hari terakhir"}),
     Guardrail("silence", 1.0, 0.0, "the most, in log-odds, that a feature of silence may add",
               {"en": "silence does not count against a call", "id": "keheningan tidak memberatkan panggilan"}),
-    Guardrail("no_number", 0.15, 0.0, "not used",
+    Guardrail("no_number", 0.1, 0.0, "not used",
               {"en": "number not shown", "id": "nomor tidak ditampilkan"}),
     Guardrail("surge", 0.0, 3.0, "new numbers in the last ten minutes against the usual",
               {"en": "many new callers at once", "id": "banyak penelepon baru sekaligus"}),

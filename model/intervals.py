@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -75,12 +76,12 @@ def between(value: float, drawn: ArrayLike, confidence: float = 0.95) -> Interva
     return Interval(value, float(low), float(high))
 
 
-def totals(columns: Numbers, unit: Integers, count: int, resamples: int, seed: int) -> Numbers:
+def totals(columns: "Numbers | sparse.csr_array", unit: Integers, count: int, resamples: int, seed: int) -> Numbers:
     """Draw the callers again and again and add up what their calls bring.
 
     Parameters
     ----------
-    columns : float64 (n, k)
+    columns : float64 (n, k), or sparse
         One row a call.
     unit, count
         From `units`.
@@ -96,6 +97,6 @@ def totals(columns: Numbers, unit: Integers, count: int, resamples: int, seed: i
     >>> totals(np.ones((4, 1)), np.array([0, 1, 2, 3]), 4, resamples=2, seed=0).tolist()
     [[4.0], [4.0]]
     """
-    by_caller = np.zeros((count, columns.shape[1]))
-    np.add.at(by_caller, unit, columns)
+    calls_of = sparse.csr_array((np.ones(len(unit)), (unit, np.arange(len(unit)))), shape=(count, len(unit)))
+    by_caller = calls_of @ columns
     return np.array([weights @ by_caller for weights in draws(count, resamples, seed)]).reshape(resamples, -1)

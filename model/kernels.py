@@ -33,10 +33,8 @@ def kernel(function: F) -> F:
 
     Examples
     --------
-    >>> @kernel
-    ... def twice(x: float) -> float:
-    ...     return 2.0 * x
-    >>> twice(1.5)
-    3.0
+    >>> from model.scorecard import likelihood  # @kernel stands before its def
+    >>> likelihood(0.0)
+    0.5
     """
     return cast("F", numba.njit(cache=True, nogil=True)(function))

@@ -141,13 +141,13 @@ def duration(seconds: float | None, language: Language = "en") -> str:
 
     Examples
     --------
-    >>> duration(4.6), duration(95.2), duration(358.9), duration(7300, "id"), duration(None)
-    ('5 s', '95 s', '6 min', '2,0 jam', 'not measured')
+    >>> duration(4.6), duration(358.9), duration(900), duration(7300, "id"), duration(None)
+    ('5 s', '359 s', '15 min', '2,0 jam', 'not measured')
     """
     if seconds is None or not isfinite(seconds):
         return NOT_MEASURED[language]
     second, minute, hour = _UNITS[language]
-    if abs(seconds) < 120.0:
+    if abs(seconds) < 600.0:
         return f"{count(seconds, language)} {second}"
     if abs(seconds) < 7_200.0:
         return f"{count(seconds / 60.0, language)} {minute}"

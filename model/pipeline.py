@@ -16,7 +16,7 @@ from sklearn.calibration import CalibratedClassifierCV
 
 from model.certificate import Certificate, fingerprint_of
 from model.deferral import DeferralSettings
-from model.evaluation import ACTING, Effort, Window, counts, evaluate
+from model.evaluation import ACTING, Effort, counts, evaluate
 from model.events import NEVER, Events
 from model.factor import FactorCurve, fit_factor
 from model.features import STAGES
@@ -29,6 +29,7 @@ from model.scorecard import Scorecard
 from model.scored_log import stage_scores
 from model.training import Past, look_back, train
 from model.waits import handling
+from model.window import Window
 
 PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from model.calls import LINES
 from model.deferral import DeferralSettings
@@ -125,7 +126,7 @@ def compare(
     columns = np.column_stack(
         [np.ones(len(callers)), lived.first_come_s, lived.rule_s, lived.lost_first_come, lived.lost]
     )
-    table = np.concatenate([columns * mask[:, None] for mask in inside.values()], axis=1)
+    table = sparse.hstack([sparse.csr_array(columns * mask[:, None]) for mask in inside.values()], format="csr")
     unit, count = units(callers)
     drawn = totals(table, unit, count, resamples, seed=0).reshape(resamples, len(inside), columns.shape[1])
     return {

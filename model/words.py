@@ -16,18 +16,19 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
         "lead_same": "{when} about as many genuine callers would have hung up unanswered as today: {rule} of {whole}.",
         "weeks": "week to week",
         "days": "day to day",
-        "range": "Range from {blocks}: {rule_span} of {whole} with this release, {first_span} first come, first served.",
+        "range": "Range from {blocks}: {rule_span} of {whole} with this release, {first_span} first come, first "
+        "served.",
         "fewer": "Fewer are lost, and that is more than chance.",
         "more": "More are lost, not fewer, and that is more than chance.",
         "unsure": "With {callers} genuine callers this difference cannot be told from chance.",
         "overload": "In overload (a fifth more work than the operators can do): {rule} of {whole} instead of {first}.",
-        "price": "The price: the longest wait of anybody in busy hours would be {ratio} times that of first come, first "
-        "served ({span}). A genuine caller would be held back by {held} at most.",
+        "price": "The price: the longest wait of anybody in busy hours would be {ratio} times that of first come, "
+        "first served ({span}). A genuine caller would be held back by {held} at most.",
         "marked": "{marked} of {genuine} genuine calls were marked as a likely prank. Marked calls are answered too.",
         "in_sample": "The limit was set on these same calls; on later ones it may be more or less.",
         "none_marked": "0 of {genuine} genuine calls were marked as a likely prank: this release marks no call.",
-        "promise": "At this volume ({callers} genuine callers) the centre can promise, at {confidence} confidence, "
-        "that at most {alpha} genuine callers are marked. The strictest promise possible would be {best}.",
+        "promise": "At this volume ({callers} genuine callers) the strictest promise possible is: at most {best} "
+        "genuine callers marked. This release promises at most {alpha}, at {confidence} confidence.",
         "no_promise": "At this volume ({callers} genuine callers) the centre can promise at most this: no more than "
         "{best} genuine callers marked. Asked for is {alpha}; for that, {missing} more genuine callers are needed.",
         "no_callers": "There was no genuine caller to prove anything with; for a promise of {alpha}, {missing} are "
@@ -40,13 +41,13 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
         "worse_lost": "{rule} of {whole} lost instead of {first} {when}",
         "worse_also": "likewise {whens}",
         "worse_calls": "measured on {calls} genuine calls of {callers} callers",
-        "none_worse": "None of the {groups} groups of genuine callers that were looked at was shown to be worse off than "
-        "first come, first served.",
+        "none_worse": "None of the {groups} groups of genuine callers that were looked at was shown to be worse off "
+        "than first come, first served.",
         "untold": "For {number} groups a gain is not shown either (in brackets: genuine calls): {names}.",
         "allowed": "What this release may do",
-        "expiry": "This holds until {expires}, and ends earlier when the release, its rules or the meaning of labels "
-        "change, when the share of false calls falls by a third, when calls no longer look the same, or when the "
-        "monitor sounds. Then no call is marked or deferred.",
+        "same": "{stage}: the same.",
+        "until": "This ends on {expires}, and earlier when anything it rests on changes (see \u201cThe "
+        "certificate\u201d).",
         "promised": "What is promised to every caller who is deferred",
         "if_promised": "What would be promised to every caller who is deferred",
         "sentence": "Only calls that arrive within the next defer_s seconds (never more than {cap}) may be answered "
@@ -63,7 +64,8 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
     },
     "id": {
         "title": "Jawaban singkat",
-        "on": "Rilis ini boleh mengubah urutan antrean. Tidak ada panggilan yang dibuang, diputus, atau dijawab olehnya.",
+        "on": "Rilis ini boleh mengubah urutan antrean. Tidak ada panggilan yang dibuang, diputus, atau dijawab "
+        "olehnya.",
         "off": "Rilis ini tidak mengubah antrean: yang datang dulu dilayani dulu. Operator melihat skor dan alasan di "
         "samping panggilan; giliran siapa pun tidak berubah.",
         "busy": "Pada jam sibuk",
@@ -79,19 +81,21 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
         "unsure": "Dengan {callers} penelepon darurat, perbedaan ini tidak dapat dibedakan dari kebetulan.",
         "overload": "Saat kelebihan beban (pekerjaan seperlima lebih banyak daripada kemampuan operator): {rule} dari "
         "{whole}, bukan {first}.",
-        "price": "Harganya: waktu tunggu terlama di antara semua penelepon pada jam sibuk akan menjadi {ratio} kali lipat "
-        "dibanding urutan datang ({span}). Penelepon darurat akan tertahan paling lama {held}.",
+        "price": "Harganya: waktu tunggu terlama di antara semua penelepon pada jam sibuk akan menjadi {ratio} kali "
+        "lipat dibanding urutan datang ({span}). Penelepon darurat akan tertahan paling lama {held}.",
         "marked": "{marked} dari {genuine} panggilan darurat ditandai kemungkinan iseng. Panggilan yang ditandai tetap "
         "dijawab.",
         "in_sample": "Batasnya ditetapkan dari panggilan yang sama; pada panggilan berikutnya bisa lebih atau kurang.",
         "none_marked": "0 dari {genuine} panggilan darurat ditandai kemungkinan iseng: rilis ini tidak menandai "
         "panggilan apa pun.",
-        "promise": "Dengan jumlah ini ({callers} penelepon darurat) pusat dapat menjanjikan, dengan keyakinan "
-        "{confidence}, bahwa paling banyak {alpha} penelepon darurat ditandai. Janji paling ketat yang mungkin: {best}.",
+        "promise": "Dengan jumlah ini ({callers} penelepon darurat) janji paling ketat yang mungkin: paling banyak "
+        "{best} penelepon darurat ditandai. Rilis ini menjanjikan paling banyak {alpha}, dengan keyakinan "
+        "{confidence}.",
         "no_promise": "Dengan jumlah ini ({callers} penelepon darurat) pusat paling banyak dapat menjanjikan: tidak "
         "lebih dari {best} penelepon darurat ditandai. Yang diminta {alpha}; untuk itu masih diperlukan {missing} "
         "penelepon darurat lagi.",
-        "no_callers": "Tidak ada penelepon darurat untuk membuktikan apa pun; untuk janji {alpha} diperlukan {missing}.",
+        "no_callers": "Tidak ada penelepon darurat untuk membuktikan apa pun; untuk janji {alpha} diperlukan "
+        "{missing}.",
         "no_waits": "Keadaan antrean tidak dapat diukur: di antara panggilan yang diukur ada {genuine} panggilan "
         "darurat, sedangkan pemutaran ulang memerlukan panggilan darurat dan waktunya.",
         "worse": "Lebih dirugikan daripada menurut urutan datang",
@@ -100,22 +104,22 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
         "worse_lost": "{rule} dari {whole} gagal terlayani, bukan {first}, {when}",
         "worse_also": "begitu pula {whens}",
         "worse_calls": "diukur pada {calls} panggilan darurat dari {callers} penelepon",
-        "none_worse": "Dari {groups} kelompok penelepon darurat yang diperiksa, tidak ada yang terbukti lebih dirugikan "
-        "daripada menurut urutan datang.",
+        "none_worse": "Dari {groups} kelompok penelepon darurat yang diperiksa, tidak ada yang terbukti lebih "
+        "dirugikan daripada menurut urutan datang.",
         "untold": "Untuk {number} kelompok, keuntungan pun belum terbukti (dalam kurung: panggilan darurat): {names}.",
         "allowed": "Yang boleh dilakukan rilis ini",
-        "expiry": "Ini berlaku sampai {expires}, dan berakhir lebih awal bila rilis, aturannya, atau arti label berubah, "
-        "bila porsi panggilan palsu turun sepertiga, bila panggilan tidak lagi mirip, atau bila pemantau memberi "
-        "tanda. Setelah itu tidak ada panggilan yang ditandai atau ditunda.",
+        "same": "{stage}: sama.",
+        "until": "Ini berakhir pada {expires}, dan lebih awal bila dasarnya berubah (lihat \u201cThe "
+        "certificate\u201d).",
         "promised": "Janji kepada setiap penelepon yang ditunda",
         "if_promised": "Janji kepada setiap penelepon seandainya ditunda",
-        "sentence": "Hanya panggilan yang masuk dalam defer_s detik berikutnya (tidak pernah lebih dari {cap}) yang boleh "
-        "dijawab sebelum panggilan ini; pada laju normal pusat, itu berarti tambahan tunggu paling lama kira-kira "
-        "defer_s.",
+        "sentence": "Hanya panggilan yang masuk dalam defer_s detik berikutnya (tidak pernah lebih dari {cap}) yang "
+        "boleh dijawab sebelum panggilan ini; pada laju normal pusat, itu berarti tambahan tunggu paling lama "
+        "kira-kira defer_s.",
         "sentence_means": "defer_s adalah jumlah detik yang diberikan Saring kepada panggilan saat masuk antrean.",
-        "outside": "Tidak tercakup: operator yang menjawab tidak menurut urutan, sistem telepon yang mengantrekan ulang, "
-        "dan laju yang lebih lambat dari biasanya: janji ini membatasi siapa yang boleh mendahului, bukan lamanya "
-        "menunggu.",
+        "outside": "Tidak tercakup: operator yang menjawab tidak menurut urutan, sistem telepon yang mengantrekan "
+        "ulang, dan laju yang lebih lambat dari biasanya: janji ini membatasi siapa yang boleh mendahului, bukan "
+        "lamanya menunggu.",
         "how": "Cara mengukur: {calls} panggilan dari {since} sampai {until}, yang tidak dipakai untuk membuat skor, "
         "diputar ulang dengan {operators} operator. Panggilan datang {per_hour} per jam, masing-masing {handling} "
         "pekerjaan, jadi sebenarnya operator sibuk {busy} % dari waktunya. \u201cJam sibuk\u201d adalah panggilan yang "
@@ -162,10 +166,11 @@ SLICES: Mapping[str, Mapping[Language, str]] = {
 }
 
 STAGE_NAMES = {
-    "ring": "As the phone rings: the number's history, line and time",
-    "opening": "As the call joins the queue: and what the opening sounded like",
+    "ring": "As the phone rings: history, line and time only",
+    "opening": "As the call joins the queue: history, line, time, and what the opening sounded like",
     "ended": "After the call: for call-back lists and reports, not for the queue",
 }
+SHORT_STAGE_NAMES = {"ring": "as the phone rings", "opening": "as the call joins the queue", "ended": "after the call"}
 YARDSTICKS = {
     "scorecard": "This release",
     "unconstrained_boosting": "Boosting without limits (cannot be read)",
@@ -195,6 +200,14 @@ GROUPS = {
     "time": "The time",
     "surge": "How many others ring just now",
     "call": "The call itself",
+}
+UNITS = {
+    "h": "hours",
+    "s": "seconds",
+    "ratio": "times",
+    "share": "of all, in %",
+    "kind": "kinds",
+    "day": "days of the week",
 }
 DIRECTIONS = {
     -1: "by design, a higher value never raises the score",

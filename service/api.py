@@ -65,7 +65,7 @@ async def _read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, st
     try:
         return parse(schema, bytes(body), datetime.now(UTC), settings.clock_skew_s)
     except ValidationError as error:
-        raise Invalid.of(error) from None
+        raise Invalid.of(error.errors(include_url=False, include_context=False, include_input=False)) from None
 
 
 def _intake(request: Request) -> Intake:
@@ -74,7 +74,7 @@ def _intake(request: Request) -> Intake:
 
 
 def _json(document: dict[str, Any]) -> Response:
-    return Response(to_json(document), media_type="application/json")
+    return Response(to_json(document, inf_nan_mode="null"), media_type="application/json")
 
 
 def _kept(call_id: str, warnings: list[dict[str, str]]) -> Response:
@@ -93,7 +93,7 @@ async def score(request: Request, clock: AsRecorded = None) -> Response:
         return _json(degraded(asked, intake.release.name, warnings, now))
 
 
-@router.post("/v1/calls/{call_id}/answered", response_model=Kept, openapi_extra=_takes(Answered))
+@router.post("/v1/calls/{call_id:path}/answered", response_model=Kept, openapi_extra=_takes(Answered))
 async def answered(request: Request, call_id: CallIdInPath, clock: AsRecorded = None) -> Response:
     """Tell that an operator took up the call."""
     asked, warnings = await _read(request, Answered)
@@ -105,7 +105,7 @@ async def answered(request: Request, call_id: CallIdInPath, clock: AsRecorded = 
     return _kept(call_id, warnings)
 
 
-@router.post("/v1/calls/{call_id}/ended", response_model=ScoreResponse, openapi_extra=_takes(Ended))
+@router.post("/v1/calls/{call_id:path}/ended", response_model=ScoreResponse, openapi_extra=_takes(Ended))
 async def ended(request: Request, call_id: CallIdInPath, clock: AsRecorded = None) -> Response:
     """Tell that the call ended; the answer is the score of the whole call."""
     asked, warnings = await _read(request, Ended)
@@ -116,7 +116,7 @@ async def ended(request: Request, call_id: CallIdInPath, clock: AsRecorded = Non
         raise Unavailable(str(error)) from error
 
 
-@router.post("/v1/calls/{call_id}/disposition", response_model=Kept, openapi_extra=_takes(Disposition))
+@router.post("/v1/calls/{call_id:path}/disposition", response_model=Kept, openapi_extra=_takes(Disposition))
 async def disposition(request: Request, call_id: CallIdInPath, clock: AsRecorded = None) -> Response:
     """Tell how the call was closed; told again, it is a correction."""
     asked, warnings = await _read(request, Disposition)
@@ -129,7 +129,7 @@ async def disposition(request: Request, call_id: CallIdInPath, clock: AsRecorded
     return _kept(call_id, warnings)
 
 
-@router.get("/v1/calls/{call_id}")
+@router.get("/v1/calls/{call_id:path}")
 async def call(request: Request, call_id: CallIdInPath) -> Response:
     """Give what was known of a call, what was scored and answered, and why."""
     found = _intake(request).find(call_id)

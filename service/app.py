@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from model.release import read_release
@@ -44,6 +45,6 @@ def create_app(intake: Intake, settings: Settings) -> FastAPI:
     )
     app.state.settings, app.state.intake = settings, intake
     app.include_router(router)
-    for error in (Problem, HTTPException, Exception):
+    for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, answer)
     return app

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import httpx
 import pandas as pd
@@ -56,19 +57,23 @@ def _of_call(row: dict[str, Any]) -> Iterator[Step]:
     body = {"call_id": call_id, "received_at": received_at, "stage": "opening", **score}
     yield Step(received_at, 0, received_at, call_id, "/v1/score", body)
     if "answered_at" in row:
-        path = f"/v1/calls/{call_id}/answered"
+        path = _path(call_id, "answered")
         yield Step(row["answered_at"], 1, received_at, call_id, path, {"answered_at": row["answered_at"]})
     if "ended_at" in row:
         heard = _some(row, "ended_at", "ended_by", "duration_s", "silence_ratio")
-        yield Step(row["ended_at"], 2, received_at, call_id, f"/v1/calls/{call_id}/ended", heard)
+        yield Step(row["ended_at"], 2, received_at, call_id, _path(call_id, "ended"), heard)
     if "disposition" in row:
         yield _disposed(row, received_at)
 
 
 def _disposed(row: dict[str, Any], received_at: pd.Timestamp) -> Step:
     said = _some(row, "disposition", "category", "disposed_at")
-    path = f"/v1/calls/{row['call_id']}/disposition"
+    path = _path(row["call_id"], "disposition")
     return Step(row["disposed_at"], 3, received_at, row["call_id"], path, said)
+
+
+def _path(call_id: str, event: str) -> str:
+    return f"/v1/calls/{quote(call_id, safe='')}/{event}"
 
 
 def _some(row: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
-from pydantic import ValidationError
+from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -81,9 +81,8 @@ class Invalid(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
     @classmethod
-    def of(cls, error: ValidationError) -> Problem:
-        """Turn what pydantic found into one problem; a body that is not JSON is `Malformed`."""
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+    def of(cls, found: Sequence[Any]) -> Problem:
+        """Turn what pydantic found (its `errors()`) into one problem; a body that is not JSON is `Malformed`."""
         if any(item["type"] == "json_invalid" for item in found):
             return Malformed(found[0]["msg"])
         fields = [(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in found]
@@ -102,6 +101,8 @@ async def answer(request: Request, error: Exception) -> Response:
         status = HTTPStatus(error.status_code)
         document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": str(error.detail)}
         return Response(to_json(document), status.value, error.headers, MEDIA_TYPE)
+    if isinstance(error, RequestValidationError):
+        error = Invalid.of(error.errors())
     if not isinstance(error, Problem):
         error = Problem("Something is wrong in this service; its log says what.")
     return Response(to_json(error.document()), error.status.value, media_type=MEDIA_TYPE)

@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from model.calls import COLUMNS
 from model.city import simulate
+from model.evaluation import Effort
 from model.params import Params
 from model.pipeline import make
 from model.release import read_release, write_release
@@ -48,7 +49,7 @@ def city():
 
 @pytest.fixture(scope="session")
 def made(city):
-    return make(city.calls, Params(), NOW, corrections=city.corrections)
+    return make(city.calls, Params(), NOW, corrections=city.corrections, effort=Effort(seeds=4, resamples=20))
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from model.errors import EvaluationError
-from model.evaluation import Effort, Window, counts, evaluate, evaluate_release
+from model.evaluation import Effort, counts, evaluate, evaluate_release
 from model.params import Params
 from model.pipeline import make
 from model.release import read_release, to_bytes, write_release
 from model.waits import CONDITIONS
+from model.window import Window
 
 DOCS = Path(__file__).parent.parent / "docs" / "metrics.md"
 QUICK = Effort(seeds=2, resamples=20)

@@ -25,7 +25,7 @@ from model.history import (
 
 HOUR, DAY = 3_600, 86_400
 T0 = 1_740_960_000_000_000
-LATER = T0 + 400 * DAY * 1_000_000
+LATER = T0 + 2_000 * DAY * 1_000_000
 
 times = st.one_of(
     st.integers(0, 6),

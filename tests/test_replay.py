@@ -131,7 +131,7 @@ def frames(log_of, rows, corrections):
     return ordered(log_of(rows)), log_of(corrections, CORRECTION_COLUMNS)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(log=logs())
 def test_replay_is_what_was_known_strictly_before_each_call(log_of, log):
     calls, corrections = frames(log_of, *log)

@@ -121,7 +121,7 @@ def logs(draw):
     return rows
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows=logs(), retold=st.sampled_from(["genuine", "duplicate"]))
 def test_closing_an_earlier_call_as_genuine_instead_never_raises_a_score(log_of, release, rows, retold):
     other = [rows[0] | {"disposition": retold}, *rows[1:]]
@@ -131,7 +131,7 @@ def test_closing_an_earlier_call_as_genuine_instead_never_raises_a_score(log_of,
         assert_no_later_score_rises(before, after)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows=logs(), retold=st.sampled_from(["genuine", "duplicate"]), later=st.integers(0, 20 * DAY))
 def test_correcting_an_earlier_call_to_genuine_never_raises_a_score(log_of, release, rows, retold, later):
     correction = {"call_id": "c00", "disposition": retold, "disposed_at": rows[0]["disposed_at"] + later}

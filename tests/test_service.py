@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -34,9 +35,7 @@ CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00", "caller": NU
 
 @contextmanager
 def serving(folder: Path, release: Path) -> Iterator[httpx.Client]:
-    settings = Settings(
-        release=release, database=f"sqlite:///{folder / 'saring.db'}", key_file=folder / "saring.key"
-    )
+    settings = Settings(release=release, database=f"sqlite:///{folder / 'saring.db'}", key_file=folder / "saring.key")
     with opened(settings) as intake:
         config = uvicorn.Config(create_app(intake, settings), port=0, log_level="warning", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
@@ -148,6 +147,8 @@ REFUSED = [
     (CALL | {"call_id": ""}, "call_id", 422),
     (CALL | {"call_id": "a\u0000b"}, "call_id", 422),
     (CALL | {"call_id": None}, "call_id", 422),
+    (CALL | {"call_id": "  "}, "call_id", 422),
+    (CALL | {"call_id": "a" * 201}, "call_id", 422),
     (CALL | {"received_at": "2026-01-31T08:15:00"}, "received_at", 422),
     (CALL | {"received_at": "2026-01-31"}, "received_at", 422),
     (CALL | {"received_at": "1769822100"}, "received_at", 422),
@@ -384,8 +385,24 @@ def test_the_model_health_and_readiness_are_told(client, release_folder):
     assert client.get("/readyz").json()["release"] == release.name
 
 
+@pytest.mark.parametrize(
+    "call_id", ["a/b", "../../etc/passwd", "1@pbx.example", "'; DROP TABLE calls;--", "a b?c#d%20", "é"]
+)
+def test_a_call_of_any_name_can_be_told_of_and_found(client, call_id):
+    path = f"/v1/calls/{quote(call_id, safe='')}"
+    assert client.post("/v1/score", json=CALL | {"call_id": call_id, "x_a": "<script>"}).status_code == 200
+    assert client.post(f"{path}/ended", json={"ended_at": "2026-01-31T08:16:00+07:00"}).json()["call_id"] == call_id
+    found = client.get(path).json()
+    assert (found["call_id"], found["x_a"]) == (call_id, "<script>")
+
+
+def test_an_extra_field_that_json_cannot_carry_becomes_null(client):
+    client.post("/v1/score", content=json.dumps(CALL | {"x_a": float("nan")}))
+    assert "NaN" not in client.get("/v1/calls/a").text
+
+
 def test_what_is_not_there_is_a_problem_document(client):
-    for answer in (client.get("/nothing"), client.delete("/v1/score")):
+    for answer in (client.get("/nothing"), client.delete("/v1/score"), client.get("/v1/calls/" + "a" * 300)):
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == answer.status_code
 

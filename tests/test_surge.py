@@ -57,6 +57,18 @@ def test_a_ratio_compares_ten_minutes_with_the_same_hour_of_eight_weeks(calls):
             assert ratios[row, column] == pytest.approx(from_the_calls(received_us, counted, row), rel=1e-12)
 
 
+def test_the_ratios_of_ten_busy_weeks_are_those_written_down_from_the_calls():
+    rng = np.random.default_rng(7)
+    bursts = [week * WEEK + 5 * HOUR + second for week in range(10) for second in rng.integers(0, 900, 30 + 20 * week)]
+    seconds = sorted([*bursts, *rng.integers(0, 10 * WEEK, 500).tolist()])
+    received_us, new = columns([(int(second), bool(rng.random() < 0.5)) for second in seconds])
+    ratios = surges(received_us, new)
+    for row in range(0, len(seconds), 3):
+        for column, counted in enumerate((np.ones(len(new), dtype=bool), new)):
+            assert ratios[row, column] == pytest.approx(from_the_calls(received_us, counted, row), rel=1e-12)
+    assert (ratios > 1.5).mean() > 0.3
+
+
 @given(arrivals)
 def test_a_ratio_is_at_least_one_and_one_in_the_first_hour(calls):
     received_us, new = columns(calls)
