@@ -160,7 +160,7 @@ def _lost(summary: Document, label: str, when: str, language: Language) -> str:
         return words["no_waits"].format(genuine=count(summary["genuine_calls"], language))
     whole = whole_for([rule, first])
     said = {name: people(share, language, whole) for name, share in (("rule", rule), ("first", first))}
-    key = "overload" if label else "lead_same" if said["rule"] == said["first"] else "lead"
+    key = ("overload" if label else "lead") + ("_same" if said["rule"] == said["first"] else "")
     return words[key].format(when=when, whole=count(whole, language), **said)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
+from model.numerals import count
 from model.promise import WORDS, Language, of_hundred, percent
 
 LIFE = timedelta(days=180)
@@ -213,10 +214,10 @@ class Certificate:
             parts.append(
                 words[said].format(
                     stage=words.get(proof.stage, proof.stage),
-                    callers=flag.genuine_callers,
+                    callers=count(flag.genuine_callers, language),
                     confidence=percent(1.0 - self.delta, language),
                     share=of_hundred(flag.alpha, words["of"]),
-                    missing=flag.missing,
+                    missing=count(flag.missing, language),
                     noun=words["one" if flag.missing == 1 else "many"],
                     alpha=percent(flag.alpha, language),
                 )

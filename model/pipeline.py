@@ -21,10 +21,12 @@ from model.events import NEVER, Events
 from model.factor import FactorCurve, fit_factor
 from model.features import STAGES
 from model.history import VERSION
+from model.model_card import model_card
 from model.params import Params
 from model.policy import Policy
 from model.proof import StageCalls, certify
 from model.release import to_bytes
+from model.report import report
 from model.scorecard import Scorecard
 from model.scored_log import stage_scores
 from model.training import Past, look_back, train
@@ -60,11 +62,16 @@ class Made:
         """Give the files of the release folder, but for the manifest."""
         estimators = io.BytesIO()
         joblib.dump(dict(self.estimators), estimators)
+        facts = self.facts(self.certificate.issued_at)
+        page = report(self.metrics, self.certificate, self.scorecards, self.policy, facts)
+        card = model_card(self.metrics, self.certificate, self.policy, facts)
         return {
             "scorecard.json": to_bytes(_cards(self.scorecards)),
             "policy.json": to_bytes(self.policy.to_json()),
             "certificate.json": self.certificate.to_json().encode(),
             "metrics.json": to_bytes(self.metrics),
+            "report.html": page.encode(),
+            "model_card.md": card.encode(),
             "estimator.joblib": estimators.getvalue(),
         }
 

@@ -22,6 +22,7 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
         "more": "More are lost, not fewer, and that is more than chance.",
         "unsure": "With {callers} genuine callers this difference cannot be told from chance.",
         "overload": "In overload (a fifth more work than the operators can do): {rule} of {whole} instead of {first}.",
+        "overload_same": "In overload (a fifth more work than the operators can do) about as many: {rule} of {whole}.",
         "price": "The price: the longest wait of anybody in busy hours would be {ratio} times that of first come, "
         "first served ({span}). A genuine caller would be held back by {held} at most.",
         "marked": "{marked} of {genuine} genuine calls were marked as a likely prank. Marked calls are answered too.",
@@ -81,6 +82,8 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
         "unsure": "Dengan {callers} penelepon darurat, perbedaan ini tidak dapat dibedakan dari kebetulan.",
         "overload": "Saat kelebihan beban (pekerjaan seperlima lebih banyak daripada kemampuan operator): {rule} dari "
         "{whole}, bukan {first}.",
+        "overload_same": "Saat kelebihan beban (pekerjaan seperlima lebih banyak daripada kemampuan operator) kira-kira "
+        "sama banyak: {rule} dari {whole}.",
         "price": "Harganya: waktu tunggu terlama di antara semua penelepon pada jam sibuk akan menjadi {ratio} kali "
         "lipat dibanding urutan datang ({span}). Penelepon darurat akan tertahan paling lama {held}.",
         "marked": "{marked} dari {genuine} panggilan darurat ditandai kemungkinan iseng. Panggilan yang ditandai tetap "

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from model.errors import SaringError
+from service.terminal import Bar, list_problems, tell_ranking
 
 app = typer.Typer(
     help="Scores how likely an emergency call is a prank, from call metadata alone. It never drops, blocks or answers "
@@ -48,7 +49,7 @@ def simulate(
 
     if city not in cities():
         _fail(f"--city: {city!r}, expected one of {', '.join(cities())}")
-    with _Progress(f"simulating {city}"):
+    with Bar(f"simulating {city}"):
         log = simulated(city, seed, calls=calls)
         beside = out.with_name(f"{out.stem}.corrections{out.suffix}")
         write_log(log.calls, out)
@@ -65,11 +66,11 @@ def check(
     from model.call_log import BrokenLogError, read_calls, read_corrections
 
     try:
-        with _Progress(f"checking {calls}"):
+        with Bar(f"checking {calls}"):
             log = read_calls(calls)
             later = read_corrections(corrections, log) if corrections else None
     except BrokenLogError as broken:
-        _list_problems(broken)
+        list_problems(broken)
         raise typer.Exit(1) from None
     first, last = log["received_at"].min(), log["received_at"].max()
     labelled = int(log["disposition"].notna().sum())
@@ -96,12 +97,12 @@ def train(
     moment = _moment("--until", until) if until else None
     log, later = _read(calls, corrections)
     now = datetime.now(UTC)
-    with _Progress("training"):
+    with Bar("training"):
         made = make(log, settings, now, moment, later)
         facts = made.facts(now)
         write_release(out, made.files(), facts)
     print(f"release {facts['release']} in {out}")
-    _tell_ranking(made.metrics["stages"])
+    tell_ranking(made.metrics["stages"])
     print(made.certificate.sentence("en"))
 
 
@@ -122,7 +123,7 @@ def score(
     opened = read_release(release)
     numbers = protected.read_text(encoding="utf-8").split("\n") if protected else []
     log, later = _read(calls, corrections)
-    with _Progress(f"scoring {len(log):,} calls"):
+    with Bar(f"scoring {len(log):,} calls"):
         scores = score_log(log, opened, stage.value, later, numbers)
         write_log(scores, out)
     counts = ", ".join(f"{count:,} {band}" for band, count in scores["band"].value_counts().items())
@@ -148,7 +149,7 @@ def evaluate(
     opened = read_release(release)
     moment = _moment("--from", since) if since else None
     log, later = _read(calls, corrections)
-    with _Progress(f"evaluating {opened.name}"):
+    with Bar(f"evaluating {opened.name}"):
         metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
         page = report(metrics, opened.certificate, opened.scorecards, opened.policy, opened.manifest)
     out.mkdir(parents=True, exist_ok=True)
@@ -156,7 +157,7 @@ def evaluate(
     (out / "report.html").write_text(page, encoding="utf-8")
     window = metrics["window"]
     print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
-    _tell_ranking(metrics["stages"])
+    tell_ranking(metrics["stages"])
 
 
 @app.command()
@@ -194,7 +195,7 @@ def import_(
     log, later = _read(calls, corrections)
     store = Store(database)
     try:
-        with _Progress(f"importing {len(log):,} calls", len(log)) as progress:
+        with Bar(f"importing {len(log):,} calls", len(log)) as progress:
             added = import_log(log, later, opened, store, Pseudonyms(read_key(key_file)), progress.advance)
     finally:
         store.close()
@@ -225,7 +226,7 @@ def replay(
         found = shifted(found, datetime.now(UTC))
     with (
         httpx.Client(base_url=url, timeout=30.0) as client,
-        _Progress(f"replaying {len(log):,} calls", len(found)) as progress,
+        Bar(f"replaying {len(log):,} calls", len(found)) as progress,
     ):
         replayed(found, client, as_recorded=not live, speed=speed, told=lambda *_: progress.advance(1))
     print(f"{len(log):,} calls, {len(found):,} events told to {url}")
@@ -248,16 +249,9 @@ def demo(
 def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
     from model.call_log import read_calls, read_corrections
 
-    with _Progress(f"reading {calls}"):
+    with Bar(f"reading {calls}"):
         log = read_calls(calls)
         return log, read_corrections(corrections, log) if corrections else None
-
-
-def _tell_ranking(stages: dict[str, Any]) -> None:
-    for stage in Stage:
-        auc, precision = stages[stage]["auc"], stages[stage]["average_precision_genuine"]
-        if auc is not None:
-            print(f"  {stage:<8} AUC {auc:.3f}, average precision of genuine {precision:.3f}")
 
 
 def _moment(option: str, text: str) -> Any:
@@ -270,42 +264,6 @@ def _moment(option: str, text: str) -> Any:
     if not re.fullmatch(TIMESTAMP, text):
         _fail(f"{option}: {text!r}, expected a time with an offset, like 2024-01-31T08:15:00+07:00")
     return pd.Timestamp(text).tz_convert("UTC")
-
-
-def _list_problems(broken: Any) -> None:
-    problems = broken.problems
-    print(f"{broken.path}: {len(problems):,} problems")
-    for (column, expected), rows in problems.groupby(["column", "expected"], sort=False):
-        print(f"\n{column}: {len(rows):,}, expected {expected}")
-        for line, value in rows[["line", "value"]].itertuples(index=False):
-            place = f"line {line:,}" if line else "the file"
-            print(f"  {place:<14} {'(nothing)' if value is None else value}")
-
-
-class _Progress:
-    """A bar on a terminal while long work goes on, on standard error; nothing when that is not a terminal."""
-
-    def __init__(self, text: str, total: int | None = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-        console = Console(stderr=True)
-        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
-        if total is not None:
-            columns.insert(2, TaskProgressColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task(text, total=total)
-
-    def __enter__(self) -> "_Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def advance(self, steps: int) -> None:
-        """Move the bar on."""
-        self._bar.advance(self._task, steps)
 
 
 def _fail(message: str) -> NoReturn:

@@ -58,6 +58,21 @@ def client(tmp_path: Path, release_folder: Path) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory, release_folder: Path) -> Iterator[tuple[Path, httpx.Client]]:
+    """One service for all requests that it refuses: its store stays empty."""
+    folder = tmp_path_factory.mktemp("refusing")
+    with serving(folder, release_folder) as client:
+        yield folder, client
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, release_folder: Path) -> Iterator[httpx.Client]:
+    """One service for requests that have nothing to do with each other."""
+    with serving(tmp_path_factory.mktemp("shared"), release_folder) as client:
+        yield client
+
+
 def rows(folder: Path, table: str) -> list[dict]:
     with sqlite3.connect(folder / "saring.db") as connection:
         connection.row_factory = sqlite3.Row
@@ -163,30 +178,33 @@ REFUSED = [
 
 @pytest.mark.parametrize(("body", "field", "status"), REFUSED)
 def test_what_a_score_cannot_do_without_is_refused_naming_the_field_and_nothing_is_stored(
-    tmp_path, client, body, field, status
+    refusing, body, field, status
 ):
+    folder, client = refusing
     answer = client.post("/v1/score", json=body)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert problem["status"] == status
     assert field in [error["field"] for error in problem["errors"]]
-    assert rows(tmp_path, "events") == rows(tmp_path, "calls") == []
+    assert rows(folder, "events") == rows(folder, "calls") == []
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b"{", b'{"call_id": "a"', b"\xff\xfe", b'{"call_id": NaN}'])
-def test_a_body_that_is_not_json_is_refused(tmp_path, client, body):
+def test_a_body_that_is_not_json_is_refused(refusing, body):
+    folder, client = refusing
     answer = client.post("/v1/score", content=body)
     assert answer.status_code in (400, 422)
     assert answer.json()["detail"]
-    assert rows(tmp_path, "events") == []
+    assert rows(folder, "events") == []
 
 
-def test_a_body_of_ten_megabytes_is_refused(tmp_path, client):
+def test_a_body_of_ten_megabytes_is_refused(refusing):
+    folder, client = refusing
     answer = client.post("/v1/score", content=b'{"call_id": "' + b"a" * 10_000_000 + b'"}')
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
-    assert rows(tmp_path, "events") == []
+    assert rows(folder, "events") == []
 
 
 FORGIVEN = [
@@ -205,8 +223,8 @@ FORGIVEN = [
 
 
 @pytest.mark.parametrize(("change", "field"), FORGIVEN)
-def test_an_optional_field_that_makes_no_sense_is_taken_as_not_known_with_a_warning(client, change, field):
-    answer = client.post("/v1/score", json=CALL | change)
+def test_an_optional_field_that_makes_no_sense_is_taken_as_not_known_with_a_warning(shared, change, field):
+    answer = shared.post("/v1/score", json=CALL | {"call_id": f"forgiven {change}"} | change)
     assert answer.status_code == 200
     assert [warning["field"] for warning in answer.json()["warnings"]] == [field]
     assert answer.json()["band"] != "unscored"
@@ -388,11 +406,11 @@ def test_the_model_health_and_readiness_are_told(client, release_folder):
 @pytest.mark.parametrize(
     "call_id", ["a/b", "../../etc/passwd", "1@pbx.example", "'; DROP TABLE calls;--", "a b?c#d%20", "é"]
 )
-def test_a_call_of_any_name_can_be_told_of_and_found(client, call_id):
+def test_a_call_of_any_name_can_be_told_of_and_found(shared, call_id):
     path = f"/v1/calls/{quote(call_id, safe='')}"
-    assert client.post("/v1/score", json=CALL | {"call_id": call_id, "x_a": "<script>"}).status_code == 200
-    assert client.post(f"{path}/ended", json={"ended_at": "2026-01-31T08:16:00+07:00"}).json()["call_id"] == call_id
-    found = client.get(path).json()
+    assert shared.post("/v1/score", json=CALL | {"call_id": call_id, "x_a": "<script>"}).status_code == 200
+    assert shared.post(f"{path}/ended", json={"ended_at": "2026-01-31T08:16:00+07:00"}).json()["call_id"] == call_id
+    found = shared.get(path).json()
     assert (found["call_id"], found["x_a"]) == (call_id, "<script>")
 
 

@@ -1,0 +1,59 @@
+"""What the command shows on a terminal."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+
+class Bar:
+    """A bar on a terminal while long work goes on, on standard error; nothing when that is not a terminal.
+
+    Parameters
+    ----------
+    text : str
+    total : int, optional
+        How many steps there are; without it the bar only shows that work goes on.
+    """
+
+    def __init__(self, text: str, total: int | None = None) -> None:
+        console = Console(stderr=True)
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+        if total is not None:
+            columns.insert(2, TaskProgressColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task(text, total=total)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, steps: int) -> None:
+        """Move the bar on."""
+        self._bar.advance(self._task, steps)
+
+
+def list_problems(broken: Any) -> None:
+    """Print every problem of a `BrokenLogError`, grouped by column and counted."""
+    problems = broken.problems
+    print(f"{broken.path}: {len(problems):,} problems")
+    for (column, expected), rows in problems.groupby(["column", "expected"], sort=False):
+        print(f"\n{column}: {len(rows):,}, expected {expected}")
+        for line, value in rows[["line", "value"]].itertuples(index=False):
+            place = f"line {line:,}" if line else "the file"
+            print(f"  {place:<14} {'(nothing)' if value is None else value}")
+
+
+def tell_ranking(stages: Mapping[str, Any]) -> None:
+    """Print how well each stage of an evaluation ranks."""
+    for stage in ("ring", "opening", "ended"):
+        auc, precision = stages[stage]["auc"], stages[stage]["average_precision_genuine"]
+        if auc is not None:
+            print(f"  {stage:<8} AUC {auc:.3f}, average precision of genuine {precision:.3f}")
