@@ -111,9 +111,10 @@ def slices(runs: Runs, condition: str) -> str:
     for name in SLICES:
         cells = []
         for mine in runs.values():
-            ratio, low, high = (
-                mean(mine, "slices", condition, name, f"wait_ratio{end}") for end in ("", "_low", "_high")
-            )
+            path = ("slices", condition, name)
+            ratio, low, high = (mean(mine, *path, f"wait_ratio{end}") for end in ("", "_low", "_high"))
+            if any(np.isnan(mean([run], *path, "wait_ratio_low")) for run in mine):
+                low = np.nan  # too few callers in one of the seeds
             mark = "**" if low > 1.0 else ""
             cells.append(
                 f"{mark}{ratio:.2f} ({low:.2f} to {high:.2f}){mark}" if np.isfinite(low) else number(ratio, ".2f")

@@ -82,8 +82,8 @@ ANSWER: Mapping[Language, Mapping[str, str]] = {
         "unsure": "Dengan {callers} penelepon darurat, perbedaan ini tidak dapat dibedakan dari kebetulan.",
         "overload": "Saat kelebihan beban (pekerjaan seperlima lebih banyak daripada kemampuan operator): {rule} dari "
         "{whole}, bukan {first}.",
-        "overload_same": "Saat kelebihan beban (pekerjaan seperlima lebih banyak daripada kemampuan operator) kira-kira "
-        "sama banyak: {rule} dari {whole}.",
+        "overload_same": "Saat kelebihan beban (pekerjaan seperlima lebih banyak daripada kemampuan operator) "
+        "kira-kira sama banyak: {rule} dari {whole}.",
         "price": "Harganya: waktu tunggu terlama di antara semua penelepon pada jam sibuk akan menjadi {ratio} kali "
         "lipat dibanding urutan datang ({span}). Penelepon darurat akan tertahan paling lama {held}.",
         "marked": "{marked} dari {genuine} panggilan darurat ditandai kemungkinan iseng. Panggilan yang ditandai tetap "

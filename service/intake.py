@@ -269,6 +269,8 @@ def _take_in(call: Call, request: ScoreRequest, stage: str) -> None:
             setattr(call, name, value)
     if stage == "opening":
         call.opening_duration_s, call.opening_silence_ratio = request.duration_s, request.silence_ratio
+    elif stage == "ended" and call.ended_at_us is None:  # the conversation so far; its end is told elsewhere
+        call.duration_s, call.silence_ratio = request.duration_s, request.silence_ratio
     call.extra.update(request.extras())
 
 

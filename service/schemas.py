@@ -109,9 +109,9 @@ class ScoreRequest(Body):
     duration_s: Annotated[Seconds | None, Forgive] = None
     silence_ratio: Annotated[Share | None, Forgive] = None
     expected_wait_s: Annotated[Seconds | None, Forgive] = None
-    stage: Annotated[Literal["ring", "opening"] | None, Forgive] = None
+    stage: Annotated[Stage | None, Forgive] = None
 
-    def at(self) -> Literal["ring", "opening"]:
+    def at(self) -> Stage:
         """Give the stage: the one that was named, else opening as soon as something was heard."""
         if self.stage is not None:
             return self.stage

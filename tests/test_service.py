@@ -215,7 +215,7 @@ FORGIVEN = [
     ({"duration_s": [1]}, "duration_s"),
     ({"line": "carrier pigeon"}, "line"),
     ({"caller": 6281234567890}, "caller"),
-    ({"stage": "ended"}, "stage"),
+    ({"stage": "middle"}, "stage"),
     ({"centre": {"a": 1}}, "centre"),
     ({"expected_wait_s": True}, "expected_wait_s"),
     ({"colour": "red"}, "colour"),
@@ -255,6 +255,17 @@ def test_the_answer_has_the_fields_of_the_contract_and_puts_nobody_back(client):
 def test_the_stage_is_opening_as_soon_as_something_was_heard(client):
     assert client.post("/v1/score", json=CALL | {"silence_ratio": 0.5}).json()["stage"] == "opening"
     assert client.post("/v1/score", json=CALL | {"call_id": "b", "stage": "opening"}).json()["stage"] == "opening"
+
+
+def test_a_conversation_can_be_scored_before_its_end_is_told(client):
+    client.post("/v1/score", json=CALL | {"duration_s": 5.0})
+    so_far = client.post("/v1/score", json=CALL | {"stage": "ended", "duration_s": 40.0, "silence_ratio": 0.1}).json()
+    told = {"ended_at": "2026-01-31T08:16:00+07:00", "duration_s": 40.0, "silence_ratio": 0.1}
+    at_the_end = client.post("/v1/calls/a/ended", json=told).json()
+    assert so_far["stage"] == at_the_end["stage"] == "ended"
+    assert so_far["prank_likelihood"] == at_the_end["prank_likelihood"]
+    call = client.get("/v1/calls/a").json()
+    assert (call["opening_duration_s"], call["duration_s"]) == (5.0, 40.0)
 
 
 def test_the_same_request_again_gives_the_same_answer_and_counts_once(tmp_path, release_folder):
