@@ -49,16 +49,19 @@ class Effort:
         Callers are drawn so often.
     most_calls : int
         A seed replays about so many calls at most, and callers are drawn the less often the more calls there are.
+    most_judged : int
+        Ranking and calibration look at so many calls at most, drawn at random.
     """
 
     operators: int = 3
     seeds: int = 20
     resamples: int = 200
-    most_calls: int = 100_000
+    most_calls: int = 50_000
+    most_judged: int = 200_000
 
     def resamples_for(self, calls: int) -> int:
         """Give how often callers are drawn from so many calls: at least 20 times."""
-        return max(20, min(self.resamples, self.resamples * self.most_calls // max(1, calls)))
+        return max(20, min(self.resamples, self.resamples * 2 * self.most_calls // max(1, calls)))
 
 
 def evaluate(
@@ -122,8 +125,7 @@ def evaluate(
         document["guardrails"] = _prices(window, policy, earlier, calls, effort)
         document |= _fairness(window, policy, calls, effort)
         document["summary"] = summary(window, waits, bands[QUEUE_STAGE])
-    tidied: dict[str, Any] = tidy(document)
-    return tidied
+    return tidy(document)  # type: ignore[no-any-return]
 
 
 def counts(past: Past) -> dict[str, Any]:
@@ -203,9 +205,10 @@ def _settings(window: Window, policy: Policy, effort: Effort) -> dict[str, Any]:
     return {
         "operators": effort.operators,
         "seeds": effort.seeds,
-        "resamples": effort.resamples_for(len(window.closed)),
+        "resamples": effort.resamples_for(min(int(window.closed.sum()), effort.most_judged)),
         "block_days": block_days(window.received_us),
         "most_calls": effort.most_calls,
+        "most_judged": effort.most_judged,
         "mean_patience_genuine_s": PATIENCE_S[0],
         "mean_patience_others_s": PATIENCE_S[1],
         "kappa": policy.deferral.kappa,
@@ -227,7 +230,9 @@ def _yardsticks(earlier: Past | None, params: Params) -> Yardsticks | None:
 def _ranking(
     window: Window, stage: str, yardsticks: Yardsticks | None, effort: Effort
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    closed, scores = window.closed, window.scores[stage]
+    closed, scores = np.flatnonzero(window.closed), window.scores[stage]
+    if len(closed) > effort.most_judged:
+        closed = np.sort(np.random.default_rng(0).choice(closed, effort.most_judged, replace=False))
     beside = yardsticks.scores(stage, window.features[closed]) if yardsticks else {}
     own, others = judge(
         window.genuine[closed],

@@ -21,6 +21,8 @@ from model.training import without_the_missing
 Numbers = NDArray[np.float64]
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")
 _WORTH_A_THREAD = 200_000
+#: At most so many calls are fitted on, drawn at random: more would cost more time than the scorecards' own fit.
+MOST_CALLS = 100_000
 
 
 class Yardsticks:
@@ -42,6 +44,9 @@ class Yardsticks:
     """
 
     def __init__(self, rows: Numbers, label: NDArray[np.int8], params: Params) -> None:
+        if len(rows) > MOST_CALLS:
+            some = np.random.default_rng(params.seed).choice(len(rows), MOST_CALLS, replace=False)
+            rows, label = rows[some], label[some]
         if len(np.unique(label)) < 2:
             raise TrainingError("yardsticks: all calls have the same label, expected both kinds")
         self._fitted: dict[str, Mapping[str, Any]] = {}

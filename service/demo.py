@@ -59,7 +59,7 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
     made = make(log.calls, Params(), now, until, log.corrections)
     write_release(folder / "release", made.files(), made.facts(now))
     release = read_release(folder / "release")
-    console.print(f"   release {release.name}: {folder / 'release'}")
+    console.print(f"   release {release.name}; what it does for genuine callers: {folder / 'release' / 'report.html'}")
     console.print(f"   {release.certificate.sentence('en')}\n")
 
     console.print(
