@@ -79,7 +79,7 @@ class Feature:
         Examples
         --------
         >>> FEATURES[NAMES.index("line")].text(1.0)
-        'a landline line'
+        'line: landline'
         >>> FEATURES[NAMES.index("since_last_h")].text(math.nan)
         'no earlier call from this number'
         """
@@ -92,12 +92,6 @@ class Feature:
         if self.how == SUM:  # a sum of weights: what is left of one old call is no number to read
             return self.phrase.format(value="less than 0.1" if 0.0 < value < 0.1 else f"{value:.3g}")
         return self.phrase.format(value=value)
-
-    def shown(self, value: float) -> float | str | None:
-        """Give a value as JSON can carry it: a word for a code, None for what is not known."""
-        if math.isnan(value):
-            return None
-        return self.words[int(value)] if self.words else value
 
 
 def _span(seconds: float) -> str:
@@ -152,7 +146,7 @@ FEATURES: tuple[Feature, ...] = (
             "past conversations {value:.0%} silent on average", RATIO, "silence_ratio_30d", 0.8, "listened_30d", 2.0,
             silence=True),
     _sum("unanswered_1d", 0, "calls that no operator answered, half-life one day", "{value} unanswered around the last day"),
-    Feature("line", "ring", "line", "kind", "kind of line", 0, "a {value} line", GIVEN, "line", words=LINES),
+    Feature("line", "ring", "line", "kind", "kind of line", 0, "line: {value}", GIVEN, "line", words=LINES),
     Feature("number_shown", "ring", "line", "yes or no", "whether the caller's number is known", 0,
             "number {value}", GIVEN, "number_shown", words=("not shown", "shown")),
     Feature("local_hour", "ring", "time", "h", "local time of day", 0, "rings at {value:.1f} h local time", GIVEN, "local_hour"),

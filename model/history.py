@@ -88,7 +88,7 @@ def age(state: State, at_us: float) -> None:
     if elapsed <= 0.0:
         return
     if state[LAST] > 0.0:
-        for span in range(_SPANS):
+        for span in range(_SPANS - 1):  # the last half-life is "for ever"
             kept = math.exp(-elapsed * _LAMBDA[span])
             for q in range(WIDTH):
                 state[SUMS + span * WIDTH + q] *= kept
@@ -112,7 +112,7 @@ def apply(
         state[FIRST] = received_at_us
     elapsed = state[LAST] - received_at_us
     for span in range(_SPANS):
-        weight = 1.0 if elapsed == 0.0 else math.exp(-elapsed * _LAMBDA[span])
+        weight = 1.0 if elapsed == 0.0 or span == _SPANS - 1 else math.exp(-elapsed * _LAMBDA[span])
         base = SUMS + span * WIDTH
         if kind == RECEIVED:
             state[base + CALLS] += weight
@@ -144,7 +144,7 @@ def read(state: State, as_of_us: float, history: State) -> None:
     history[FIRST] = state[FIRST]
     elapsed = max(0.0, as_of_us - state[LAST])
     for span in range(_SPANS):
-        kept = math.exp(-elapsed * _LAMBDA[span])
+        kept = math.exp(-elapsed * _LAMBDA[span]) if span < _SPANS - 1 else 1.0
         for q in range(SUMS + span * WIDTH, SUMS + (span + 1) * WIDTH):
             value = state[q] * kept
             history[q] = value if value > NOTHING else 0.0

@@ -27,9 +27,11 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     >>> reasons([3.0, float("nan")], [0.0, -0.5])
     [{'group': 'history', 'feature': 'calls_1d', 'value': None, 'contribution': -0.5}]
     """
-    sizes = sorted([(abs(term), place) for place, term in enumerate(contributions) if term != 0.0], reverse=True)
+    sizes = [abs(contribution) for contribution in contributions]
     found: list[dict[str, Any]] = []
-    for _, place in sizes:  # for every call: no look-up that can be done beforehand
+    for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
+        if sizes[place] == 0.0:
+            break
         group, name, words, text = _TOLD[place]
         value = values[place]
         shown = None if value != value else words[int(value)] if words else value
@@ -40,4 +42,5 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     return found
 
 
+#: For every call: what can be looked up beforehand.
 _TOLD = tuple((feature.group, feature.name, feature.words, feature.text) for feature in FEATURES)

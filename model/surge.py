@@ -56,6 +56,11 @@ def surge_ratio(per_minute: Counts, minute: int, usual: float) -> float:
 
 
 @kernel
+def _both(per_minute: Counts, minute: int, usual_calls: float, usual_new: float) -> tuple[float, float]:
+    return surge_ratio(per_minute[0], minute, usual_calls), surge_ratio(per_minute[1], minute, usual_new)
+
+
+@kernel
 def _ratios(per_minute: Counts, per_hour: Counts, minutes: Counts) -> NDArray[np.float64]:
     ratios = np.empty(len(minutes))
     usual, hour = np.nan, -1
@@ -139,7 +144,4 @@ class Surge:
         hour = minute // HOUR_MINUTES
         if hour != self._usual[0]:
             self._usual = (hour, usual_per_hour(self._hours[0], hour), usual_per_hour(self._hours[1], hour))
-        return (
-            surge_ratio(self._minutes[0], minute, self._usual[1]),
-            surge_ratio(self._minutes[1], minute, self._usual[2]),
-        )
+        return _both(self._minutes, minute, self._usual[1], self._usual[2])

@@ -46,10 +46,10 @@ def test_a_call_without_a_line_is_of_an_unknown_one_and_what_was_not_heard_is_mi
     calls = ordered(log_of([{"call_id": "a", "received_at": 0}]))
     (row,) = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC").matrix()
     values = dict(zip(NAMES, row.tolist(), strict=True))
-    assert FEATURES[NAMES.index("line")].text(values["line"]) == "a unknown line"
+    assert FEATURES[NAMES.index("line")].text(values["line"]) == "line: unknown"
     assert values["number_shown"] == 0.0
     assert values["local_hour"] == 0.0
-    assert FEATURES[NAMES.index("weekday")].shown(values["weekday"]) == "Monday"
+    assert FEATURES[NAMES.index("weekday")].text(values["weekday"]) == "rings on a Monday"
     for name in ("opening_duration_s", "opening_silence_ratio", "duration_s", "silence_ratio", "ended_by"):
         assert math.isnan(values[name])
 

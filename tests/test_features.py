@@ -61,10 +61,8 @@ def test_every_feature_says_what_it_is_and_its_value_in_words(feature):
         text = feature.text(float(value))
         assert text
         assert "{" not in text
-        assert feature.shown(float(value)) == (feature.words[value] if feature.words else value)
     unknown = feature.text(math.nan)
     assert "not known" in unknown or "no earlier call" in unknown
-    assert feature.shown(math.nan) is None
 
 
 def test_what_tells_of_silence_is_marked_and_may_go_either_way():

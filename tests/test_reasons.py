@@ -1,0 +1,34 @@
+"""The reasons of a score."""
+
+import math
+
+from model.features import FEATURES, NAMES
+from model.reasons import reasons
+
+
+def test_reasons_come_largest_first_with_words_for_codes_and_null_for_what_is_not_known():
+    values, contributions = [0.0] * len(FEATURES), [0.0] * len(FEATURES)
+    for name, value, contribution in (
+        ("line", 2.0, -0.5),
+        ("weekday", 6.0, 0.25),
+        ("opening_duration_s", math.nan, 2.0),
+        ("calls_1h", 3.0, -1.0),
+    ):
+        values[NAMES.index(name)], contributions[NAMES.index(name)] = value, contribution
+    found = [(reason["feature"], reason["value"], reason["contribution"]) for reason in reasons(values, contributions)]
+    assert found == [
+        ("opening_duration_s", None, 2.0),
+        ("calls_1h", 3.0, -1.0),
+        ("line", "payphone", -0.5),
+        ("weekday", "Sunday", 0.25),
+    ]
+
+
+def test_in_words_each_reason_says_what_an_operator_reads():
+    (reason,) = reasons([3.0], [-1.0], in_words=True)
+    assert reason["text"] == "3 calls around the last hour"
+    assert reason["group"] == "history"
+
+
+def test_an_average_call_has_no_reasons():
+    assert reasons([1.0] * len(FEATURES), [0.0] * len(FEATURES)) == []
