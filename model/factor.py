@@ -1,4 +1,4 @@
-"""How much a call is deferred: from score to defer_factor, fitted on held-out calls (DESIGN, section 5).
+"""How much a call is deferred: from score to defer_factor, fitted on held-out calls.
 
     L(p)    share of held-out handling time spent on calls with a lower score than p
     R(p)    1 - (share of genuine calls) / (share of handling time), both with at least score p; made rising

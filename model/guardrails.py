@@ -1,7 +1,7 @@
 """The guardrails: the rules that keep calls from being deferred, in one table.
 
 Those with a cap limit the deferral of a call. The one on silence takes what silence added to the score away again,
-exactly, since a score is a sum.
+exactly, since a score is a sum: no call is deferred for longer than it would be if its silence said nothing.
 """
 
 import math

@@ -7,7 +7,7 @@ arrives: the smallest key is answered first, ties go by received_at and then by 
     perfect oracle               keys = 1 - genuine
     strict order by score        keys = keys_by_score(score)
     fixed deferral               keys = keys_after(received_at_us, defer_s)
-    the rule of DESIGN, 5        keys = Rule(factor, mean_handling_s, settings)
+    the rule (model.factor)      keys = Rule(factor, mean_handling_s, settings)
 
 A key never changes, and a call once answered is not interrupted. Time is whole microseconds inside, so that
 sums are exact and two replays compare bit for bit. At one instant, shifts change first, then calls end, then

@@ -18,7 +18,7 @@ Numbers = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 CONDITIONS = (Condition(0.95, hang_ups=False), Condition(0.95, hang_ups=True), Condition(1.2, hang_ups=True))
-#: DOMAIN 2.1: frequent callers make five calls a month or more.
+#: field 2.1: frequent callers make five calls a month or more.
 CHRONIC_CALLS = 5.0
 STORM = 3.0
 NIGHT_FROM, NIGHT_UNTIL = 22.0, 6.0

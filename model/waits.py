@@ -34,7 +34,7 @@ Numbers = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 DAY_US = 86_400_000_000
 #: Mean patience of genuine callers and of the others, seconds, exponential; with these a centre at load 0.95
-#: loses about one genuine caller in ten (DESIGN, section 5).
+#: loses about one genuine caller in ten.
 PATIENCE_S = (320.0, 155.0)
 FIXED_S = (120.0, 300.0)
 
