@@ -182,7 +182,8 @@ def evaluate_release(
     genuine = int((past.events.outcome[closed] == 0).sum())
     if not genuine:
         raise EvaluationError(
-            f"{int(closed.sum())} closed calls from {since} on, none of them genuine, expected at least one"
+            f"{int(closed.sum())} closed calls from {since} on, none of them genuine, expected at least one; "
+            "the release was made from all calls before (`saring train --until` leaves later ones)"
         )
     try:
         earlier = look_back(calls, params, until, corrections)

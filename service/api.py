@@ -181,6 +181,7 @@ async def model(request: Request) -> Response:
             "region": release.region,
             "labels": dict(release.labels),
             "data": release.manifest["data"],
+            "intercepts": {stage: card.intercept for stage, card in release.scorecards.items()},
             "certificate": {
                 "state": state.word,
                 "reason": state.reason,

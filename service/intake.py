@@ -49,6 +49,7 @@ class Intake:
     ) -> None:
         self.release, self.store = release, store
         self._scorer, self._pseudonyms = Scorer(release), pseudonyms
+        self._scorer.warm_up()
         self._callers = Callers(store, callers_in_memory)
         self._calls: dict[str, Call] = {}
         self._writing: dict[str, asyncio.Future[None]] = {}
@@ -116,12 +117,17 @@ class Intake:
         """
         call = self._known(call_id)
         asked = request.model_dump(mode="json", exclude_none=True)
+        ended_at_us = _not_before(call, "ended_at", request.ended_at)
         if call.ended_at_us is not None:
-            if call.asked.get("ended") != asked:
+            told = (ended_at_us, request.ended_by, request.duration_s, request.silence_ratio)
+            if told != (call.ended_at_us, call.ended_by, call.duration_s, call.silence_ratio):
                 raise Conflict("the call has ended already, in another way", [("ended_at", "the first one told")])
             await self._written(call)
-            return dict(call.answers["ended"])
-        ended_at_us = _not_before(call, "ended_at", request.ended_at)
+            if call.asked.get("ended") == asked:
+                return dict(call.answers["ended"])
+            # An imported end was never answered: say what would have been said.
+            scored = self._scorer.score(call, "ended")
+            return _answer(call, "ended", scored, self.release.name, None, warnings, now)
         call.ended_at_us, call.ended_by = ended_at_us, request.ended_by
         call.duration_s, call.silence_ratio = request.duration_s, request.silence_ratio
         answer = _answer(call, "ended", self._scorer.score(call, "ended"), self.release.name, None, warnings, now)

@@ -9,6 +9,7 @@ from model.assessment import Assessor
 from model.calls import ENDED_BY, LINES
 from model.features import STAGES, local_time
 from model.guardrails import names
+from model.history import RECEIVED, Caller, Event
 from model.policy import Band, band_of
 from model.reasons import reasons
 from model.release import Release
@@ -51,6 +52,14 @@ class Scorer:
             names(found.held) if found.held else [],
             reasons(found.features, found.contributions, in_words=in_words),
         )
+
+    def warm_up(self) -> None:
+        """Score nobody once at every stage, so that no caller waits for the kernels to be loaded."""
+        caller = Caller()
+        caller.add(Event(1, RECEIVED, 1, ""))
+        nobody = Call("", 2, history=caller.read(2))
+        for stage in STAGES:
+            self.score(nobody, stage)
 
     def vector(self, call: Call) -> NDArray[np.float64]:
         """Give the call in the order of `features.CALL`; what is not known becomes NaN."""

@@ -344,6 +344,24 @@ def test_a_disposition_is_not_known_before_it_was_told(client):
     assert client.get("/v1/calls/b").json()["history"]["not_genuine_ever"] == 0.0
 
 
+def test_what_was_imported_can_be_told_again_and_counts_once(tmp_path, release_folder, city):
+    release, calls = read_release(release_folder), city.calls[:60]
+    store = Store(f"sqlite:///{tmp_path / 'saring.db'}")
+    import_log(calls, None, release, store, Pseudonyms(read_key(tmp_path / "saring.key")), lambda _: None)
+    store.close()
+    before = [row for row in rows(tmp_path, "events") if row["kind"] != "scored"]
+    with serving(tmp_path, release_folder) as client:
+        replay(steps(calls), client, as_recorded=True)
+    assert [row for row in rows(tmp_path, "events") if row["kind"] != "scored"] == before
+
+
+def test_the_reasons_and_the_intercept_add_up_to_the_log_odds(client):
+    intercepts = client.get("/v1/model").json()["intercepts"]
+    answer = client.post("/v1/score", json=CALL | {"duration_s": 12.0}).json()
+    log_odds = intercepts["opening"] + sum(reason["contribution"] for reason in answer["reasons"])
+    assert 1 / (1 + np.exp(-log_odds)) == pytest.approx(answer["prank_likelihood"], abs=1e-12)
+
+
 def test_events_of_an_unknown_call_are_refused(client):
     told = {"ended_at": "2026-01-31T08:16:00+07:00"}
     assert client.post("/v1/calls/nobody/ended", json=told).status_code == 404
