@@ -4,7 +4,6 @@ The fields that a score cannot do without are strict. Any other field that makes
 a call is never lost to the queue over an optional number.
 """
 
-import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -219,8 +218,3 @@ def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T
     context = {"warnings": warnings, "latest": now + timedelta(seconds=skew_s)}
     request = schema.model_validate_json(body, context=context)
     return request, warnings + request.strangers()
-
-
-def nan_for_none(value: float | None) -> float:
-    """Give NaN for what is not known, as the kernels expect it."""
-    return math.nan if value is None else value
