@@ -1,0 +1,126 @@
+"""The tables of the store, in one place; `service/migrations/` makes them in a database."""
+
+import sqlalchemy as sa
+
+tables = sa.MetaData()
+#: What the histories of this database were made with, such as the version of the history.
+facts = sa.Table(
+    "facts",
+    tables,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+#: Every process that ever opened the database to write; each numbers its own events without a gap.
+writers = sa.Table(
+    "writers",
+    tables,
+    sa.Column("writer", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("started_at_us", sa.BigInteger, nullable=False),
+    sa.Column("seen_at_us", sa.BigInteger, nullable=False),
+)
+#: What is now known of each call, as its events left it.
+calls = sa.Table(
+    "calls",
+    tables,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("received_at_us", sa.BigInteger, nullable=False, index=True),
+    sa.Column("caller", sa.LargeBinary),
+    sa.Column("line", sa.Text),
+    sa.Column("centre", sa.Text),
+    sa.Column("queue", sa.Text),
+    sa.Column("opening_duration_s", sa.Float),
+    sa.Column("opening_silence_ratio", sa.Float),
+    sa.Column("answered_at_us", sa.BigInteger),
+    sa.Column("ended_at_us", sa.BigInteger),
+    sa.Column("ended_by", sa.Text),
+    sa.Column("duration_s", sa.Float),
+    sa.Column("silence_ratio", sa.Float),
+    sa.Column("disposition", sa.Text),
+    sa.Column("category", sa.Text),
+    sa.Column("disposed_at_us", sa.BigInteger, index=True),
+    sa.Column("history", sa.LargeBinary, nullable=False),
+    sa.Column("surge_calls", sa.Float, nullable=False),
+    sa.Column("surge_new", sa.Float, nullable=False),
+    sa.Column("first_call", sa.Boolean, nullable=False),
+    sa.Column("held_out", sa.Boolean, nullable=False),
+    # What was shown, and what would have been without certificate, switch and random share: the monitor counts it.
+    sa.Column("shown_band", sa.Text, nullable=False),
+    sa.Column("silent_band", sa.Text, nullable=False),
+    sa.Column("defer_s", sa.Float, nullable=False),
+    sa.Column("release", sa.Text),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("operator", sa.Text),
+    sa.Column("changed_at_us", sa.BigInteger, nullable=False),
+    sa.Column("extra", sa.Text, nullable=False),
+)
+sa.Index(
+    "ix_calls_live",
+    calls.c.state,
+    sqlite_where=calls.c.state.in_(("waiting", "taken", "answered")),
+    postgresql_where=calls.c.state.in_(("waiting", "taken", "answered")),
+)
+#: All that was ever said of calls, only added to. A chain is a caller (or one call that shows no number), and its
+#: events are numbered without a gap: two processes that both add to it cannot both be the next.
+events = sa.Table(
+    "events",
+    tables,
+    sa.Column("writer", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("chain", sa.LargeBinary, nullable=False),
+    sa.Column("nth", sa.Integer, nullable=False),
+    sa.Column("call_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("received_at_us", sa.BigInteger, nullable=False),
+    sa.Column("known_at_us", sa.BigInteger, nullable=False),
+    sa.Column("recorded_at_us", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("answered", sa.Boolean),
+    sa.Column("duration_s", sa.Float),
+    sa.Column("silence_ratio", sa.Float),
+    sa.Column("genuine", sa.Float),
+    sa.Column("not_genuine", sa.Float),
+    sa.UniqueConstraint("chain", "nth", name="uq_events_chain"),
+    sqlite_with_rowid=False,
+)
+#: A caller's state once the first `included` of its events were told, and those that no reading had come after.
+#: `removed` of them are no longer in `events`, because retention wrote their sum down here.
+checkpoints = sa.Table(
+    "checkpoints",
+    tables,
+    sa.Column("chain", sa.LargeBinary, primary_key=True),
+    sa.Column("included", sa.Integer, nullable=False),
+    sa.Column("removed", sa.Integer, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("pending", sa.Text, nullable=False),
+)
+#: Access keys; of each only the SHA-256 is kept.
+access_keys = sa.Table(
+    "access_keys",
+    tables,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("created_at_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_at_us", sa.BigInteger),
+    sa.Column("revoked_at_us", sa.BigInteger),
+)
+#: Callers who are never deferred, with the reason and the end of it.
+protected = sa.Table(
+    "protected",
+    tables,
+    sa.Column("chain", sa.LargeBinary, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("expires_at_us", sa.BigInteger, nullable=False),
+)
+#: What people, or the monitor in their place, decided: the switch, the staff on duty, keys, erasures, retention.
+#: Only added to, and never with a number in it; the latest of a kind counts.
+decisions = sa.Table(
+    "decisions",
+    tables,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
