@@ -88,6 +88,7 @@ class Made:
             "history_version": VERSION,
             "data": {
                 "calls": len(self.past.events),
+                "genuine_calls": sum(self.metrics["genuine_calls"].values()),
                 "fingerprint": data_fingerprint(self.past.events),
                 "first_call": pd.Timestamp(self.past.events.received_us[0], unit="us", tz="UTC").isoformat(),
                 "last_call": pd.Timestamp(self.past.events.received_us[-1], unit="us", tz="UTC").isoformat(),

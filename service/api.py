@@ -1,210 +1,187 @@
-"""The HTTP contract, version 1."""
+"""The HTTP contract, version 1: calls, from their first ring to their disposition."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+import asyncio
+from typing import Any
 
-from fastapi import APIRouter, Header, Path, Request
-from pydantic import ValidationError
-from pydantic_core import to_json
+from fastapi import APIRouter, Request
+from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from model.errors import StoreError
-from service.intake import Intake, degraded, history_of
-from service.problems import Invalid, TooLarge, Unavailable
+from model.history import FIELDS
+from service.access import Role
+from service.documents import BatchResponse, CallDocument, Kept, ScoreResponse
+from service.guard import GuardedRoute, allow
+from service.problems import Invalid, Malformed, Problem, Unavailable
 from service.pseudonyms import short
-from service.records import microseconds, rfc3339
-from service.schemas import (
-    Answered,
-    Body,
-    Disposition,
-    Ended,
-    Kept,
-    ProblemDocument,
-    ScoreRequest,
-    ScoreResponse,
-    parse,
+from service.records import Call, rfc3339
+from service.schemas import Answered, Disposition, Ended, ScoreRequest
+from service.web import (
+    AsRecorded,
+    CallIdInPath,
+    body_of,
+    json,
+    moment,
+    parsed,
+    read,
+    reception_of,
+    refusals,
+    settings_of,
+    takes,
 )
-from service.settings import Settings
 
-T = TypeVar("T", bound=Body)
-CallIdInPath = Annotated[str, Path(min_length=1, max_length=200)]
-AsRecorded = Annotated[
-    str | None,
-    Header(
-        alias="Saring-Clock",
-        description="`as-recorded` takes now from the event itself, for a log that is replayed.",
-    ),
-]
-_REFUSED: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDocument, "description": text, "content": {"application/problem+json": {}}}
-    for status, text in (
-        (400, "Not JSON"),
-        (404, "No such call"),
-        (409, "What may not change"),
-        (413, "Too large"),
-        (422, "A field is missing or makes no sense"),
-        (503, "The store did not take it"),
-    )
+MOST_IN_BATCH = 1_000
+router = APIRouter(route_class=GuardedRoute, tags=["calls"])
+_ASKED = {
+    "call_id": "112-20261101-0042",
+    "received_at": "2026-11-01T20:15:00+07:00",
+    "caller": "0812-3456-7890",
+    "line": "mobile",
+    "duration_s": 9.5,
+    "silence_ratio": 0.8,
 }
-router = APIRouter(responses=_REFUSED)
 
 
-def _takes(schema: type[Body]) -> dict[str, Any]:
-    """Describe a body that the endpoint reads by itself, once, with its warnings."""
-    content = {"application/json": {"schema": schema.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-async def _read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
-    settings: Settings = request.app.state.settings
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > settings.body_limit:
-            raise TooLarge(f"the body has more than {settings.body_limit:,} bytes")
-    try:
-        return parse(schema, bytes(body), datetime.now(UTC), settings.clock_skew_s)
-    except ValidationError as error:
-        raise Invalid.of(error.errors(include_url=False, include_context=False, include_input=False)) from None
-
-
-def _intake(request: Request) -> Intake:
-    intake: Intake = request.app.state.intake
-    return intake
-
-
-def _json(document: dict[str, Any]) -> Response:
-    return Response(to_json(document, inf_nan_mode="null"), media_type="application/json")
-
-
-def _kept(call_id: str, warnings: list[dict[str, str]]) -> Response:
-    return _json({"call_id": call_id, "durable": True, "warnings": warnings})
-
-
-@router.post("/v1/score", response_model=ScoreResponse, openapi_extra=_takes(ScoreRequest))
+@router.post(
+    "/v1/score",
+    response_model=ScoreResponse,
+    openapi_extra=takes(ScoreRequest, _ASKED),
+    responses=refusals(409, 413, 422),
+)
+@allow(Role.INTAKE)
 async def score(request: Request, clock: AsRecorded = None) -> Response:
     """Score one call, at any stage, as often as more becomes known of it."""
-    asked, warnings = await _read(request, ScoreRequest)
-    now = asked.received_at if clock == "as-recorded" else datetime.now(UTC)
-    intake = _intake(request)
+    asked, warnings = await read(request, ScoreRequest)
+    return json(await reception_of(request).score(asked, warnings, moment(clock, asked.received_at)))
+
+
+@router.post(
+    "/v1/score/batch",
+    response_model=BatchResponse,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["calls"],
+                        "properties": {"calls": {"type": "array", "items": {}, "maxItems": MOST_IN_BATCH}},
+                    },
+                    "example": {"calls": [_ASKED]},
+                }
+            },
+        }
+    },
+    responses=refusals(413, 422),
+)
+@allow(Role.INTAKE)
+async def batch(request: Request, clock: AsRecorded = None) -> Response:
+    """Score up to 1,000 calls; one that cannot be scored has a problem in its place."""
+    settings = settings_of(request)
     try:
-        return _json(await intake.score(asked, warnings, now))
-    except StoreError:
-        return _json(degraded(asked, intake.release.name, warnings, now))
+        document = from_json(await body_of(request, settings.batch_limit), allow_inf_nan=False)
+    except ValueError as error:
+        raise Malformed(f"Invalid JSON: {error}") from None
+    items = document.get("calls") if isinstance(document, dict) else document
+    if not isinstance(items, list) or len(items) > MOST_IN_BATCH:
+        raise Invalid("calls: expected a list", [("calls", f"a list of at most {MOST_IN_BATCH:,} requests")])
+    reception = reception_of(request)
+
+    async def one(item: Any) -> dict[str, Any]:
+        try:
+            body = to_json(item)
+            if len(body) > settings.body_limit:
+                raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
+            asked, warnings = parsed(body, ScoreRequest, settings)
+            return await reception.score(asked, warnings, moment(clock, asked.received_at), among=len(items))
+        except Problem as problem:
+            return problem.document()
+
+    return json({"results": await asyncio.gather(*map(one, items))})
 
 
-@router.post("/v1/calls/{call_id:path}/answered", response_model=Kept, openapi_extra=_takes(Answered))
+@router.post(
+    "/v1/calls/{call_id:path}/answered",
+    response_model=Kept,
+    openapi_extra=takes(Answered, {"answered_at": "2026-11-01T20:15:20+07:00", "operator": "rina"}),
+    responses=refusals(404, 409, 413, 422, 503),
+)
+@allow(Role.INTAKE, Role.OPERATOR)
 async def answered(request: Request, call_id: CallIdInPath, clock: AsRecorded = None) -> Response:
     """Tell that an operator took up the call."""
-    asked, warnings = await _read(request, Answered)
-    now = asked.answered_at if clock == "as-recorded" else datetime.now(UTC)
-    try:
-        await _intake(request).answered(call_id, asked, now)
-    except StoreError as error:
-        raise Unavailable(str(error)) from error
-    return _kept(call_id, warnings)
+    asked, warnings = await read(request, Answered)
+    stored = await reception_of(request).answered(call_id, asked, moment(clock, asked.answered_at))
+    return _kept(call_id, warnings, stored=stored)
 
 
-@router.post("/v1/calls/{call_id:path}/ended", response_model=ScoreResponse, openapi_extra=_takes(Ended))
+@router.post(
+    "/v1/calls/{call_id:path}/ended",
+    response_model=ScoreResponse,
+    openapi_extra=takes(Ended, {"ended_at": "2026-11-01T20:16:00+07:00", "ended_by": "caller", "duration_s": 31.0}),
+    responses=refusals(404, 409, 413, 422, 503),
+)
+@allow(Role.INTAKE, Role.OPERATOR)
 async def ended(request: Request, call_id: CallIdInPath, clock: AsRecorded = None) -> Response:
     """Tell that the call ended; the answer is the score of the whole call."""
-    asked, warnings = await _read(request, Ended)
-    now = asked.ended_at if clock == "as-recorded" else datetime.now(UTC)
-    try:
-        return _json(await _intake(request).ended(call_id, asked, warnings, now))
-    except StoreError as error:
-        raise Unavailable(str(error)) from error
+    asked, warnings = await read(request, Ended)
+    return json(await reception_of(request).ended(call_id, asked, warnings, moment(clock, asked.ended_at)))
 
 
-@router.post("/v1/calls/{call_id:path}/disposition", response_model=Kept, openapi_extra=_takes(Disposition))
+@router.post(
+    "/v1/calls/{call_id:path}/disposition",
+    response_model=Kept,
+    openapi_extra=takes(Disposition, {"disposition": "prank", "disposed_at": "2026-11-01T20:17:00+07:00"}),
+    responses=refusals(404, 409, 413, 422, 503),
+)
+@allow(Role.INTAKE, Role.OPERATOR)
 async def disposition(request: Request, call_id: CallIdInPath, clock: AsRecorded = None) -> Response:
     """Tell how the call was closed; told again, it is a correction."""
-    asked, warnings = await _read(request, Disposition)
-    now = asked.disposed_at if clock == "as-recorded" else datetime.now(UTC)
+    asked, warnings = await read(request, Disposition)
+    stored = await reception_of(request).disposed(call_id, asked, moment(clock, asked.disposed_at))
+    return _kept(call_id, warnings, stored=stored)
+
+
+@router.get("/v1/calls/{call_id:path}", response_model=CallDocument, responses=refusals(404, 422, 503))
+@allow(Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
+async def call(request: Request, call_id: CallIdInPath) -> Response:
+    """Give what was known of a call, what was scored, shown and decided, and why."""
+    intake = reception_of(request).intake
     try:
-        # What was said earlier than it was told became known when it was told.
-        await _intake(request).disposed(call_id, asked, now, max(asked.disposed_at, now))
+        found = await intake.find(call_id)
+        said = await intake.store.said(found)
     except StoreError as error:
         raise Unavailable(str(error)) from error
-    return _kept(call_id, warnings)
-
-
-@router.get("/v1/calls/{call_id:path}")
-async def call(request: Request, call_id: CallIdInPath) -> Response:
-    """Give what was known of a call, what was scored and answered, and why."""
-    found = _intake(request).find(call_id)
-    document: dict[str, Any] = {
-        "call_id": found.call_id,
-        "received_at": rfc3339(found.received_at_us),
-        "caller": short(found.caller),
-        "line": found.line,
-        "centre": found.centre,
-        "queue": found.queue,
-        "opening_duration_s": found.opening_duration_s,
-        "opening_silence_ratio": found.opening_silence_ratio,
-        "answered_at": rfc3339(found.answered_at_us),
-        "ended_at": rfc3339(found.ended_at_us),
-        "ended_by": found.ended_by,
-        "duration_s": found.duration_s,
-        "silence_ratio": found.silence_ratio,
-        "disposition": found.disposition,
-        "category": found.category,
-        "disposed_at": rfc3339(found.disposed_at_us),
-        "history": history_of(found),
-        "surge": {"calls": found.surge[0], "new_numbers": found.surge[1]},
-        "first_call": found.first_call,
-        "scores": found.answers,
-        "said": [
-            {
-                "kind": said["kind"],
-                "known_at": rfc3339(said["known_at_us"]),
-                "recorded_at": rfc3339(said["recorded_at_us"]),
-            }
-            for said in _intake(request).store.said(call_id)
-        ],
-        **found.extra,
-    }
-    return _json(document)
-
-
-@router.get("/v1/model")
-async def model(request: Request) -> Response:
-    """Give the release that is served and what is proven about it."""
-    release = _intake(request).release
-    state = release.certificate.state(datetime.now(UTC), fingerprint=release.certificate.fingerprint)
-    return _json(
+    return json(
         {
-            "release": release.name,
-            "until": release.manifest["until"],
-            "created_at": release.manifest["created_at"],
-            "time_zone": release.time_zone,
-            "region": release.region,
-            "labels": dict(release.labels),
-            "data": release.manifest["data"],
-            "intercepts": {stage: card.intercept for stage, card in release.scorecards.items()},
-            "certificate": {
-                "state": state.word,
-                "reason": state.reason,
-                "expires_at": rfc3339(microseconds(release.certificate.expires_at)),
-                "en": release.certificate.sentence("en"),
-                "id": release.certificate.sentence("id"),
-            },
-            "deferral": {"on": False, "reason": "this service does not watch over a certificate yet"},
+            **found.extra,
+            **_known(found),
+            "said": [
+                {
+                    "kind": one["kind"],
+                    "known_at": rfc3339(one["known_at_us"]),
+                    "recorded_at": rfc3339(one["recorded_at_us"]),
+                }
+                for one in said
+            ],
         }
     )
 
 
-@router.get("/healthz")
-async def healthz() -> Response:
-    """Say that the process lives."""
-    return _json({"status": "ok"})
+def _known(call: Call) -> dict[str, Any]:
+    plain = ("call_id", "line", "centre", "queue", "state", "operator", "opening_duration_s", "opening_silence_ratio",
+             "ended_by", "duration_s", "silence_ratio", "disposition", "category", "shown_band", "held_out", "defer_s",
+             "release", "first_call")  # fmt: skip
+    times = ("received_at", "answered_at", "ended_at", "disposed_at", "queue_key")
+    return {
+        **{name: getattr(call, name) for name in plain},
+        **{name: rfc3339(getattr(call, f"{name}_us")) for name in times},
+        "caller": short(call.caller),
+        "history": dict(zip(FIELDS, call.history.tolist(), strict=True)),
+        "surge": {"calls": call.surge[0], "new_numbers": call.surge[1]},
+        "scores": call.answers,
+    }
 
 
-@router.get("/readyz")
-async def readyz(request: Request) -> Response:
-    """Say that calls can be scored and kept."""
-    try:
-        _intake(request).store.call("")
-    except StoreError as error:
-        raise Unavailable(str(error)) from error
-    return _json({"status": "ready", "release": _intake(request).release.name})
+def _kept(call_id: str, warnings: list[dict[str, str]], *, stored: bool) -> Response:
+    return json({"call_id": call_id, "durable": True, "degraded": not stored, "warnings": warnings})

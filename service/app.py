@@ -1,50 +1,161 @@
-"""Puts the service together: settings, release, store, intake, routes."""
+"""Puts the service together: settings, release, store, intake, reception, routes, and the guard around them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
+from model.errors import StoreError
 from model.release import read_release
-from service.api import router
+from service import api, api_centre, api_queue
+from service.access import Keys, rows
+from service.guard import Guard, document
 from service.intake import Intake
+from service.journal import Journal
+from service.observed import Observed, watch_loop
+from service.operations import Operations
 from service.problems import Problem, answer
-from service.pseudonyms import Pseudonyms, read_key
+from service.pseudonyms import Pseudonyms, read_keys
+from service.reception import Reception
 from service.settings import Settings
+from service.share import RandomShare, share_for
 from service.store import Store
+from service.stream import Streams
+from service.telemetry import Metrics
+from service.tokens import Tokens
+from service.upkeep import Upkeep, every
+from service.watch import LOOK_S, Watch
+
+SLOW_S = 0.25
+MOST_PROCESSES = 64
+log = logging.getLogger(__name__)
+
+
+class Opened(NamedTuple):
+    """What a running service is made of."""
+
+    intake: Intake
+    pseudonyms: Pseudonyms
+    journals: list[Journal]
+    keys: Keys
+    metrics: Metrics
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Intake]:
-    """Open the release, the key and the store, and close the store in the end.
+def opened(settings: Settings) -> Iterator[Opened]:
+    """Open the release, the keys, the store and the journal, and close them in the end.
 
     Raises
     ------
-    ReleaseError, StoreError, OSError
+    SaringError, OSError
         When one of them cannot be used; nothing is left open.
     """
     release = read_release(settings.release)
-    store = Store(settings.database)
-    try:
-        pseudonyms = Pseudonyms(read_key(settings.key_file))
-        yield Intake(release, store, pseudonyms, settings.callers_in_memory, settings.calls_in_memory)
-    finally:
-        store.close()
+    pseudonyms = Pseudonyms(read_keys(settings.key_file))
+    metrics = Metrics()
+    with ExitStack() as stack:
+        store = Store(settings.database, metrics.committed)
+        stack.callback(store.close)
+        _check_keys(store, pseudonyms)
+        operations = Operations()
+        operations.take(store.decisions())
+        share = share_for(release.manifest["data"]) if settings.random_share is None else settings.random_share
+        intake = Intake(
+            release,
+            store,
+            operations,
+            RandomShare(pseudonyms.secret, share),
+            callers_in_memory=settings.callers_in_memory,
+            calls_in_memory=settings.calls_in_memory,
+            abandoned=metrics.abandoned,
+        )
+        journals = _journals(settings)
+        for journal in journals:
+            stack.callback(journal.close)
+        yield Opened(intake, pseudonyms, journals, Keys(rows(store.engine)), metrics)
 
 
-def create_app(intake: Intake, settings: Settings) -> FastAPI:
-    """Make the application around an intake that is open."""
+def create_app(parts: Opened, settings: Settings) -> ASGIApp:
+    """Make the application around what is open, with the guard in front of it."""
+    intake, keys, metrics = parts.intake, parts.keys, parts.metrics
+    reception = Reception(intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3)
+    upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
+    streams = Streams(intake, settings.mode)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await upkeep.read_decisions()
+        upkeep.start(every(LOOK_S, watch.look), reception.drain(), watch_loop(metrics))
+        try:
+            yield
+        finally:
+            streams.close()
+            await upkeep.stop()
+
     app = FastAPI(
         title="Saring",
         version="1",
         summary="How likely an emergency call is a prank, from call metadata alone",
         docs_url=None,
         redoc_url=None,
+        lifespan=lifespan,
     )
-    app.state.settings, app.state.intake = settings, intake
-    app.include_router(router)
+    app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
+    app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
+    app.state.tokens = Tokens(parts.pseudonyms.secret)
+    for routes in (api_queue, api_centre, api):  # whatever stands behind a call_id comes before the call itself
+        app.include_router(routes.router)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, answer)
-    return app
+    document(app)
+    guarded = Guard(
+        app,
+        lambda: keys,
+        insecure_local=settings.insecure_local,
+        hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),
+        origins=settings.origins,
+    )
+    return Observed(guarded, metrics, SLOW_S)
+
+
+def _check_keys(store: Store, pseudonyms: Pseudonyms) -> None:
+    """See that every key under which callers are stored is still there."""
+    known = {key.hex() for key in pseudonyms.key_ids}
+    store.fact(f"number key {pseudonyms.current.hex()}", "in use")
+    lacking = [name for name in store.facts("number key ") if name.removeprefix("number key ") not in known]
+    if lacking:
+        raise StoreError(f"its callers were stored with the {lacking[0]}, which the key file does not hold")
+
+
+def _journals(settings: Settings) -> list[Journal]:
+    """Open the first journal that nobody holds, and what others left that died; none when the disk takes none."""
+    folder = settings.journal
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        own = _first_free(folder, settings.journal_mib * 2**20)
+    except (OSError, StoreError) as error:
+        log.error("without a journal: what the store does not take is not kept: %s", error)
+        return []
+    left: list[Journal] = []
+    for path in Journal.orphans(folder):
+        try:
+            left.append(Journal(path))
+        except StoreError as error:
+            log.warning("what an earlier process left waits: %s", error)
+    return [own, *left]
+
+
+def _first_free(folder: Path, size: int) -> Journal:
+    for number in range(MOST_PROCESSES):
+        try:
+            return Journal(folder / f"journal-{number}.saring", size)
+        except StoreError:
+            if number == MOST_PROCESSES - 1:
+                raise
+    raise AssertionError

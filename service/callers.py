@@ -1,26 +1,46 @@
-"""The callers at hand: each one's history in memory, made of the store's events when it is not."""
+"""The chains at hand: each caller's history in memory, made of the store's events when it is not.
+
+A chain is all the events of one caller, or of one call that shows no number; such a call has an empty history.
+"""
 
 from collections import OrderedDict
 
 from model.history import Caller, Event
-from service.records import Checkpoint
+from service.records import Checkpoint, Said
 from service.store import Store
 
 #: After so many events a caller's state is written down, so that making it anew never takes long.
 CHECKPOINT_EVERY = 64
 
 
-class _AtHand:
-    """A caller, and how many of its events were told in all and up to the last checkpoint."""
+class Chain:
+    """A caller's history, how many events it has had in all, and how many up to the last checkpoint."""
 
-    __slots__ = ("caller", "checkpoint", "events")
+    __slots__ = ("caller", "checkpointed", "length")
 
-    def __init__(self, caller: Caller, events: int, checkpoint: int) -> None:
-        self.caller, self.events, self.checkpoint = caller, events, checkpoint
+    def __init__(self, caller: Caller, length: int = 0, checkpointed: int = 0) -> None:
+        self.caller, self.length, self.checkpointed = caller, length, checkpointed
+
+    def checkpoint(self, said: Said) -> Checkpoint | None:
+        """Give the checkpoint that is to be written with the next event; None when none is due."""
+        if said.nth - self.checkpointed < CHECKPOINT_EVERY:
+            return None
+        event = said.event()
+        pending = [*self.caller.pending, event] if event else list(self.caller.pending)
+        return Checkpoint(said.chain, said.nth, self.caller.state.copy(), pending)
+
+    def add(self, said: Said, checkpoint: Checkpoint | None) -> None:
+        """Take note of an event that is on disk."""
+        self.length = said.nth
+        event = said.event()
+        if event is not None:
+            self.caller.add(event)
+        if checkpoint is not None:
+            self.checkpointed = said.nth
 
 
 class Callers:
-    """The most recently heard callers.
+    """The most recently heard chains.
 
     Parameters
     ----------
@@ -31,49 +51,44 @@ class Callers:
 
     def __init__(self, store: Store, most: int) -> None:
         self._store, self._most = store, most
-        self._at_hand: OrderedDict[bytes, _AtHand] = OrderedDict()
+        self._at_hand: OrderedDict[bytes, Chain] = OrderedDict()
 
-    def get(self, number: bytes | None) -> Caller:
-        """Give a caller's history by its hash; without a number always a new and empty one, that nobody keeps."""
-        return Caller() if number is None else self._find(number).caller
+    async def get(self, chain: bytes, *, new: bool = False) -> Chain:
+        """Give a chain; with `new`, one that has no event yet, without asking the store.
 
-    def add(self, number: bytes | None, event: Event | None) -> Checkpoint | None:
-        """Take note of one more event of a caller; gives the checkpoint to be written with it when one is due.
-
-        An event that adds nothing to a history is None, and counts all the same: it has a row in the store.
+        Raises
+        ------
+        StoreError
         """
-        if number is None:
-            return None
-        found = self._find(number)
-        found.events += 1
-        if event is not None:
-            found.caller.add(event)
-        if found.events - found.checkpoint < CHECKPOINT_EVERY:
-            return None
-        found.checkpoint = found.events
-        return Checkpoint(number, found.events, found.caller.state.copy(), list(found.caller.pending))
-
-    def forget(self, number: bytes | None) -> None:
-        """Drop what is at hand of a caller, so that it is made anew from what the store really holds."""
-        if number is not None:
-            self._at_hand.pop(number, None)
-
-    def _find(self, number: bytes) -> _AtHand:
-        found = self._at_hand.get(number)
-        if found is None:
-            found = self._at_hand[number] = self._made(number)
-            if len(self._at_hand) > self._most:
-                self._at_hand.popitem(last=False)
-        else:
-            self._at_hand.move_to_end(number)
+        found = self._at_hand.get(chain)
+        if found is not None:
+            self._at_hand.move_to_end(chain)
+            return found
+        found = Chain(Caller()) if new else made(*await self._store.chain(chain))
+        self._at_hand[chain] = found
+        if len(self._at_hand) > self._most:
+            self._at_hand.popitem(last=False)
         return found
 
-    def _made(self, number: bytes) -> _AtHand:
-        last = self._store.checkpoint(number)
-        caller = Caller(last.state, last.pending) if last else Caller()
-        included = last.included if last else 0
-        events = list(self._store.events_after(number, included))
-        for event in events:
-            if event is not None:
-                caller.add(event)
-        return _AtHand(caller, included + len(events), included)
+    def __contains__(self, chain: bytes) -> bool:
+        """Whether a chain with at least one event is at hand."""
+        found = self._at_hand.get(chain)
+        return found is not None and found.length > 0
+
+    def forget(self, chain: bytes) -> None:
+        """Drop what is at hand of a chain, so that it is made anew from what the store really holds."""
+        self._at_hand.pop(chain, None)
+
+    def forget_all(self) -> None:
+        """Drop all that is at hand."""
+        self._at_hand.clear()
+
+
+def made(last: Checkpoint | None, events: list[Event | None]) -> Chain:
+    """Make a chain of its last checkpoint and its later events."""
+    caller = Caller(last.state, last.pending) if last else Caller()
+    included = last.included if last else 0
+    for event in events:
+        if event is not None:
+            caller.add(event)
+    return Chain(caller, included + len(events), included)

@@ -164,17 +164,22 @@ def evaluate(
 def serve(
     release: Annotated[Path | None, typer.Option(help="Release folder.")] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store.")] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; loopback only, as long as there are no keys.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535)] = 8112,
+    insecure_local: Annotated[
+        bool, typer.Option("--insecure-local", help="Let anybody on this machine do everything, without a key.")
+    ] = False,
+    mode: Annotated[str | None, typer.Option(help="pbx: the PBX delivers; board: operators take calls.")] = None,
+    certfile: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
+    keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
     from service.server import run
-    from service.settings import Settings
 
-    given: dict[str, Any] = {"release": release, "database": database}
-    run(Settings(**{name: value for name, value in given.items() if value is not None}), host, port)
+    given: dict[str, Any] = {"release": release, "database": database, "mode": mode}
+    given |= {"insecure_local": True if insecure_local else None}
+    tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
+    run(_settings(given), host, port, tls)
 
 
 @app.command(name="import")
@@ -188,7 +193,7 @@ def import_(
     """Load a call log into a service's history, once per call_id. The service must not be running on a SQLite file."""
     from model.release import read_release
     from service.log_import import import_log
-    from service.pseudonyms import Pseudonyms, read_key
+    from service.pseudonyms import Pseudonyms, read_keys
     from service.store import Store
 
     opened = read_release(release)
@@ -196,7 +201,7 @@ def import_(
     store = Store(database)
     try:
         with Bar(f"importing {len(log):,} calls", len(log)) as progress:
-            added = import_log(log, later, opened, store, Pseudonyms(read_key(key_file)), progress.advance)
+            added = import_log(log, later, opened, store, Pseudonyms(read_keys(key_file)), progress.advance)
     finally:
         store.close()
     print(f"{added:,} calls added, {len(log) - added:,} were known already")
@@ -252,6 +257,19 @@ def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
     with Bar(f"reading {calls}"):
         log = read_calls(calls)
         return log, read_corrections(corrections, log) if corrections else None
+
+
+def _settings(given: dict[str, Any]) -> Any:
+    """Read the settings from the environment, with what was given on the command line."""
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        found = error.errors()[0]
+        _fail(f"SARING_{str(found['loc'][0]).upper()}: {found['msg']}")
 
 
 def _moment(option: str, text: str) -> Any:

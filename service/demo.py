@@ -26,7 +26,7 @@ from model.ranking import auc_and_precision, ranked
 from model.release import read_release, write_release
 from service.log_import import import_log
 from service.log_replay import Step, replay, steps
-from service.pseudonyms import Pseudonyms, read_key
+from service.pseudonyms import Pseudonyms, read_keys
 from service.store import Store
 
 CITY, SEED, LAST_DAYS = "bengkulu", 0, 60
@@ -69,7 +69,7 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
     earlier = log.corrections[log.corrections["disposed_at"] < until]
     past = known_at(log.calls, until)
     earlier = earlier[earlier["call_id"].isin(past["call_id"])]
-    import_log(past, earlier, release, store, Pseudonyms(read_key(folder / "saring.key")), lambda _: None)
+    import_log(past, earlier, release, store, Pseudonyms(read_keys(folder / "saring.key")), lambda _: None)
     store.close()
     later = [step for step in steps(log.calls, log.corrections) if step.at >= until]
     with _serving(folder, port) as url, httpx.Client(base_url=url, timeout=30.0) as client:
@@ -150,9 +150,12 @@ def _serving(folder: Path, port: int) -> Iterator[str]:
     import os
 
     url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {"SARING_KEY_FILE": str(folder / "saring.key")}
+    environment = os.environ | {
+        "SARING_KEY_FILE": str(folder / "saring.key"),
+        "SARING_JOURNAL": str(folder / "journal"),
+    }
     command = [sys.executable, "-m", "service.cli", "serve", "--release", str(folder / "release"), "--port", str(port)]
-    command += ["--database", f"sqlite:///{folder / 'saring.db'}"]
+    command += ["--database", f"sqlite:///{folder / 'saring.db'}", "--insecure-local"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             started = time.monotonic()

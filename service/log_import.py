@@ -10,6 +10,7 @@ from model.calls import normal_number
 from model.events import events_of, ordered, present
 from model.feature_table import FeatureTable
 from model.release import Release
+from service.life import CLOSED, ENDED
 from service.pseudonyms import Pseudonyms
 from service.records import Call, Kind, Said, label_change, microseconds
 from service.store import Store
@@ -94,6 +95,9 @@ def _call(row: dict[str, Any], caller: bytes | None, history: np.ndarray, surge:
         setattr(call, name, row.get(name))
     for name in ("answered_at", "ended_at"):
         setattr(call, f"{name}_us", _us(row[name]) if name in row else None)
+    # It was here before: it waits for nobody, whatever the log does not say.
+    call.state = CLOSED if "disposition" in row else ENDED
+    call.changed_at_us = call.received_at_us
     return call
 
 
@@ -102,7 +106,9 @@ def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Itera
 
     def one(kind: Kind, known_at_us: int, body: dict[str, Any] | None = None, **adds: Any) -> Said:
         said = {"imported": True} | (body or {})
-        return Said(call.call_id, call.caller, kind, call.received_at_us, known_at_us, known_at_us, said, **adds)
+        received_at_us = call.received_at_us
+        # Its place in the chain is the store's to give: it knows what is there already.
+        return Said(call.chain, 0, call.call_id, kind, received_at_us, known_at_us, known_at_us, said, **adds)
 
     yield one("received", call.received_at_us)
     if call.answered_at_us is not None:

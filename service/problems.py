@@ -1,17 +1,21 @@
 """What goes wrong with a request, told as RFC 9457 problem details that name the field.
 
 Problem
-├── Malformed       400   not JSON
+├── Malformed       400   not JSON, or no Host
+├── Unauthorized    401   no key, or none that opens anything
+├── Forbidden       403   not with this role, or not from there
 ├── Unknown         404   no such call
 ├── Conflict        409   what is known of a call may not change so
 ├── TooLarge        413
+├── Misdirected     421   meant for another host
 ├── Invalid         422   a field is missing, of a wrong type or absurd
+├── TooMany         429   of what takes room as long as it lasts
 └── Unavailable     503   the store did not take it
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +37,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
     """
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: ClassVar[Mapping[str, str] | None] = None
 
     def __init__(self, detail: str, fields: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(detail)
@@ -50,11 +55,37 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
             document["errors"] = [{"field": field, "detail": detail} for field, detail in self.fields]
         return document
 
+    def response(self) -> Response:
+        """Make the answer."""
+        return Response(to_json(self.document()), self.status.value, self.headers, MEDIA_TYPE)
+
 
 class Malformed(Problem):
-    """A body that is not JSON."""
+    """A body that is not JSON, or a request that does not say for which host it is."""
 
     status = HTTPStatus.BAD_REQUEST
+
+
+class Unauthorized(Problem):
+    """A request of nobody: without a key, or with one that opens nothing, whatever the cause."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    headers: ClassVar[Mapping[str, str] | None] = {"WWW-Authenticate": "Bearer"}
+
+    def __init__(self) -> None:
+        super().__init__("this takes an access key that is live, expected the header `Authorization: Bearer KEY`")
+
+
+class Forbidden(Problem):
+    """A request of somebody whose role may not, or from where nobody may."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class Misdirected(Problem):
+    """A request for a host that this service is not."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
 
 
 class Unknown(Problem):
@@ -89,6 +120,12 @@ class Invalid(Problem):
         return cls("; ".join(f"{field}: {detail}" for field, detail in fields), fields)
 
 
+class TooMany(Problem):
+    """More of something than there is room for."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
 class Unavailable(Problem):
     """The store did not take what was to be kept."""
 
@@ -105,4 +142,4 @@ async def answer(request: Request, error: Exception) -> Response:
         error = Invalid.of(error.errors())
     if not isinstance(error, Problem):
         error = Problem("Something is wrong in this service; its log says what.")
-    return Response(to_json(error.document()), error.status.value, media_type=MEDIA_TYPE)
+    return error.response()

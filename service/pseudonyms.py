@@ -1,36 +1,66 @@
-"""Callers without their numbers: a keyed hash for the store, a short pseudonym for people."""
+"""Callers without their numbers: a keyed hash for the store, a short pseudonym for people.
+
+The keys are in a file of their own, outside the database, the current one first. A rotated key stays in the file until
+no caller is stored under it any more, so that its callers keep their history.
+"""
 
 import hmac
 import os
 import secrets
 from base64 import b32encode
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+from model.errors import SaringError
+
 KEY_BYTES = 32
+ID_BYTES = 4
+_HEAD = "# Saring: keys of the hash of callers' numbers, the current one first. Without them no history can be read.\n"
 
 
 class Pseudonyms:
-    """Turns normalised numbers into keyed hashes (HMAC-SHA-256).
+    """Turns normalised numbers into keyed hashes (HMAC-SHA-256), each with the id of its key in front.
 
     A plain hash of a telephone number is found by trying all numbers; with a key that the database does not hold
     it is not.
 
     Parameters
     ----------
-    key : bytes
-        At least 32 bytes.
+    keys : sequence of bytes
+        The current one first; at least 32 bytes each.
     """
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) < KEY_BYTES:
-            raise ValueError(f"the key of the callers' hash has {len(key)} bytes, expected at least {KEY_BYTES}")
-        self._key = key
-        self.key_id = sha256(b"saring key id" + key).hexdigest()[:8]
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys or any(len(key) < KEY_BYTES for key in keys):
+            raise ValueError(f"expected one or more keys of the callers' hash, of at least {KEY_BYTES} bytes")
+        self._keys = {key_id(key): key for key in keys}
+        self.current = next(iter(self._keys))
+        #: For what else needs a secret that the database does not hold.
+        self.secret = keys[0]
+
+    @property
+    def key_ids(self) -> tuple[bytes, ...]:
+        """The ids of all live keys, the current one first."""
+        return tuple(self._keys)
 
     def hash(self, number: str) -> bytes:
-        """Give the keyed hash of a normalised number: 32 bytes."""
-        return hmac.digest(self._key, number.encode(), "sha256")
+        """Give the keyed hash of a normalised number: the key's id and 32 bytes."""
+        return self._hash(self.current, number)
+
+    def older(self, number: str) -> list[bytes]:
+        """Give its hashes under the keys before the current one; empty when none was ever rotated."""
+        return [self._hash(name, number) for name in self.key_ids[1:]]
+
+    def _hash(self, name: bytes, number: str) -> bytes:
+        return name + hmac.digest(self._keys[name], number.encode(), "sha256")
+
+
+def key_id(key: bytes) -> bytes:
+    """Give the id of a key, which never begins with a zero byte: such a chain is that of a call without a number."""
+    return b"k" + sha256(b"saring key id" + key).digest()[: ID_BYTES - 1]
 
 
 def short(caller: bytes | None) -> str | None:
@@ -38,29 +68,65 @@ def short(caller: bytes | None) -> str | None:
 
     Examples
     --------
-    >>> short(bytes(32)), short(None)
+    >>> short(b"k123" + bytes(32)), short(None)
     ('AAAA-AAAA', None)
     """
     if caller is None:
         return None
-    text = b32encode(caller[:5]).decode()
+    text = b32encode(caller[ID_BYTES : ID_BYTES + 5]).decode()
     return f"{text[:4]}-{text[4:]}"
 
 
-def read_key(path: Path) -> bytes:
-    """Read the key, making one that only this user can read when there is none.
+def read_keys(path: Path) -> list[bytes]:
+    """Read the keys, making one that only this user can read when there is no file.
 
     Raises
     ------
+    SaringError
+        When the file holds something else.
     OSError
-        When the file can neither be read nor made.
+        When it can neither be read nor made.
     """
+    with suppress(FileExistsError):
+        _write(path, [_line(secrets.token_bytes(KEY_BYTES))], flags=os.O_EXCL)
+    lines = [line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines()]
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
+        keys = [bytes.fromhex(line[1]) for line in lines if line and not line[0].startswith("#")]
+    except (IndexError, ValueError):
+        keys = []
+    if not keys or any(len(key) < KEY_BYTES for key in keys):
+        raise SaringError(f"{path}: is not a file of keys, expected lines of a date and {2 * KEY_BYTES} hex digits")
+    return keys
+
+
+def rotate(path: Path) -> bytes:
+    """Put a new key before the others, and give its id; callers are moved to it as they ring."""
+    read_keys(path)
+    lines = [line for line in path.read_text(encoding="ascii").splitlines(keepends=True) if not line.startswith("#")]
+    key = secrets.token_bytes(KEY_BYTES)
+    beside = path.with_name(path.name + ".new")
+    _write(beside, [_line(key), *lines], flags=os.O_TRUNC)
+    beside.replace(path)
+    return key_id(key)
+
+
+def drop(path: Path, name: bytes) -> None:
+    """Take a key out of the file for good."""
+    lines = [line for line in path.read_text(encoding="ascii").splitlines(keepends=True) if not line.startswith("#")]
+    kept = [line for line in lines if key_id(bytes.fromhex(line.split()[1])) != name]
+    beside = path.with_name(path.name + ".new")
+    _write(beside, kept, flags=os.O_TRUNC)
+    beside.replace(path)
+
+
+def _line(key: bytes) -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d} {key.hex()}\n"
+
+
+def _write(path: Path, lines: Sequence[str], flags: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(_HEAD)
+        file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
-    return path.read_bytes()

@@ -3,18 +3,21 @@
 import json
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json, to_json
 
+from model.deferral import queue_key_us
 from model.history import ENDED, LABELLED, RECEIVED, Event, empty
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-Kind = Literal["received", "scored", "answered", "ended", "disposed"]
+Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "left"]
 
 
 def microseconds(time: datetime) -> int:
@@ -61,8 +64,20 @@ class Call:
         As `model.surge.Surge.read` gave it then.
     first_call : bool
         Whether the number had never been seen.
+    held_out : bool
+        Whether it belongs to the random share that is never deferred.
+    shown_band, silent_band : str
+        What was shown; and what it would have been without certificate, switch and random share.
+    defer_s : float
+        0 to max_defer_s, as last decided; it may fall and never rises.
+    state : str
+        As in `service.life`.
+    operator : str or None
+        Who has taken it.
+    changed_at_us : int
+        When something was last said of it.
     asked, answers : dict
-        The last request at each stage and what was answered.
+        The last request at each stage and what was answered; not in the row, but in the call's events.
     """
 
     call_id: str
@@ -85,31 +100,76 @@ class Call:
     surge: tuple[float, float] = (1.0, 1.0)
     first_call: bool = False
     held_out: bool = False
+    shown_band: str = "unscored"
+    silent_band: str = "unscored"
+    defer_s: float = 0.0
+    release: str | None = None
+    state: str = "waiting"
+    operator: str | None = None
+    changed_at_us: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def chain(self) -> bytes:
+        """The chain of its events: its caller's, or one of its own."""
+        return chain_of(self.caller, self.call_id)
+
+    @property
+    def queue_key_us(self) -> int:
+        """Its place in the queue."""
+        return queue_key_us(self.received_at_us, self.defer_s)
+
+    def changed(self, now_us: int) -> Self:
+        """Give a copy to be changed; the call itself stays as the store holds it."""
+        other = copy(self)
+        other.asked, other.answers, other.extra = dict(self.asked), dict(self.answers), dict(self.extra)
+        other.changed_at_us = max(now_us, self.changed_at_us)
+        return other
 
     def row(self) -> dict[str, Any]:
         """Give the call as a row of the table `calls`."""
         row = {name: getattr(self, name) for name in _PLAIN}
         row["history"] = self.history.tobytes()
         row["surge_calls"], row["surge_new"] = self.surge
-        for name in _DOCUMENTS:
-            row[name] = json.dumps(getattr(self, name))
+        row["extra"] = text_of(self.extra) if self.extra else "{}"
         return row
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
-        """Read a row of the table `calls`."""
+    def of(cls, row: Mapping[str, Any], bodies: Mapping[str, Any] | None = None) -> Self:
+        """Read a row of the table `calls`, with the bodies of the last event of each stage."""
         values = {name: row[name] for name in _PLAIN}
-        values |= {name: json.loads(row[name]) for name in _DOCUMENTS}
+        for name in _FLAGS:
+            values[name] = bool(values[name])
+        values["extra"] = from_json(row["extra"])
         values["history"] = np.frombuffer(row["history"], dtype=np.float64)
         values["surge"] = (row["surge_calls"], row["surge_new"])
-        return cls(**values)
+        call = cls(**values)
+        for stage, body in (bodies or {}).items():
+            call.asked[stage], call.answers[stage] = body["request"], body["answer"]
+        return call
 
 
-_DOCUMENTS = ("asked", "answers", "extra")
-_PLAIN = tuple(f.name for f in fields(Call) if f.name not in {*_DOCUMENTS, "history", "surge"})
+_NOT_PLAIN = {"asked", "answers", "extra", "history", "surge"}
+_PLAIN = tuple(f.name for f in fields(Call) if f.name not in _NOT_PLAIN)
+_FLAGS = ("first_call", "held_out")  # SQLite gives 0 and 1
+
+
+def chain_of(caller: bytes | None, call_id: str) -> bytes:
+    r"""Give the chain that a call's events belong to; a call without a number is a chain of its own.
+
+    Examples
+    --------
+    >>> chain_of(None, "a"), chain_of(b"key!hash", "a")
+    (b'\x00a', b'key!hash')
+    """
+    return b"\0" + call_id.encode() if caller is None else caller
+
+
+def text_of(document: Any) -> str:
+    """Write JSON as the store keeps it; NaN and infinity become null."""
+    return to_json(document, inf_nan_mode="null").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +178,10 @@ class Said:
 
     Parameters
     ----------
-    kind : {"received", "scored", "answered", "ended", "disposed"}
-        "received" is the first score of a call.
+    chain, nth
+        Whose event it is, and its place among those, from 1.
+    kind : {"received", "scored", "taken", "released", "answered", "ended", "disposed", "left"}
+        "received" is the first score of a call, "left" is said by this service when nothing more was heard of it.
     known_at_us, recorded_at_us : int
         When it became known, and when this service wrote it down.
     body : dict
@@ -128,8 +190,9 @@ class Said:
         What it adds to the caller's history, as in `model.history.Event`.
     """
 
+    chain: bytes
+    nth: int
     call_id: str
-    caller: bytes | None
     kind: Kind
     received_at_us: int
     known_at_us: int
@@ -142,8 +205,10 @@ class Said:
     not_genuine: float | None = None
 
     def row(self) -> dict[str, Any]:
-        """Give it as a row of the table `events`."""
-        return {name: getattr(self, name) for name in _SAID} | {"body": json.dumps(self.body)}
+        """Give it as a row of the table `events`, but for the writer and its number there."""
+        row = {name: getattr(self, name) for name in _SAID}
+        row["body"] = text_of(self.body)
+        return row
 
     def event(self) -> Event | None:
         """Give what it adds to the caller's history; None when it adds nothing."""
@@ -186,18 +251,18 @@ def event_of(
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A caller's state in the middle of its events: a row of the table `checkpoints`.
+    """A caller's state in the middle of its events: a row of the table `checkpoints`, or of `bases`.
 
     Parameters
     ----------
     included : int
-        How many of the caller's events are in `state` or `pending`.
+        How many of the chain's events are in `state` or `pending`.
     state : float64 (model.history.SIZE,)
     pending : list of Event
         Those that no reading had come after.
     """
 
-    caller: bytes
+    chain: bytes
     included: int
     state: NDArray[np.float64]
     pending: list[Event]
@@ -205,10 +270,10 @@ class Checkpoint:
     def row(self) -> dict[str, Any]:
         """Give it as a row."""
         pending = json.dumps(self.pending)  # NaN is written as such and read back
-        return {"caller": self.caller, "included": self.included, "state": self.state.tobytes(), "pending": pending}
+        return {"chain": self.chain, "included": self.included, "state": self.state.tobytes(), "pending": pending}
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
+    def of(cls, row: Mapping[str, Any]) -> Self:
         """Read a row."""
         pending = [Event(*values) for values in json.loads(row["pending"])]
-        return cls(row["caller"], row["included"], np.frombuffer(row["state"], dtype=np.float64).copy(), pending)
+        return cls(row["chain"], row["included"], np.frombuffer(row["state"], dtype=np.float64).copy(), pending)

@@ -1,4 +1,4 @@
-"""What comes in and what goes out over HTTP.
+"""What comes in over HTTP.
 
 The fields that a score cannot do without are strict. Any other field that makes no sense becomes null with a warning:
 a call is never lost to the queue over an optional number.
@@ -29,7 +29,7 @@ from model.calls import DISPOSITIONS, ENDED_BY, LINES, TIMESTAMP
 EARLIEST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
 EXTRA_BYTES = 200
 _TIMESTAMP = re.compile(TIMESTAMP)
-T = TypeVar("T", bound="Body")
+T = TypeVar("T", bound=BaseModel)
 
 
 def _written_out(value: object) -> object:
@@ -74,6 +74,9 @@ CallId = Annotated[
 Text = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(strict=True, ge=0.0, le=86_400.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
+Reason = Annotated[
+    str, StringConstraints(strict=True, strip_whitespace=True, min_length=3, max_length=500, pattern=r"^[^\x00]*$")
+]
 Stage = Literal["ring", "opening", "ended"]
 Forgive = WrapValidator(_forgive)
 
@@ -142,62 +145,48 @@ class Disposition(Body):
     operator: Annotated[Text | None, Forgive] = None
 
 
-class Warned(BaseModel):
-    """A field that was taken as not known, and why."""
+class Take(Body):
+    """An operator takes a waiting call, or gives it back."""
 
-    field: str
-    detail: str
-
-
-class Reason(BaseModel):
-    """One exact term of the score, in log-odds."""
-
-    group: Literal["history", "line", "time", "surge", "call"]
-    feature: str
-    value: float | str | None
-    contribution: float
-    text: str
+    operator: Annotated[Text | None, Forgive] = None
 
 
-class ScoreResponse(BaseModel):
-    """What is said of a call. Without a certificate nothing is deferred and nothing is marked."""
+class Number(Body):
+    """A caller, by number; it stands in the body, never in a path."""
 
-    call_id: str
-    stage: Stage
-    prank_likelihood: float | None
-    band: Literal["unscored", "normal", "unsure", "likely_prank"]
-    defer_factor: float
-    defer_s: float
-    queue_key: datetime
-    queue_key_epoch: float
-    expected_wait_s: float | None
-    expected_wait_source: Literal["request", "unknown"]
-    reasons: list[Reason]
-    guardrails: list[str]
-    held_out: bool
-    release: str
-    scored_at: datetime
-    durable: bool
-    degraded: bool
-    warnings: list[Warned]
+    caller: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 
-class Kept(BaseModel):
-    """An event that was taken note of."""
+class Erase(Number):
+    """A caller whose history is to be forgotten, and why."""
 
-    call_id: str
-    durable: bool
-    warnings: list[Warned]
+    reason: Reason
 
 
-class ProblemDocument(BaseModel):
-    """RFC 9457 problem details."""
+class SwitchedTo(BaseModel):
+    """The switch: with `on` false nothing is deferred and nothing marked, from within a second on."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[Warned] = []
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    on: bool
+    reason: Reason
+
+
+class Operate(BaseModel):
+    """What people decide while the service runs; what is not named stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    queue: Annotated[Text | None, Field(description="Whose staff this is; null: of every queue not named.")] = None
+    operators: Annotated[int | None, Field(strict=True, ge=0, le=100_000)] = None
+    mean_handling_s: Seconds | None = None
+    switch: SwitchedTo | None = None
+
+
+class TokenFor(BaseModel):
+    """What a short-lived token is asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    scope: Literal["badge", "stream"]
+    call_id: CallId | None = None
 
 
 def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T, list[dict[str, str]]]:
@@ -217,4 +206,4 @@ def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T
     warnings: list[dict[str, str]] = []
     context = {"warnings": warnings, "latest": now + timedelta(seconds=skew_s)}
     request = schema.model_validate_json(body, context=context)
-    return request, warnings + request.strangers()
+    return request, warnings + request.strangers() if isinstance(request, Body) else warnings

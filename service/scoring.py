@@ -10,7 +10,6 @@ from model.calls import ENDED_BY, LINES
 from model.features import STAGES, local_time
 from model.guardrails import names
 from model.history import RECEIVED, Caller, Event
-from model.policy import Band, band_of
 from model.reasons import reasons
 from model.release import Release
 from service.records import Call
@@ -24,8 +23,8 @@ class Scored(NamedTuple):
     """What is said of a call at a stage, before the certificate has its say."""
 
     likelihood: float
+    guarded: float
     factor: float
-    band: Band
     guardrails: list[str]
     reasons: list[dict[str, Any]]
 
@@ -42,13 +41,13 @@ class Scorer:
         self._time_zone = release.time_zone
         self._assessors = {stage: Assessor(release.scorecards[stage], release.policy) for stage in STAGES}
 
-    def score(self, call: Call, stage: str, *, in_words: bool = True) -> Scored:
+    def score(self, call: Call, stage: str, *, protected: bool = False, in_words: bool = True) -> Scored:
         """Score what is known of a call at a stage, with reasons that a program or, in words, a person reads."""
-        found = self._assessors[stage].assess(call.history, self.vector(call))
+        found = self._assessors[stage].assess(call.history, self.vector(call), protected=protected)
         return Scored(
             found.likelihood,
+            found.guarded,
             found.factor,
-            band_of(found.guarded, found.factor, None),
             names(found.held) if found.held else [],
             reasons(found.features, found.contributions, in_words=in_words),
         )

@@ -1,43 +1,59 @@
-"""Runs the service on this machine."""
+"""Runs the service on this machine: one process on a SQLite file, one or several on PostgreSQL."""
 
 import signal
 from ipaddress import ip_address
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from model.errors import SaringError
 from service.app import create_app, opened
+from service.logs import configure
 from service.settings import Settings
 
 SHUTDOWN_S = 5
 
 
-def run(settings: Settings, host: str, port: int) -> None:
+def run(settings: Settings, host: str, port: int, tls: dict[str, Any] | None = None) -> None:
     """Serve until stopped.
+
+    Parameters
+    ----------
+    settings : Settings
+    host : str
+    port : int
+    tls : dict, optional
+        uvicorn's own `ssl_certfile` and `ssl_keyfile`.
 
     Raises
     ------
     SaringError
-        When `host` is not loopback, or something that is needed cannot be opened.
+        When everybody would be let in from other machines, or something that is needed cannot be opened.
     """
-    if not _loopback(host):
-        # Who may call is not checked yet, so nobody from outside may.
-        raise SaringError(
-            f"--host: {host!r}, expected a loopback address, such as 127.0.0.1, as long as there are no keys"
-        )
+    if settings.insecure_local and not _loopback(host):
+        raise SaringError(f"--host: {host!r}, expected a loopback address such as 127.0.0.1 with --insecure-local")
+    configure(settings.log_level, settings.log_format)
     # The server ends what is under way and then raises the signal again: leave in order, with the store closed.
     signal.signal(signal.SIGTERM, _leave)
-    with opened(settings) as intake:
-        print(f"Serving release {intake.release.name} at http://{host}:{port} (Ctrl-C stops)", flush=True)
+    with opened(settings) as parts:
+        scheme = "https" if tls else "http"
+        print(f"Serving release {parts.intake.release.name} at {scheme}://{host}:{port} (Ctrl-C stops)", flush=True)
+        if settings.insecure_local:
+            print("Anybody on this machine may do everything (--insecure-local).", flush=True)
+        elif not parts.keys:
+            print("Nobody may call yet: make a key with `saring keys create --name pbx --role intake`.", flush=True)
         uvicorn.run(
-            create_app(intake, settings),
+            create_app(parts, settings),
             host=host,
             port=port,
-            log_level="warning",
+            log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
+            h11_max_incomplete_event_size=65_536,
+            **(tls or {}),
         )
 
 

@@ -1,7 +1,7 @@
 """The service's settings, from the environment: SARING_DATABASE, SARING_RELEASE and so on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,15 +15,36 @@ class Settings(BaseSettings):
     release : Path
         Folder of the release to serve.
     database : str
-        SQLAlchemy URL of the store.
+        SQLAlchemy URL of the store: SQLite for one process, PostgreSQL for several on one history.
     key_file : Path
-        Key of the hash of callers' numbers; made on the first start, never kept in the database.
+        Keys of the hash of callers' numbers; made on the first start, never kept in the database. Every process of
+        one history needs the same file.
+    journal : Path
+        Folder for what the store cannot take at the moment; best on another disk than a SQLite store.
+    journal_mib : int
+        Size of the journal, which is set aside at the start.
+    mode : {"pbx", "board"}
+        Whether the PBX delivers the calls, or operators take them from the board.
+    insecure_local : bool
+        Whether anybody on this machine may do everything; the service then listens on loopback only.
+    hosts : list of str
+        Names under which the service may be asked (JSON); loopback names always may.
+    origins : list of str
+        Other sites whose pages may ask (JSON), such as https://cad.example.
+    deadline_ms : float
+        A score is answered within this time, whatever the store does.
     clock_skew_s : float
         How far ahead of this machine's clock a received_at may be.
-    body_limit : int
-        Bytes of a request's body.
+    waiting_timeout_s, answered_timeout_s : float
+        A call of which nothing is heard for so long leaves the queue, or frees its operator.
+    random_share : float, optional
+        Share of the calls that would be deferred and are not; by default 2 %, more where genuine calls are few.
+    body_limit, batch_limit : int
+        Bytes of a request's body, and of a batch's.
     callers_in_memory, calls_in_memory : int
         How many of the most recently used are kept at hand.
+    log_level : str
+    log_format : {"text", "json"}
     """
 
     model_config = SettingsConfigDict(env_prefix="SARING_", extra="ignore")
@@ -31,7 +52,20 @@ class Settings(BaseSettings):
     release: Path = Path("release")
     database: str = "sqlite:///saring.db"
     key_file: Path = Path("saring.key")
+    journal: Path = Path("journal")
+    journal_mib: Annotated[int, Field(ge=1, le=4_096)] = 64
+    mode: Literal["pbx", "board"] = "pbx"
+    insecure_local: bool = False
+    hosts: list[str] = []
+    origins: list[str] = []
+    deadline_ms: Annotated[float, Field(ge=5.0, le=10_000.0)] = 50.0
     clock_skew_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 600.0
+    waiting_timeout_s: Annotated[float, Field(ge=10.0)] = 900.0
+    answered_timeout_s: Annotated[float, Field(ge=60.0)] = 7_200.0
+    random_share: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
     body_limit: Annotated[int, Field(ge=1_024)] = 65_536
+    batch_limit: Annotated[int, Field(ge=65_536)] = 8_388_608
     callers_in_memory: Annotated[int, Field(ge=1_000)] = 100_000
     calls_in_memory: Annotated[int, Field(ge=1_000)] = 20_000
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"

@@ -1,120 +1,68 @@
-"""The store: events that are only ever added, and what they make known of each call, in one transaction.
+"""The store: what was said of calls, and what the events make known of each call and caller.
 
-One thread writes. It takes whatever waits, commits it together and only then tells those who wait, so that what was
-acknowledged is on disk and the disk is asked once for many calls. Alone on its database: a second process is refused.
+Writing is `service.writer`'s. Reading happens in threads, so that a slow disk or a far database never holds up the
+event loop. A SQLite file belongs to one process; on PostgreSQL several share one history, and each follows what the
+others wrote (`since`).
 """
 
 import asyncio
 import fcntl
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.engine import Connection, Engine
+from pydantic_core import from_json
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
 from model.history import Event
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
-from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, event_of
+from service.database import cause, connect, shown
+from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, event_of, microseconds
+from service.tables import bases, calls, checkpoints, decisions, events, facts, writers
+from service.writer import Row, Writer
 
-MOST_AT_ONCE = 1_000
 #: Surge looks back so far, and an hour of slack.
 SURGE_US = (WEEKS * WEEK_HOURS + 1) * 60 * MINUTE_US
+LIVE = ("waiting", "taken", "answered")
+READERS = 4
+#: A writer that has said nothing for so long is followed no more.
+SILENT_US = 3_600_000_000
+T = TypeVar("T")
 
-tables = sa.MetaData()
-facts = sa.Table(
-    "facts",
-    tables,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-calls = sa.Table(
-    "calls",
-    tables,
-    sa.Column("call_id", sa.Text, primary_key=True),
-    sa.Column("received_at_us", sa.BigInteger, nullable=False, index=True),
-    sa.Column("caller", sa.LargeBinary),
-    sa.Column("line", sa.Text),
-    sa.Column("centre", sa.Text),
-    sa.Column("queue", sa.Text),
-    sa.Column("opening_duration_s", sa.Float),
-    sa.Column("opening_silence_ratio", sa.Float),
-    sa.Column("answered_at_us", sa.BigInteger),
-    sa.Column("ended_at_us", sa.BigInteger),
-    sa.Column("ended_by", sa.Text),
-    sa.Column("duration_s", sa.Float),
-    sa.Column("silence_ratio", sa.Float),
-    sa.Column("disposition", sa.Text),
-    sa.Column("category", sa.Text),
-    sa.Column("disposed_at_us", sa.BigInteger),
-    sa.Column("history", sa.LargeBinary, nullable=False),
-    sa.Column("surge_calls", sa.Float, nullable=False),
-    sa.Column("surge_new", sa.Float, nullable=False),
-    sa.Column("first_call", sa.Boolean, nullable=False),
-    sa.Column("held_out", sa.Boolean, nullable=False),
-    sa.Column("asked", sa.Text, nullable=False),
-    sa.Column("answers", sa.Text, nullable=False),
-    sa.Column("extra", sa.Text, nullable=False),
-)
-events = sa.Table(
-    "events",
-    tables,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("call_id", sa.Text, nullable=False, index=True),
-    sa.Column("caller", sa.LargeBinary, index=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("received_at_us", sa.BigInteger, nullable=False),
-    sa.Column("known_at_us", sa.BigInteger, nullable=False),
-    sa.Column("recorded_at_us", sa.BigInteger, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("answered", sa.Boolean),
-    sa.Column("duration_s", sa.Float),
-    sa.Column("silence_ratio", sa.Float),
-    sa.Column("genuine", sa.Float),
-    sa.Column("not_genuine", sa.Float),
-)
-# A caller's state once the first `included` of its events were told, and those that no reading had come after.
-checkpoints = sa.Table(
-    "checkpoints",
-    tables,
-    sa.Column("caller", sa.LargeBinary, primary_key=True),
-    sa.Column("included", sa.Integer, nullable=False),
-    sa.Column("state", sa.LargeBinary, nullable=False),
-    sa.Column("pending", sa.Text, nullable=False),
-)
-
-_insert_call = insert(calls)
-_upsert_call = _insert_call.on_conflict_do_update(
-    index_elements=[calls.c.call_id],
-    set_={column.name: _insert_call.excluded[column.name] for column in calls.c if not column.primary_key},
-)
 _one_call = sa.select(calls).where(calls.c.call_id == sa.bindparam("call_id"))
-_checkpoint = sa.select(checkpoints).where(checkpoints.c.caller == sa.bindparam("caller"))
-_insert_checkpoint = insert(checkpoints)
-_upsert_checkpoint = _insert_checkpoint.on_conflict_do_update(
-    index_elements=[checkpoints.c.caller],
-    set_={name: _insert_checkpoint.excluded[name] for name in ("included", "state", "pending")},
-)
+_live = sa.select(calls).where(calls.c.state.in_(LIVE))
+_checkpoint = sa.select(checkpoints).where(checkpoints.c.chain == sa.bindparam("chain"))
+_base = sa.select(bases).where(bases.c.chain == sa.bindparam("chain"))
 _events_after = (
     sa.select(*(events.c[name] for name in EVENT_COLUMNS))
-    .where(events.c.caller == sa.bindparam("caller"))
-    .order_by(events.c.seq)
-    .limit(-1)
-    .offset(sa.bindparam("included"))
+    .where(events.c.chain == sa.bindparam("chain"), events.c.nth > sa.bindparam("included"))
+    .order_by(events.c.nth)
 )
+_last_of_each = sa.select(
+    writers.c.writer,
+    sa.select(sa.func.max(events.c.seq)).where(events.c.writer == writers.c.writer).scalar_subquery(),
+).where(writers.c.seen_at_us >= sa.bindparam("since_us"))
+_nth = sa.select(sa.func.max(events.c.nth)).where(events.c.chain == sa.bindparam("chain"))
 _said = (
-    sa.select(events.c.kind, events.c.known_at_us, events.c.recorded_at_us)
-    .where(events.c.call_id == sa.bindparam("call_id"))
-    .order_by(events.c.seq)
+    sa.select(events.c.kind, events.c.known_at_us, events.c.recorded_at_us, events.c.body)
+    .where(events.c.chain == sa.bindparam("chain"), events.c.call_id == sa.bindparam("call_id"))
+    .order_by(events.c.nth)
 )
 
-Row = dict[str, Any]
-Waiting = tuple[Row, Row, Row | None, asyncio.Future[None]]  # an event, its call, perhaps a checkpoint
+
+class Following(NamedTuple):
+    """An event of another process, and its call as it is now."""
+
+    writer: int
+    seq: int
+    kind: str
+    call: Call
 
 
 class Store:
@@ -123,59 +71,107 @@ class Store:
     Parameters
     ----------
     url : str
-        SQLAlchemy URL of a SQLite database; the file is made when there is none.
+        SQLAlchemy URL of a SQLite file, which is made when there is none, or of a PostgreSQL database.
+    committed : callable, optional
+        Is told the seconds and the number of events of each commit.
 
     Raises
     ------
     StoreError
-        When it cannot be opened, or another process has it open.
+        When it cannot be opened, or is a SQLite file that another process has open.
     """
 
-    def __init__(self, url: str) -> None:
-        self._lock = _alone(url)
+    def __init__(self, url: str, committed: Callable[[float, int], None] = lambda _seconds, _events: None) -> None:
+        self._lock = alone(url)
         try:
-            self._engine = _open(url)
-            tables.create_all(self._engine)
-            self._reading = self._engine.connect()
-        except SQLAlchemyError as error:
-            raise StoreError(f"{url}: cannot be opened: {error}") from error
-        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._writer = threading.Thread(target=self._write_until_closed, name="store", daemon=True)
-        self._writer.start()
+            self.engine = connect(url)
+            self._writer = Writer(self.engine, self._register(), committed)
+        except (SQLAlchemyError, StoreError) as error:
+            if self._lock:
+                self._lock.close()
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{shown(url)}: cannot be opened: {cause(error)}") from error
+        self.shared = self._lock is None
+        self.write = self._writer.write
+        self._readers = ThreadPoolExecutor(READERS, "reader")
 
-    async def write(self, said: Said, call: Call, checkpoint: Checkpoint | None = None) -> None:
-        """Keep one event, what is now known of its call and perhaps its caller's state; returns when all are on disk.
-
-        Raises
-        ------
-        StoreError
-            When they are not.
-        """
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.put((said.row(), call.row(), checkpoint.row() if checkpoint else None, done))
-        await done
-
-    def call(self, call_id: str) -> Call | None:
+    async def call(self, call_id: str) -> Call | None:
         """Give what is known of a call; None of an unknown one."""
-        row = self._read(_one_call, call_id=call_id)
-        return Call.of(dict(row[0])) if row else None
+        return await self._in_thread(lambda connection: _call(connection, call_id))
 
-    def checkpoint(self, caller: bytes) -> Checkpoint | None:
-        """Give the last checkpoint of a caller's state; None when there is none."""
-        row = self._read(_checkpoint, caller=caller)
-        return Checkpoint.of(dict(row[0])) if row else None
+    async def chain(self, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
+        """Give the last checkpoint of a chain and what each later event adds to the history, in their order."""
 
-    def events_after(self, caller: bytes, included: int) -> Iterator[Event | None]:
-        """Give what each of a caller's events adds to its history, in the order written, but for the first ones."""
-        return (event_of(*row.values()) for row in self._read(_events_after, caller=caller, included=included))
+        def read(connection: Connection) -> tuple[Checkpoint | None, list[Event | None]]:
+            row = (
+                connection.execute(_checkpoint, {"chain": chain}).mappings().first()
+                or connection.execute(_base, {"chain": chain}).mappings().first()
+            )
+            last = Checkpoint.of(dict(row)) if row else None
+            later = connection.execute(_events_after, {"chain": chain, "included": last.included if last else 0})
+            return last, [event_of(*row) for row in later]
 
-    def said(self, call_id: str) -> list[Row]:
-        """Give kind, known_at_us and recorded_at_us of all that was said of a call, in the order written."""
-        return [dict(row) for row in self._read(_said, call_id=call_id)]
+        return await self._in_thread(read)
+
+    async def length(self, chain: bytes) -> int:
+        """Give the place of the last event of a chain; 0 when there is none."""
+
+        def read(connection: Connection) -> int:
+            last = connection.execute(_nth, {"chain": chain}).scalar()
+            row = connection.execute(_base, {"chain": chain}).mappings().first() if last is None else None
+            return int(row["included"]) if row else last or 0
+
+        return await self._in_thread(read)
+
+    async def said(self, call: Call) -> list[Row]:
+        """Give kind, known_at_us, recorded_at_us and body of all that was said of a call, in that order."""
+        return await self._in_thread(lambda connection: _said_of(connection, call.chain, call.call_id))
+
+    async def since(self, seen: Mapping[int, int]) -> list[Following]:
+        """Give what other processes wrote since, each one's in its order.
+
+        Parameters
+        ----------
+        seen : mapping of int to int
+            By writer, the number of its last event that is known here.
+        """
+
+        def read(connection: Connection) -> list[Following]:
+            found: list[Following] = []
+            for writer, seq in connection.execute(_last_of_each, {"since_us": _now_us() - SILENT_US}):
+                if writer == self._writer.writer or (seq or 0) <= seen.get(writer, 0):
+                    continue
+                query = (
+                    sa.select(events.c.seq, events.c.kind.label("said"), calls)
+                    .join(calls, calls.c.call_id == events.c.call_id)
+                    .where(events.c.writer == writer, events.c.seq > seen.get(writer, 0))
+                    .order_by(events.c.seq)
+                )
+                rows = connection.execute(query).mappings()
+                found.extend(Following(writer, row["seq"], row["said"], Call.of(dict(row))) for row in rows)
+            return found
+
+        return await self._in_thread(read)
+
+    def seen(self) -> dict[int, int]:
+        """Give the number of the last event of each writer as of now."""
+        return self._read(
+            lambda connection: {writer: seq or 0 for writer, seq in connection.execute(_last_of_each, {"since_us": 0})}
+        )
+
+    async def heartbeat(self) -> None:
+        """Say that this process is still writing."""
+        mine = sa.update(writers).where(writers.c.writer == self._writer.writer).values(seen_at_us=_now_us())
+        await self.in_thread(lambda connection: connection.execute(mine))
+
+    def live(self) -> list[Call]:
+        """Give the calls that wait or are being talked to."""
+        return self._read(lambda connection: [Call.of(dict(row)) for row in connection.execute(_live).mappings()])
 
     def minutes(self) -> list[tuple[int, int, int]]:
         """Give (minute since 1970, calls, calls of numbers never seen before) as far back as surge looks."""
-        minute = (calls.c.received_at_us / MINUTE_US).cast(sa.Integer).label("minute")
+        minute = sa.func.floor(calls.c.received_at_us / MINUTE_US).cast(sa.Integer).label("minute")
         latest = sa.select(sa.func.max(calls.c.received_at_us)).scalar_subquery()
         query = (
             sa.select(minute, sa.func.count(), sa.func.sum(calls.c.first_call.cast(sa.Integer)))
@@ -183,13 +179,19 @@ class Store:
             .group_by(minute)
             .order_by(minute)
         )
-        return [(int(row[0]), int(row[1]), int(row[2])) for row in self._reading.execute(query)]
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
 
     def fact(self, name: str, value: str) -> str:
         """Give a fact of this database, such as the version of its histories, writing it down when there is none."""
-        with self._engine.begin() as connection:
-            connection.execute(insert(facts).values(name=name, value=value).on_conflict_do_nothing())
+        with self.engine.begin() as connection:
+            connection.execute(self._insert(facts).values(name=name, value=value).on_conflict_do_nothing())
             return str(connection.execute(sa.select(facts.c.value).where(facts.c.name == name)).scalar_one())
+
+    def facts(self, beginning: str) -> list[str]:
+        """Give the names of the facts that begin so."""
+        query = sa.select(facts.c.name).where(facts.c.name.startswith(beginning, autoescape=True))
+        return self._read(lambda connection: list(connection.execute(query).scalars()))
 
     def load(self, parts: Iterable[Sequence[tuple[list[Said], Call]]]) -> int:
         """Add whole calls at once, each part in one transaction; a call that is known already is left as it is.
@@ -199,95 +201,125 @@ class Store:
         int
             How many calls were added.
         """
-        added = 0
+        added = seq = 0
         for part in parts:
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 ids = [call.call_id for _, call in part]
                 known = set(connection.execute(sa.select(calls.c.call_id).where(calls.c.call_id.in_(ids))).scalars())
                 fresh = [(said, call) for said, call in part if call.call_id not in known]
+                said = [one for said, _ in fresh for one in said]
+                length = _lengths(connection, {one.chain for one in said})
+                rows = []
+                for seq, one in enumerate(said, seq + 1):  # noqa: B020 - the numbers go on from part to part
+                    length[one.chain] += 1
+                    rows.append(one.row() | {"writer": self._writer.writer, "seq": seq, "nth": length[one.chain]})
                 if fresh:
                     connection.execute(sa.insert(calls), [call.row() for _, call in fresh])
-                    connection.execute(sa.insert(events), [one.row() for said, _ in fresh for one in said])
+                    connection.execute(sa.insert(events), rows)
                 added += len(fresh)
         return added
 
+    def decisions(self, after: int = 0) -> list[Row]:
+        """Give what was decided after the decision of this number, oldest first, with its body as a dict."""
+        query = sa.select(decisions).where(decisions.c.seq > after).order_by(decisions.c.seq)
+        rows = self._read(lambda connection: connection.execute(query).mappings().all())
+        return [{**row, "body": from_json(row["body"])} for row in rows]
+
+    async def in_thread(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on a connection, in one transaction, in a thread.
+
+        Raises
+        ------
+        StoreError
+        """
+        return await self._in_thread(work, commit=True)
+
+    async def flush(self) -> None:
+        """Bring a SQLite file to where nothing that was removed is left in it or beside it."""
+
+        def truncate(connection: Connection) -> None:
+            connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+        if not self.shared:
+            await self.in_thread(truncate)
+
     def close(self) -> None:
         """Write what still waits, and let go of the database."""
-        self._waiting.put(None)
-        self._writer.join()
-        self._reading.close()
-        self._engine.dispose()
-        self._lock.close()
+        self._writer.close()
+        self._readers.shutdown()
+        self.engine.dispose()
+        if self._lock:
+            self._lock.close()
 
-    def _read(self, query: sa.Select[Any], **values: object) -> Sequence[sa.RowMapping]:
+    def _register(self) -> int:
+        now_us = _now_us()
+        with self.engine.begin() as connection:
+            added = connection.execute(sa.insert(writers).values(started_at_us=now_us, seen_at_us=now_us))
+            return int(added.inserted_primary_key[0])  # type: ignore[index]
+
+    def _insert(self, table: sa.Table) -> Any:
+        return (sqlite if self.engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+    async def _in_thread(self, work: Callable[[Connection], T], *, commit: bool = False) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._read(work, commit=commit))
+
+    def _read(self, work: Callable[[Connection], T], *, commit: bool = False) -> T:
         try:
-            rows = self._reading.execute(query, values).mappings().all()
-            self._reading.rollback()  # or the next reading would see the database of this moment
+            with self.engine.connect() as connection:
+                found = work(connection)
+                if commit:
+                    connection.commit()
+                return found
         except SQLAlchemyError as error:
-            raise StoreError(f"cannot be read: {error}") from error
-        return rows
-
-    def _write_until_closed(self) -> None:
-        with self._engine.connect() as connection:
-            while (first := self._waiting.get()) is not None:
-                batch, closing = self._gather(first)
-                self._commit(connection, batch)
-                if closing:
-                    return
-
-    def _gather(self, first: Waiting) -> tuple[list[Waiting], bool]:
-        batch = [first]
-        while len(batch) < MOST_AT_ONCE:
-            try:
-                following = self._waiting.get_nowait()
-            except Empty:
-                break
-            if following is None:
-                return batch, True
-            batch.append(following)
-        return batch, False
-
-    @staticmethod
-    def _commit(connection: Connection, batch: list[Waiting]) -> None:
-        failure: StoreError | None = None
-        try:
-            with connection.begin():
-                connection.execute(sa.insert(events), [said for said, *_ in batch])
-                connection.execute(_upsert_call, [call for _, call, *_ in batch])
-                checkpoints = [checkpoint for *_, checkpoint, _ in batch if checkpoint]
-                if checkpoints:
-                    connection.execute(_upsert_checkpoint, checkpoints)
-        except SQLAlchemyError as error:
-            failure = StoreError(f"did not take {len(batch)} events: {error}")
-        for *_, done in batch:
-            done.get_loop().call_soon_threadsafe(_tell, done, failure)
+            raise StoreError(f"cannot be {'written' if commit else 'read'}: {cause(error)}") from error
 
 
-def _tell(done: asyncio.Future[None], failure: StoreError | None) -> None:
-    if done.done():  # whoever waited went away
-        return
-    if failure is None:
-        done.set_result(None)
-    else:
-        done.set_exception(failure)
+def _now_us() -> int:
+    return microseconds(datetime.now(UTC))
 
 
-def _open(url: str) -> Engine:
-    engine = sa.create_engine(url, connect_args={"check_same_thread": False, "timeout": 5.0})
+def _call(connection: Connection, call_id: str) -> Call | None:
+    row = connection.execute(_one_call, {"call_id": call_id}).mappings().first()
+    if row is None:
+        return None
+    call = Call.of(dict(row))
+    for said in _said_of(connection, call.chain, call_id):
+        body = said["body"]
+        if "answer" in body:
+            call.asked[body["answer"]["stage"]] = body.get("request")
+            call.answers[body["answer"]["stage"]] = body["answer"]
+    return call
 
-    @sa.event.listens_for(engine, "connect")
-    def durable(connection: Any, _: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
 
-    return engine
+def _said_of(connection: Connection, chain: bytes, call_id: str) -> list[Row]:
+    rows = connection.execute(_said, {"chain": chain, "call_id": call_id}).mappings()
+    return [{**row, "body": from_json(row["body"])} for row in rows]
 
 
-def _alone(url: str) -> TextIO:
-    """Hold a lock beside the database for as long as it is open."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise StoreError(f"{url}: expected the URL of a SQLite file, like sqlite:///saring.db")
+def _lengths(connection: Connection, chains: Iterable[bytes]) -> dict[bytes, int]:
+    """Give how many events each chain has had."""
+    asked = list(chains)
+    found = dict.fromkeys(asked, 0)
+    removed = sa.select(bases.c.chain, bases.c.included).where(bases.c.chain.in_(asked))
+    last = (
+        sa.select(events.c.chain, sa.func.max(events.c.nth)).where(events.c.chain.in_(asked)).group_by(events.c.chain)
+    )
+    for query in (removed, last):
+        found.update({row[0]: row[1] for row in connection.execute(query)})
+    return found
+
+
+def alone(url: str) -> TextIO | None:
+    """Hold a lock beside a SQLite file for as long as it is open; None for a database that several may share.
+
+    Raises
+    ------
+    StoreError
+        When another process holds it.
+    """
+    parsed = sa.make_url(url) if "://" in url else None
+    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
     path = Path(parsed.database + ".lock")
     try:
         lock = path.open("w")

@@ -82,14 +82,22 @@ events = sa.Table(
     sa.UniqueConstraint("chain", "nth", name="uq_events_chain"),
     sqlite_with_rowid=False,
 )
-#: A caller's state once the first `included` of its events were told, and those that no reading had come after.
-#: `removed` of them are no longer in `events`, because retention wrote their sum down here.
+#: A caller's state once the first `included` of its events were told, and those that no reading had come after. It
+#: follows from the base and the events, and only saves reading them all.
 checkpoints = sa.Table(
     "checkpoints",
     tables,
     sa.Column("chain", sa.LargeBinary, primary_key=True),
     sa.Column("included", sa.Integer, nullable=False),
-    sa.Column("removed", sa.Integer, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("pending", sa.Text, nullable=False),
+)
+#: The same of events that are no longer in `events`: what retention wrote down when it removed them.
+bases = sa.Table(
+    "bases",
+    tables,
+    sa.Column("chain", sa.LargeBinary, primary_key=True),
+    sa.Column("included", sa.Integer, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
     sa.Column("pending", sa.Text, nullable=False),
 )

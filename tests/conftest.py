@@ -4,10 +4,17 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before scikit-learn is imported: small fits and scores need no more
 
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
+import uvicorn
 from hypothesis import settings
 
 from model.calls import COLUMNS
@@ -16,6 +23,8 @@ from model.evaluation import Effort
 from model.params import Params
 from model.pipeline import make
 from model.release import read_release, write_release
+from service.app import create_app, opened
+from service.settings import Settings
 
 settings.register_profile("unhurried", deadline=None)  # a first call may compile
 settings.load_profile("unhurried")
@@ -63,3 +72,49 @@ def release_folder(made, tmp_path_factory):
 @pytest.fixture(scope="session")
 def release(release_folder):
     return read_release(release_folder)
+
+
+@contextmanager
+def _serving(folder: Path, release: Path, **changes) -> Iterator[httpx.Client]:
+    chosen = {
+        "release": release,
+        "database": f"sqlite:///{folder / 'saring.db'}",
+        "key_file": folder / "saring.key",
+        "journal": folder / "journal",
+        "journal_mib": 1,
+        "insecure_local": True,
+        "deadline_ms": 10_000,  # two busy cores are no fault of the store
+    }
+    chosen = Settings(**chosen | changes)
+    with opened(chosen) as parts:
+        config = uvicorn.Config(create_app(parts, chosen), port=0, log_config=None, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+            port = server.servers[0].sockets[0].getsockname()[1]
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """A function that runs the service on loopback, on a database in a folder, as a context that gives its client."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """A function that reads a table of the SQLite store in a folder."""
+
+    def rows(folder: Path, table: str) -> list[dict]:
+        with sqlite3.connect(folder / "saring.db") as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+
+    return rows

@@ -1,0 +1,90 @@
+"""What is answered of a call: its place in the queue, decided once more each time more becomes known of it."""
+
+from datetime import datetime
+from typing import Any
+
+from model.deferral import DeferralSettings, defer_s
+from model.policy import Band, band_of
+from service.board import Expected
+from service.gate import Acts
+from service.life import IN_QUEUE
+from service.records import Call, microseconds, rfc3339
+from service.schemas import ScoreRequest
+from service.scoring import Scored
+
+Warnings = list[dict[str, str]]
+
+
+def place(
+    call: Call, scored: Scored, acts: Acts, *, share: bool, held_s: float, free: bool, settings: DeferralSettings
+) -> None:
+    """Decide what a call is shown as and for how long it gives way to others; both are written on the call.
+
+    Parameters
+    ----------
+    call : Call
+        Changed in place. Its deferral may fall and never rises, and stays once the call has left the queue.
+    scored : Scored
+    acts : Acts
+        What this stage may do now.
+    share : bool
+        Whether the call_id is one of the random share: such a call that would be deferred or flagged is not.
+    held_s : float
+        E~ of the call's queue.
+    free : bool
+        Whether an operator is known to be free.
+    settings : DeferralSettings
+    """
+    band = band_of(scored.guarded, scored.factor, acts.threshold)
+    call.silent_band = band_of(scored.guarded, scored.factor, acts.silent_threshold).id
+    would_act = scored.factor > 0.0 and (acts.defers or band is Band.LIKELY_PRANK)
+    call.held_out = call.held_out or (share and would_act)
+    call.shown_band = (Band.NORMAL if call.held_out else band).id
+    if call.state not in IN_QUEUE:
+        return
+    asked_s = 0.0
+    if acts.defers and not call.held_out:
+        asked_s = defer_s(scored.factor, held_s, free, settings.kappa, settings.base_s, settings.max_defer_s)
+    call.defer_s = min(call.defer_s, asked_s) if call.answers else asked_s
+
+
+def answer_of(
+    call: Call,
+    stage: str,
+    scored: Scored | None,
+    expected: Expected,
+    release: str | None,
+    warnings: Warnings,
+    now: datetime,
+) -> dict[str, Any]:
+    """Give the answer to a score; without a score, the one that puts nobody back."""
+    key_us = call.queue_key_us
+    return {
+        "call_id": call.call_id,
+        "stage": stage,
+        "prank_likelihood": scored.likelihood if scored else None,
+        "band": call.shown_band if scored else Band.UNSCORED.id,
+        "defer_factor": scored.factor if scored and not call.held_out else 0.0,
+        "defer_s": call.defer_s,
+        "queue_key": rfc3339(key_us),
+        "queue_key_epoch": key_us / 1e6,
+        "expected_wait_s": expected.wait_s,
+        "expected_wait_source": expected.source,
+        "reasons": scored.reasons if scored else [],
+        "guardrails": scored.guardrails if scored else [],
+        "held_out": call.held_out,
+        "release": release,
+        "scored_at": rfc3339(microseconds(now)),
+        "durable": True,
+        "degraded": False,
+        "warnings": warnings,
+    }
+
+
+def degraded(request: ScoreRequest, release: str | None, warnings: Warnings, now: datetime) -> dict[str, Any]:
+    """Give the answer that puts nobody back: what is said when the store cannot be reached in time."""
+    call = Call(request.call_id, microseconds(request.received_at))
+    told_s = request.expected_wait_s
+    expected = Expected(told_s, False, "unknown" if told_s is None else "request")
+    answer = answer_of(call, request.at(), None, expected, release, warnings, now)
+    return answer | {"durable": False, "degraded": True}

@@ -1,0 +1,207 @@
+"""The HTTP contract, version 1: what the centre decides and asks of the service as a whole."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from model.errors import StoreError
+from model.history import FIELDS
+from service.access import Role
+from service.documents import Alive, CallerDocument, Erased, ModelDocument, OperationsDocument
+from service.erasure import erase
+from service.guard import GuardedRoute, allow, public
+from service.operations import decide
+from service.problems import Conflict, Forbidden, Invalid, Unavailable
+from service.pseudonyms import short
+from service.records import microseconds, rfc3339
+from service.schemas import Erase, Number, Operate
+from service.upkeep import Upkeep
+from service.web import json, principal_of, read, reception_of, refusals, takes
+
+router = APIRouter(route_class=GuardedRoute, tags=["centre"])
+_EVERYBODY = (Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
+
+
+@router.get("/v1/operations", response_model=OperationsDocument, responses=refusals())
+@allow(*_EVERYBODY)
+async def operations(request: Request) -> Response:
+    """Give the switch, the staff on duty, and whether calls are deferred."""
+    return json(_operations(request))
+
+
+@router.put(
+    "/v1/operations",
+    response_model=OperationsDocument,
+    openapi_extra=takes(Operate, {"operators": 3, "mean_handling_s": 60.0}),
+    responses=refusals(413, 422, 503),
+)
+@allow(Role.INTAKE, Role.OPERATOR)
+async def operate(request: Request) -> Response:
+    """Say who is on duty, or put the switch. Anybody on duty may stop all deferral; only an admin starts it again."""
+    asked, _ = await read(request, Operate)
+    intake, who = reception_of(request).intake, principal_of(request)
+    if not asked.model_fields_set & {"operators", "mean_handling_s", "switch"}:
+        raise Invalid("nothing to decide", [("(body)", "operators, mean_handling_s or switch")])
+    if asked.switch is not None and asked.switch.on and who.role is not Role.ADMIN:
+        raise Forbidden("only an admin may switch deferral on again, expected a key with the role admin")
+    decided: list[tuple[str, dict[str, Any]]] = []
+    if asked.model_fields_set & {"operators", "mean_handling_s"}:
+        before = intake.operations.staff.get(asked.queue or "")
+        staff = {"queue": asked.queue, "operators": asked.operators, "mean_handling_s": asked.mean_handling_s}
+        for name in ("operators", "mean_handling_s"):
+            if name not in asked.model_fields_set and before is not None:
+                staff[name] = getattr(before, name)
+        decided.append(("staff", staff))
+    if asked.switch is not None:
+        decided.append(("switch", asked.switch.model_dump()))
+
+    def write(connection: Any) -> None:
+        for kind, body in decided:
+            decide(connection, who.name, kind, body, microseconds(datetime.now(UTC)))
+
+    upkeep: Upkeep = request.app.state.upkeep
+    try:
+        await intake.store.in_thread(write)
+        await upkeep.read_decisions()
+    except StoreError as error:
+        raise Unavailable(str(error)) from error
+    return json(_operations(request))
+
+
+@router.post(
+    "/v1/callers/lookup",
+    response_model=CallerDocument,
+    openapi_extra=takes(Number, {"caller": "0812-3456-7890"}),
+    responses=refusals(413, 422, 503),
+)
+@allow(Role.OPERATOR)
+async def lookup(request: Request) -> Response:
+    """Give what is known of a caller."""
+    asked, _ = await read(request, Number)
+    reception = reception_of(request)
+    now_us = microseconds(datetime.now(UTC))
+    try:
+        caller, history = await reception.history_of(asked.caller, now_us)
+    except StoreError as error:
+        raise Unavailable(str(error)) from error
+    document = dict(zip(FIELDS, history.tolist(), strict=True))
+    return json(
+        {
+            "caller": short(caller),
+            "known": document["calls_ever"] > 0.0,
+            "history": document,
+            "protected": caller is not None and reception.intake.operations.protects(caller, now_us),
+        }
+    )
+
+
+@router.post(
+    "/v1/callers/erase",
+    response_model=Erased,
+    openapi_extra=takes(Erase, {"caller": "0812-3456-7890", "reason": "asked for by the caller"}),
+    responses=refusals(409, 413, 422, 503),
+)
+@allow(Role.ADMIN)
+async def erase_caller(request: Request) -> Response:
+    """Forget a caller: history, hash and every observation. What is left is a note that it was done."""
+    asked, _ = await read(request, Erase)
+    reception, who = reception_of(request), principal_of(request)
+    hashes = reception.hashes_of(asked.caller)
+    if not hashes:
+        raise Invalid("caller: shows no number", [("caller", "a telephone number")])
+    if any(call.caller in hashes for call in reception.intake.board.calls.values()):
+        raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
+    try:
+        removed = await erase(reception.intake, hashes, who.name, asked.reason)
+    except StoreError as error:
+        raise Unavailable(str(error)) from error
+    return json({"caller": short(hashes[0]), "calls": removed.calls, "events": removed.events})
+
+
+@router.get("/v1/model", response_model=ModelDocument, responses=refusals())
+@allow(*_EVERYBODY)
+async def model(request: Request) -> Response:
+    """Give the release that is served, what is proven about it, and what the monitor sees."""
+    intake = reception_of(request).intake
+    release, now = intake.release, datetime.now(UTC)
+    state = intake.gate.state(now)
+    return json(
+        {
+            "release": release.name,
+            "until": release.manifest["until"],
+            "created_at": release.manifest["created_at"],
+            "time_zone": release.time_zone,
+            "region": release.region,
+            "labels": dict(release.labels),
+            "data": release.manifest["data"],
+            "intercepts": {stage: card.intercept for stage, card in release.scorecards.items()},
+            "certificate": {
+                "state": state.word,
+                "reason": state.reason,
+                "expires_at": rfc3339(microseconds(release.certificate.expires_at)),
+                "en": release.certificate.sentence("en", state),
+                "id": release.certificate.sentence("id", state),
+            },
+            "deferral": {"on": intake.gate.defers(now), "off_because": intake.gate.off_because(now)},
+            "random_share": intake.share.share,
+            "monitor": request.app.state.watch.document(),
+        }
+    )
+
+
+@router.get("/healthz", response_model=Alive, responses=refusals())
+@public
+async def healthz() -> Response:
+    """Say that the process lives."""
+    return json({"status": "ok"})
+
+
+@router.get("/readyz", response_model=Alive, responses=refusals(503))
+@public
+async def readyz(request: Request) -> Response:
+    """Say that calls can be scored and kept."""
+    reception = reception_of(request)
+    if reception.down:
+        raise Unavailable("the store is out of reach: calls are answered without a score, first come, first served")
+    try:
+        async with asyncio.timeout(1.0):
+            await reception.intake.store.length(b"")
+    except (StoreError, TimeoutError) as error:
+        raise Unavailable("the store cannot be read") from error
+    return json({"status": "ready", "release": reception.intake.release.name})
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **refusals()},
+)
+@allow(*_EVERYBODY)
+async def metrics(request: Request) -> Response:
+    """Give what Prometheus reads."""
+    body, media_type = await asyncio.to_thread(reception_of(request).metrics.render, request.headers.get("accept", ""))
+    return Response(body, media_type=media_type)
+
+
+def _operations(request: Request) -> dict[str, Any]:
+    intake, now = reception_of(request).intake, datetime.now(UTC)
+    switch = intake.operations.switch
+    return {
+        "switch": {
+            "on": switch.on,
+            "who": switch.who,
+            "reason": switch.reason,
+            "at": rfc3339(switch.at_us) if switch.at_us else None,
+        },
+        "staff": [
+            {"queue": queue or None, "operators": staff.operators, "mean_handling_s": staff.mean_handling_s}
+            for queue, staff in intake.operations.staff.items()
+        ],
+        "mean_handling_s": intake.board.mean_handling_s(None),
+        "waiting": dict(intake.board.counts()),
+        "deferral_on": intake.gate.defers(now),
+        "off_because": intake.gate.off_because(now),
+    }

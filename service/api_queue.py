@@ -1,0 +1,172 @@
+"""The HTTP contract, version 1: the queue that operators see, its stream, and tokens for what cannot send a header."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from model.errors import StoreError
+from service.access import Keys, Role
+from service.badge import badge_svg
+from service.documents import Queued, QueueDocument, TokenDocument
+from service.guard import GuardedRoute, allow, public
+from service.problems import Conflict, Forbidden, Invalid, TooMany, Unauthorized, Unavailable
+from service.queue_view import queue_document, queued
+from service.records import microseconds, rfc3339
+from service.schemas import Take, TokenFor
+from service.stream import MOST_STREAMS, Streams
+from service.tokens import Tokens
+from service.web import CallIdInPath, json, principal_of, read, reception_of, refusals, settings_of, takes
+
+TOKEN_S = {"badge": 300.0, "stream": 60.0}
+MOST_CALLS = 1_000
+WATCHERS = (Role.OPERATOR, Role.INTAKE)
+router = APIRouter(route_class=GuardedRoute, tags=["queue"])
+Queue = Annotated[str | None, Query(max_length=200, description="Only the calls of this queue.")]
+Limit = Annotated[int, Query(ge=1, le=MOST_CALLS)]
+Token = Annotated[str | None, Query(max_length=1_000, description="A short-lived token from /v1/tokens.")]
+
+
+@router.get("/v1/queue", response_model=QueueDocument, responses=refusals(422))
+@allow(*WATCHERS)
+async def queue(request: Request, queue: Queue = None, limit: Limit = MOST_CALLS) -> Response:
+    """Give the waiting calls in the order in which they are to be answered."""
+    return json(queue_document(reception_of(request).intake, settings_of(request).mode, queue, limit))
+
+
+@router.get(
+    "/v1/queue/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        **refusals(401, 403, 422, 429),  # it checks its token by itself
+    },
+)
+@public
+async def stream(
+    request: Request,
+    queue: Queue = None,
+    token: Token = None,
+    limit: Limit = MOST_CALLS,
+    last: Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)] = None,
+) -> Response:
+    """Follow the queue as server-sent events; with a token when no header can be sent."""
+    streams: Streams = request.app.state.streams
+    keys: Keys = request.app.state.keys
+    principal = request.scope["state"]["principal"]
+    if principal is None and token is not None:
+        tokens: Tokens = request.app.state.tokens
+        key_id = tokens.check(token, "stream", _now_us())
+        principal = keys.holder(key_id, _now_us()) if key_id else None
+    if principal is None:
+        raise Unauthorized
+    if principal.role not in (*WATCHERS, Role.ADMIN):
+        raise Forbidden(f"this key has the role {principal.role}, expected operator or intake")
+    if streams.open >= MOST_STREAMS:
+        raise TooMany(f"{MOST_STREAMS} streams are open already")
+    open_to_all = settings_of(request).insecure_local
+
+    def may() -> bool:
+        return open_to_all or keys.holder(principal.key_id, _now_us()) is not None
+
+    return StreamingResponse(streams.events(queue, last, limit, may), media_type="text/event-stream")
+
+
+@router.post(
+    "/v1/calls/{call_id:path}/take",
+    response_model=Queued,
+    openapi_extra=takes(Take, {}),
+    responses=refusals(404, 409, 413, 422, 503),
+)
+@allow(Role.OPERATOR)
+async def take(request: Request, call_id: CallIdInPath) -> Response:
+    """Lock a waiting call to an operator; two never get the same."""
+    _board_only(request)
+    asked, _ = await read(request, Take)
+    try:
+        call = await reception_of(request).intake.taken(call_id, _operator(request, asked), datetime.now(UTC))
+    except StoreError as error:
+        raise Unavailable(str(error)) from error
+    return json(queued(call))
+
+
+@router.post(
+    "/v1/calls/{call_id:path}/release",
+    response_model=Queued,
+    openapi_extra=takes(Take, {}),
+    responses=refusals(404, 409, 413, 422, 503),
+)
+@allow(Role.OPERATOR)
+async def release(request: Request, call_id: CallIdInPath) -> Response:
+    """Give a taken call back to the queue, at its old place; an admin may do it for anybody."""
+    _board_only(request)
+    asked, _ = await read(request, Take)
+    of_anybody = principal_of(request).role is Role.ADMIN
+    operator = _operator(request, asked)
+    try:
+        intake = reception_of(request).intake
+        call = await intake.released(call_id, operator, datetime.now(UTC), any_operator=of_anybody)
+    except StoreError as error:
+        raise Unavailable(str(error)) from error
+    return json(queued(call))
+
+
+@router.get(
+    "/v1/calls/{call_id:path}/badge.svg",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}},
+        **refusals(401, 404, 422, 503),  # it checks its token by itself
+    },
+)
+@public
+async def badge(
+    request: Request, call_id: CallIdInPath, token: Token = None, lang: Literal["en", "id"] = "en"
+) -> Response:
+    """Draw a call's badge; with a token of this call when no header can be sent."""
+    if request.scope["state"]["principal"] is None:
+        tokens: Tokens = request.app.state.tokens
+        if token is None or tokens.check(token, "badge", _now_us()) != call_id:
+            raise Unauthorized
+    try:
+        found = await reception_of(request).intake.find(call_id)
+    except StoreError as error:
+        raise Unavailable(str(error)) from error
+    # A screen of another site shows it as a picture; that is what the token is for.
+    headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
+    return Response(badge_svg(found, lang), media_type="image/svg+xml", headers=headers)
+
+
+@router.post(
+    "/v1/tokens",
+    response_model=TokenDocument,
+    openapi_extra=takes(TokenFor, {"scope": "badge", "call_id": "112-20261101-0042"}),
+    responses=refusals(413, 422),
+)
+@allow(*WATCHERS)
+async def tokens(request: Request) -> Response:
+    """Issue a short-lived token: for the badge of one call, or for the stream."""
+    asked, _ = await read(request, TokenFor)
+    issuer: Tokens = request.app.state.tokens
+    if asked.scope == "badge" and asked.call_id is None:
+        raise Invalid("call_id: a badge is of one call", [("call_id", "the call whose badge is to be shown")])
+    subject = asked.call_id if asked.scope == "badge" and asked.call_id else principal_of(request).key_id
+    now_us, life_s = _now_us(), TOKEN_S[asked.scope]
+    token = issuer.issue(asked.scope, subject, now_us, life_s)
+    return json({"token": token, "expires_at": rfc3339(now_us + int(life_s * 1e6))})
+
+
+def _board_only(request: Request) -> None:
+    if settings_of(request).mode != "board":
+        raise Conflict("the PBX delivers the calls here; operators take them from the board in the mode `board`")
+
+
+def _operator(request: Request, asked: Take) -> str:
+    """Give whose call it is to be: the holder of the key, or whom an admin names."""
+    principal = principal_of(request)
+    return asked.operator if asked.operator and principal.role is Role.ADMIN else principal.name
+
+
+def _now_us() -> int:
+    return microseconds(datetime.now(UTC))

@@ -1,0 +1,196 @@
+"""The board: the calls that wait or are being talked to, in the order in which they are to be answered.
+
+It is made of the calls' rows when the service starts and follows every event from then on, this process's own at once
+and those of others as they are read. From it comes the wait that a new call would face, first come, first served.
+"""
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from model.deferral import NOTHING_HELD, decaying_maximum, expected_wait_s
+from service.life import ANSWERED, IN_QUEUE, OVER
+from service.operations import Operations
+from service.records import Call
+
+#: So many changes can be asked for again by a stream that was cut off.
+KEPT_CHANGES = 2_000
+#: The mean handling time is that of the last calls, once there are enough of them.
+HANDLED, ENOUGH_HANDLED = 200, 20
+#: A held wait so far below 0 defers nobody, whatever base_s is.
+LONG_FADED_S = -3_600.0
+
+
+class Expected(NamedTuple):
+    """The wait a call would face first come, first served, whether an operator is free, and who says so."""
+
+    wait_s: float | None
+    operator_free: bool
+    source: str
+
+
+@dataclass(slots=True)
+class Lane:
+    """One queue's share of the board."""
+
+    waiting: int = 0
+    busy: int = 0
+    held_s: float = NOTHING_HELD
+    held_at_us: int = 0
+
+
+class Change(NamedTuple):
+    """One change of the board, numbered without a gap; `call` is as it is after the change."""
+
+    number: int
+    call: Call
+
+
+class Board:
+    """The live calls.
+
+    Parameters
+    ----------
+    operations : Operations
+        For the staff on duty.
+    kappa : float
+        Of the release's deferral: how fast the held wait decays.
+    """
+
+    def __init__(self, operations: Operations, kappa: float) -> None:
+        self._operations, self.kappa = operations, kappa
+        self.calls: dict[str, Call] = {}
+        self.heard_at_us: dict[str, int] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._handled: deque[float] = deque(maxlen=HANDLED)
+        self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self.number = 0
+        #: One for each stream that follows the board; set when there is something new.
+        self.followers: set[asyncio.Event] = set()
+
+    def put(self, call: Call, now_us: int) -> None:
+        """Take note of what a call has become.
+
+        Parameters
+        ----------
+        call : Call
+        now_us : int
+            By this machine's clock: ghosts are found by it, also while an old log is replayed.
+        """
+        before = self.calls.pop(call.call_id, None)
+        if before is not None:
+            self._count(before, -1)
+        elif call.state in OVER:
+            return  # it is not on the board, and has not been
+        if call.state in OVER:
+            self.heard_at_us.pop(call.call_id, None)
+            if before is not None and before.state == ANSWERED and call.ended_at_us and call.answered_at_us:
+                self._handled.append(max(0, call.ended_at_us - call.answered_at_us) / 1e6)
+        else:
+            self.calls[call.call_id] = call
+            self.heard_at_us[call.call_id] = now_us
+            self._count(call, 1)
+        self._changed(call)
+
+    def remove(self, call_ids: Iterable[str]) -> None:
+        """Take calls off that are no longer in the store."""
+        for call_id in call_ids:
+            call = self.calls.pop(call_id, None)
+            if call is not None:
+                self._count(call, -1)
+                self.heard_at_us.pop(call_id, None)
+
+    def expected(self, queue: str | None, told_s: float | None = None) -> Expected:
+        """Give the wait that one more call would face, first come, first served.
+
+        Parameters
+        ----------
+        queue : str or None
+        told_s : float, optional
+            What the intake system says it is; it then counts, and 0 means that an operator is free.
+        """
+        if told_s is not None:
+            return Expected(told_s, told_s == 0.0, "request")
+        staff, handling_s = self._operations.staff_of(queue), self.mean_handling_s(queue)
+        if staff.operators is None or handling_s is None:
+            return Expected(None, False, "unknown")
+        lane = self._lane(queue)
+        operators = float(staff.operators)
+        # As long as fewer calls are here than operators are on duty, one is free for the next.
+        if lane.busy + lane.waiting < staff.operators:
+            return Expected(0.0, True, "operations")
+        return Expected(expected_wait_s(float(lane.waiting), handling_s, operators, operators), False, "operations")
+
+    def hold(self, call: Call, expected: Expected) -> float:
+        """Give the held wait E~ of the call's queue with this call in it, and keep it for the next."""
+        lane = self._lane(call.queue)
+        elapsed_s = (call.received_at_us - lane.held_at_us) / 1e6
+        now_s = math.nan if expected.wait_s is None else float(expected.wait_s)
+        lane.held_s = decaying_maximum(now_s, lane.held_s, elapsed_s, self.kappa)
+        lane.held_at_us = max(lane.held_at_us, call.received_at_us)
+        return lane.held_s
+
+    def mean_handling_s(self, queue: str | None) -> float | None:
+        """Give the mean handling time: as it was told, else of the last calls, else None."""
+        told = self._operations.staff_of(queue).mean_handling_s
+        if told is not None:
+            return told
+        return sum(self._handled) / len(self._handled) if len(self._handled) >= ENOUGH_HANDLED else None
+
+    def waiting(self, queue: str | None = None) -> list[Call]:
+        """Give the calls in the queue (or in every queue) in the order in which they are to be answered."""
+        found = [c for c in self.calls.values() if c.state in IN_QUEUE and (queue is None or c.queue == queue)]
+        return sorted(found, key=lambda call: (call.queue_key_us, call.received_at_us, call.call_id))
+
+    def silent_since(self, waiting_us: int, answered_us: int) -> list[Call]:
+        """Give the calls of which nothing was heard since: waiting ones since the first moment, answered since the second."""  # noqa: E501
+        return [
+            call
+            for call_id, call in self.calls.items()
+            if self.heard_at_us[call_id] < (answered_us if call.state == ANSWERED else waiting_us)
+        ]
+
+    def take_back(self) -> None:
+        """Move every waiting call forward to its arrival: deferral has ended. It does not come back for them."""
+        for call in list(self.calls.values()):
+            if call.defer_s > 0.0 and call.state in IN_QUEUE:
+                changed = call.changed(call.changed_at_us)
+                changed.defer_s = 0.0
+                self.calls[call.call_id] = changed
+                self._changed(changed)
+
+    def prune(self) -> None:
+        """Forget queues that nobody waits in and that hold nobody back any more."""
+        for queue, lane in list(self._lanes.items()):
+            if not lane.waiting and not lane.busy and lane.held_s <= LONG_FADED_S:
+                del self._lanes[queue]
+
+    def counts(self) -> Counter[str]:
+        """Give how many calls wait, by queue."""
+        return Counter({queue: lane.waiting for queue, lane in self._lanes.items()})
+
+    def since(self, number: int) -> Iterator[Change] | None:
+        """Give the changes after this one; None when they are no longer kept."""
+        first = self.changes[0].number if self.changes else self.number + 1
+        if number > self.number or number < first - 1:
+            return None
+        return iter([change for change in self.changes if change.number > number])
+
+    def _changed(self, call: Call) -> None:
+        self.number += 1
+        self.changes.append(Change(self.number, call))
+        for follower in self.followers:
+            follower.set()
+
+    def _lane(self, queue: str | None) -> Lane:
+        return self._lanes.setdefault(queue or "", Lane())
+
+    def _count(self, call: Call, by: int) -> None:
+        lane = self._lane(call.queue)
+        if call.state in IN_QUEUE:
+            lane.waiting += by
+        elif call.state == ANSWERED:
+            lane.busy += by

@@ -1,0 +1,65 @@
+"""The gate: whether calls may be deferred or flagged just now, and if not, why.
+
+Both rest on a certificate that holds, on the proof of the stage, and on the switch. Everything else is told to
+operators as it is, and the queue is first come, first served.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from model.certificate import State
+from model.release import Release
+from service.operations import Operations
+
+
+class Acts(NamedTuple):
+    """What a stage may do: whether it defers, the threshold above which it flags, and what it would flag silently."""
+
+    defers: bool
+    threshold: float | None
+    silent_threshold: float | None
+
+
+class Gate:
+    """What a release may do now.
+
+    Parameters
+    ----------
+    release : Release
+    operations : Operations
+    """
+
+    def __init__(self, release: Release, operations: Operations) -> None:
+        self.release, self._operations = release, operations
+        self._proofs = {proof.stage: proof for proof in release.certificate.stages}
+        #: Share of recently closed calls that were not genuine; None when too few were closed.
+        self.base_rate: float | None = None
+
+    def state(self, now: datetime) -> State:
+        """Say whether the certificate holds."""
+        certificate = self.release.certificate
+        return certificate.state(now, fingerprint=certificate.fingerprint, base_rate=self.base_rate)
+
+    def off_because(self, now: datetime) -> str | None:
+        """Say in one word why nothing may be deferred or flagged at any stage; None when the stages' proofs decide."""
+        if not self._operations.switch.on:
+            return "monitor" if self._operations.switch.who == "monitor" else "switch"
+        state = self.state(now)
+        if state.word != "valid":
+            return state.reason
+        if not any(proof.deferral.on or proof.flag.threshold is not None for proof in self._proofs.values()):
+            return "not_proven"
+        return None
+
+    def acts(self, stage: str, now: datetime) -> Acts:
+        """Say what a stage may do now."""
+        proof = self._proofs.get(stage)
+        if proof is None:
+            return Acts(defers=False, threshold=None, silent_threshold=None)
+        if self.off_because(now) is not None:
+            return Acts(defers=False, threshold=None, silent_threshold=proof.flag.threshold)
+        return Acts(proof.deferral.on, proof.flag.threshold, proof.flag.threshold)
+
+    def defers(self, now: datetime) -> bool:
+        """Say whether any stage may defer now."""
+        return self.off_because(now) is None and any(proof.deferral.on for proof in self._proofs.values())

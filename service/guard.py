@@ -1,0 +1,324 @@
+"""The guard at the door: what it takes to be let in, and what every answer carries.
+
+`Guard` stands around the whole application: it looks at the host, says who calls and dresses the answers, those to
+errors too. `GuardedRoute` lets in whom its endpoint names with `@allow` or `@public`, before a byte of the body is
+read; an endpoint that names nobody is closed to everybody.
+
+What it does not protect against: who can read the traffic (that takes TLS), a holder of a key who gives it away, and
+too many requests. What the server answers by itself, such as to a request that is no HTTP, never comes here.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from model.errors import SaringError
+from service.access import Keys, Principal, Role
+from service.problems import Forbidden, Malformed, Misdirected, Problem, Unauthorized
+
+T = TypeVar("T")
+Pair = tuple[bytes, bytes]
+LOCAL = Principal("local", "local", Role.ADMIN)
+HEADERS: tuple[Pair, ...] = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_SECURE: tuple[Pair, ...] = (*HEADERS, (b"strict-transport-security", b"max-age=31536000"))
+_PREFLIGHT: tuple[Pair, ...] = (
+    (b"access-control-allow-methods", b"GET, POST, PUT"),
+    (b"access-control-allow-headers", b"authorization, content-type, last-event-id, saring-clock, x-request-id"),
+    (b"access-control-max-age", b"600"),
+)
+#: A proxy says so that it stands between: whoever is behind it is not on this machine.
+_PROXIED = frozenset(
+    (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
+)
+_READ = _PROXIED | {
+    *(b"host", b"origin", b"authorization", b"x-request-id", b"access-control-request-method"),
+    *(b"sec-fetch-site", b"sec-fetch-mode"),
+}
+#: Stands for a header that came more than once, and is like no value that is taken.
+_TWICE = b"\0"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HOST = re.compile(
+    rb"([a-z0-9_](?:[a-z0-9._-]{0,252}))(?::([0-9]{1,5}))?|\[([0-9a-f:.]{2,45})\](?::([0-9]{1,5}))?", re.I
+)
+_ORIGIN = re.compile(r"(https?)://([^/]+)")
+_ALLOWED = "_saring_allowed"
+_NOBODY: frozenset[Role] = frozenset()
+
+
+class Guard:
+    """Pure ASGI middleware; the outermost, given to the server in the place of the application.
+
+    Parameters
+    ----------
+    app : ASGI application
+    keys : callable
+        Gives the keys of this moment.
+    insecure_local : bool
+        Everybody is an admin, without a key; so only who is on this machine is let in, and no page of another site.
+    hosts : sequence of str
+        Under which names the service answers: `name`, `name:port`, `[::1]:port`; without a port under all. `*` is any.
+        With `insecure_local` they are not asked for: only names of loopback are taken.
+    origins : sequence of str
+        Sites whose pages may call, such as `https://board.example.org`.
+
+    Raises
+    ------
+    SaringError
+        When a host or an origin is not written so.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Callable[[], Keys],
+        *,
+        insecure_local: bool,
+        hosts: Sequence[str],
+        origins: Sequence[str],
+    ) -> None:
+        self._app, self._keys, self._open = app, keys, insecure_local
+        self._hosts = frozenset(_listed_host(text) for text in hosts if text != "*")
+        self._any_host = "*" in hosts
+        self._origins = frozenset(_listed_origin(text) for text in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in or answer it, and dress the answer."""
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close", "code": 1008})  # nothing here speaks anything else
+        seen: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _READ:
+                seen[name] = _TWICE if name in seen else value.strip(b" \t")  # the server may leave blanks at its end
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"], state["principal"] = _request_id(seen.get(b"x-request-id", b"")), None
+        send = self._dressing(send, scope["scheme"], seen.get(b"origin"), state["request_id"].encode())
+        problem = self._refused(scope, seen)
+        if problem is not None:
+            return await problem.response()(scope, receive, send)
+        if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
+            return await self._preflight(seen[b"origin"], scope, receive, send)
+        if b"authorization" in seen:
+            # Nothing behind this door, such as a trace, gets to see a key.
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+        if self._open:
+            state["principal"] = LOCAL
+        else:
+            state["principal"] = self._keys().who(seen.get(b"authorization"), time.time_ns() // 1_000)
+        return await self._app(scope, receive, send)
+
+    def _refused(self, scope: Scope, seen: dict[bytes, bytes]) -> Problem | None:
+        host = _host(seen.get(b"host", b""), scope["scheme"])
+        if host is None:
+            return Malformed("the header Host is missing or no name of a host, expected one such as saring.example.org")
+        name, port = host
+        if not self._open:
+            if self._any_host or (name, None) in self._hosts or (name, port) in self._hosts:
+                return None
+            return Misdirected("this service does not answer for that Host, expected one that its settings list")
+        if not (name == "localhost" or _loopback(name)):
+            return Misdirected("this service is open to this machine alone, expected a Host such as localhost")
+        if not (scope.get("client") and _loopback(scope["client"][0])):
+            return Forbidden("this service is open to this machine alone, and this request came from another one")
+        if not _PROXIED.isdisjoint(seen):
+            return Forbidden("this service is open to this machine alone, and this request came through a proxy")
+        if self._foreign(scope, seen):
+            return Forbidden("this service is open to this machine alone, and a page of another site sent this request")
+        return None
+
+    def _foreign(self, scope: Scope, seen: dict[bytes, bytes]) -> bool:
+        """Whether a page of another site sent it; following a link from there is no harm."""
+        origin = seen.get(b"origin")
+        if origin is not None:
+            own = scope["scheme"].encode() + b"://" + seen[b"host"].lower()
+            return origin != own and origin not in self._origins
+        follows = scope["method"] == "GET" and seen.get(b"sec-fetch-mode") == b"navigate"
+        return seen.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin") and not follows
+
+    async def _preflight(self, origin: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        if origin not in self._origins:
+            problem = Forbidden("pages of that origin may not call, expected one that the settings list")
+            return await problem.response()(scope, receive, send)
+        await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
+        return await send({"type": "http.response.body", "body": b""})
+
+    def _dressing(self, send: Send, scheme: str, origin: bytes | None, request_id: bytes) -> Send:
+        defaults = _SECURE if scheme == "https" else HEADERS
+        added: list[Pair] = [(b"x-request-id", request_id)]
+        if self._origins:
+            added.append((b"vary", b"origin"))
+            if origin in self._origins:
+                added += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"x-request-id")]
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in own}
+                own += [pair for pair in defaults if pair[0] not in names]
+                message = {**message, "headers": own + added}
+            await send(message)
+
+        return dressed
+
+
+class GuardedRoute(APIRoute):
+    """A route that lets in whom its endpoint names: `APIRouter(route_class=GuardedRoute)`."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse before the body is read."""
+        problem = _not_let_in(self.endpoint, scope)
+        if problem is None:
+            await super().handle(scope, receive, send)
+        else:
+            await problem.response()(scope, receive, send)
+
+
+def allow(*roles: Role) -> Callable[[T], T]:
+    """Let these roles call an endpoint; an admin always may."""
+    if not roles:
+        raise ValueError("allow() names nobody, expected a role")
+    return lambda endpoint: _declare(endpoint, frozenset((*roles, Role.ADMIN)))
+
+
+def public(endpoint: T) -> T:
+    """Let everybody call an endpoint (or a mounted application), with or without a key."""
+    return _declare(endpoint, None)
+
+
+def undeclared(app: FastAPI) -> list[str]:
+    """List the routes that name nobody, and those that are open because they are no `GuardedRoute`.
+
+    What FastAPI itself serves, such as /openapi.json, is public; another kind of route is fine when its endpoint or
+    mounted application is `public`.
+    """
+    own = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+    found = []
+    for route in iter_route_contexts(app.routes):
+        endpoint = route.endpoint or getattr(route, "app", None)
+        guarded = isinstance(route.original_route, GuardedRoute)
+        fine = hasattr(endpoint, _ALLOWED) if guarded else getattr(endpoint, _ALLOWED, _NOBODY) is None
+        framework = not isinstance(route.original_route, APIRoute) and route.path in own
+        if not (fine or framework):
+            found.append(f"{','.join(sorted(route.methods or ())) or type(route.original_route).__name__} {route.path}")
+    return sorted(found)
+
+
+def document(app: FastAPI) -> None:
+    """Make the OpenAPI document of an app say who may call what."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = plain()
+        components = schema.setdefault("components", {})
+        if "securitySchemes" not in components:
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            known = "ProblemDocument" in components.get("schemas", {})
+            shape = {"$ref": "#/components/schemas/ProblemDocument"} if known else {"type": "object"}
+            for route in iter_route_contexts(app.routes):
+                for operation in _operations(schema, route):
+                    _describe(operation, getattr(route.endpoint, _ALLOWED, _NOBODY), shape)
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operations(schema: dict[str, Any], route: RouteContext) -> Iterable[dict[str, Any]]:
+    found = schema.get("paths", {}).get(route.path_format or "", {})
+    return [found[method.lower()] for method in route.methods or () if method.lower() in found]
+
+
+def _describe(operation: dict[str, Any], allowed: frozenset[Role] | None, shape: dict[str, Any]) -> None:
+    if allowed is None:
+        operation["security"] = []
+        return
+    operation["security"] = [{"bearer": []}]
+    content = {"application/problem+json": {"schema": shape}}
+    challenge = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    answers = operation.setdefault("responses", {})
+    answers["401"] = {"description": "No access key that is live", "headers": challenge, "content": content}
+    answers["403"] = {"description": f"Not with this role; {_expected(allowed)}", "content": content}
+
+
+def _declare(endpoint: T, allowed: frozenset[Role] | None) -> T:
+    if hasattr(endpoint, _ALLOWED):
+        raise ValueError(f"{endpoint!r} says twice who may call it")
+    setattr(endpoint, _ALLOWED, allowed)
+    return endpoint
+
+
+def _not_let_in(endpoint: Any, scope: Scope) -> Problem | None:
+    allowed = getattr(endpoint, _ALLOWED, _NOBODY)
+    if allowed is None:
+        return None
+    if not allowed:
+        return Forbidden("nobody may call this, as long as it does not say who may")
+    principal: Principal | None = scope.get("state", {}).get("principal")
+    if principal is None:
+        return Unauthorized()
+    if principal.role not in allowed:
+        return Forbidden(f"this key has the role {principal.role}, {_expected(allowed)}")
+    return None
+
+
+def _expected(allowed: frozenset[Role]) -> str:
+    return f"expected {' or '.join(role for role in Role if role in allowed) or 'nobody'}"
+
+
+def _request_id(given: bytes) -> str:
+    return given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _host(value: bytes, scheme: str) -> tuple[str, int] | None:
+    """Split a Host into name and port; the name in small letters, an address of IPv6 in its short form."""
+    match = _HOST.fullmatch(value)
+    if match is None:
+        return None
+    name, port, address, its_port = match.groups()
+    given = port or its_port
+    number = int(given) if given else 443 if scheme == "https" else 80
+    if number > 65_535:
+        return None
+    if name is not None:
+        return name.decode().lower(), number
+    try:
+        return str(IPv6Address(address.decode())), number
+    except ValueError:
+        return None
+
+
+def _loopback(text: str) -> bool:
+    """Whether an address is of this machine; an address of IPv4 may be written as one of IPv6."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(text)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _listed_host(text: str) -> tuple[str, int | None]:
+    host = _host(text.encode(), "http")
+    if host is None:
+        raise SaringError(f"hosts: {text!r}, expected a name or an address like saring.example.org, [::1] or name:8112")
+    return host if re.search(r":\d+$", text) else (host[0], None)
+
+
+def _listed_origin(text: str) -> bytes:
+    match = _ORIGIN.fullmatch(text)
+    if match is None or _host(match[2].encode(), match[1]) is None:
+        raise SaringError(f"origins: {text!r}, expected a scheme and a host, like https://board.example.org")
+    return text.lower().encode()

@@ -1,0 +1,172 @@
+"""What is known of calls and callers here: as the store holds it, or behind it and never ahead.
+
+An event is decided on a copy of its call, written right after the last event of its chain that is known here, and only
+then remembered. When another process was there before (`Changed`), what is at hand is read anew and the event is
+decided once more. So the same lines serve one process on a file and many on one database.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from model.errors import StoreError
+from service.callers import Callers, Chain
+from service.problems import Problem, Unknown
+from service.records import Call, Kind, Said, microseconds
+from service.store import Store
+from service.writer import Changed
+
+ATTEMPTS = 64
+
+
+@dataclass(slots=True)
+class Told:
+    """What is to be kept of an event, and what is answered once it is on disk."""
+
+    call: Call
+    kind: Kind
+    known_at_us: int
+    body: dict[str, Any]
+    answer: Any = None
+    adds: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered when there is nothing to keep."""
+
+    answer: Any = None
+
+
+Decide = Callable[[Call | None, Chain], Told | Answer]
+
+
+class Known:
+    """The calls and callers at hand, and the way in which an event is added to them.
+
+    Parameters
+    ----------
+    store : Store
+    kept : callable
+        Is told each event that is on disk, and its call.
+    callers, calls : int
+        How many of the most recently used are kept at hand.
+    """
+
+    def __init__(self, store: Store, kept: Callable[[Said, Call], None], *, callers: int, calls: int) -> None:
+        self._store, self._kept = store, kept
+        self._callers = Callers(store, callers)
+        self._calls: dict[str, Call] = {}
+        self._most_calls = calls
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+    async def call(self, call_id: str, *, anew: bool = False) -> Call:
+        """Give a call, from the store when it is not at hand or `anew` is asked for.
+
+        Raises
+        ------
+        Unknown
+            When there is none.
+        StoreError
+        """
+        call = None if anew else self._calls.get(call_id)
+        if call is None:
+            call = await self._store.call(call_id)
+            if call is None:
+                raise Unknown(f"no call {call_id!r} is known here", [("call_id", "a call that was scored before")])
+            if not anew:
+                call = self._calls.setdefault(call_id, call)
+        return call
+
+    async def tell(self, call_id: str, chain: bytes, now: datetime, decide: Decide, *, exists: bool = False) -> Any:
+        """Decide an event and keep it, right after the last one of its chain.
+
+        Parameters
+        ----------
+        call_id : str
+        chain : bytes
+        now : datetime
+        decide : callable
+            Is given the call (None when it is new) and its chain, and says what to keep and to answer. It runs
+            without a pause, and again when what it was given turns out to be old.
+        exists : bool
+            Whether the call must be known already.
+
+        Returns
+        -------
+        Any
+            The answer, once what it rests on is on disk.
+
+        Raises
+        ------
+        Problem
+            What `decide` raises; `Unknown` when the call must exist and does not.
+        StoreError
+            When the store did not take it; it may have been kept or not.
+        """
+        turn = self._turns.get(chain)
+        if turn is None:
+            turn = self._turns[chain] = asyncio.Lock()
+        async with turn:
+            for _ in range(ATTEMPTS):
+                known = await self.call(call_id) if exists else self._calls.get(call_id)
+                at_hand = await self._callers.get(chain, new=known is None and chain[0] == 0)
+                try:
+                    outcome = decide(known, at_hand)
+                except Problem:
+                    if await self._is_last(chain, at_hand):
+                        raise
+                else:
+                    if isinstance(outcome, Told):
+                        said = Said(chain, at_hand.length + 1, call_id, outcome.kind, outcome.call.received_at_us,
+                                    outcome.known_at_us, microseconds(now), outcome.body, **outcome.adds)  # fmt: skip
+                        if await self._keep(outcome.call, said, at_hand, new=known is None):
+                            return outcome.answer
+                    elif await self._is_last(chain, at_hand):
+                        return outcome.answer
+                # What is at hand was behind the store.
+                self.forget(call_id, chain)
+                found = await self._store.call(call_id)
+                if found is not None:
+                    self._remember(found)
+        raise StoreError("other processes were always in the way")
+
+    def at_hand(self, chain: bytes) -> bool:
+        """Say whether a chain is at hand, so that its events are known to exist."""
+        return chain in self._callers
+
+    def forget(self, call_id: str, chain: bytes) -> None:
+        """Drop what is at hand of a call and its chain: it is read anew from the store."""
+        self._calls.pop(call_id, None)
+        self._callers.forget(chain)
+
+    def forget_all(self) -> None:
+        """Drop all that is at hand."""
+        self._calls.clear()
+        self._callers.forget_all()
+
+    async def _is_last(self, chain: bytes, at_hand: Chain) -> bool:
+        return not self._store.shared or await self._store.length(chain) == at_hand.length
+
+    async def _keep(self, call: Call, said: Said, at_hand: Chain, *, new: bool) -> bool:
+        """Write an event, and then remember it; False when another one was there before."""
+        checkpoint = at_hand.checkpoint(said)
+        try:
+            await self._store.write(said, call, new=new, checkpoint=checkpoint)
+        except Changed:
+            return False
+        except BaseException:
+            self.forget(call.call_id, said.chain)  # it may have been kept or not
+            raise
+        at_hand.add(said, checkpoint)
+        self._remember(call)
+        self._kept(said, call)
+        return True
+
+    def _remember(self, call: Call) -> None:
+        self._calls[call.call_id] = call
+        if len(self._calls) > self._most_calls:
+            self._calls.pop(next(iter(self._calls)))

@@ -1,0 +1,108 @@
+"""The life of a call: in which state it is after each thing that is said of it.
+
+    waiting -> taken -> answered -> ended -> closed, or abandoned
+
+Pure functions of what is known of a call; docs/life-of-a-call.md has the whole table. What was said first stays, so
+that things told twice, late or out of order lead to the same end; only a disposition is replaced by a later one.
+"""
+
+from datetime import datetime
+
+from service.problems import Conflict
+from service.records import Call, microseconds
+
+WAITING, TAKEN, ANSWERED, ENDED, ABANDONED, CLOSED = "waiting", "taken", "answered", "ended", "abandoned", "closed"
+IN_QUEUE = (WAITING, TAKEN)
+OVER = (ENDED, ABANDONED, CLOSED)
+
+
+def taken(call: Call, operator: str) -> bool:
+    """Lock a waiting call to an operator; False when it is locked to this one already.
+
+    Raises
+    ------
+    Conflict
+        When another operator has it, or it waits no longer.
+    """
+    if call.state == TAKEN and call.operator == operator:
+        return False
+    if call.state != WAITING:
+        whom = "another operator has taken it" if call.state == TAKEN else f"it is {call.state}"
+        raise Conflict(f"the call cannot be taken: {whom}", [("call_id", "a waiting call")])
+    call.state, call.operator = TAKEN, operator
+    return True
+
+
+def released(call: Call, operator: str, *, any_operator: bool = False) -> bool:
+    """Give a taken call back to the queue, at its old place; False when it waits already.
+
+    Raises
+    ------
+    Conflict
+        When another operator has it, or it is answered or over.
+    """
+    if call.state == WAITING:
+        return False
+    if call.state != TAKEN or not (any_operator or call.operator == operator):
+        whom = "another operator has taken it" if call.state == TAKEN else f"it is {call.state}"
+        raise Conflict(f"the call cannot be released: {whom}", [("call_id", "a call that you have taken")])
+    call.state, call.operator = WAITING, None
+    return True
+
+
+def answered(call: Call, answered_at: datetime, operator: str | None) -> bool:
+    """Take note that an operator answered; False when that is known already.
+
+    An answer told after the end of the call is kept, and the call is then not abandoned. The caller's history has
+    counted the call as unanswered by then, which can only protect the caller.
+    """
+    if call.answered_at_us is not None:
+        return False
+    call.answered_at_us = max(call.received_at_us, microseconds(answered_at))
+    call.operator = operator or call.operator
+    if call.state == ABANDONED and call.ended_at_us is not None:
+        call.state = ENDED
+    elif call.state not in (ENDED, CLOSED):
+        call.state = ANSWERED
+    return True
+
+
+def ended(call: Call, ended_at: datetime) -> bool:
+    """Take note of the end; gives whether an operator had answered.
+
+    Raises
+    ------
+    Conflict
+        When it lies before the call's arrival.
+    """
+    call.ended_at_us = not_before(call, "ended_at", ended_at)
+    was_answered = call.answered_at_us is not None or call.duration_s is not None
+    if call.state != CLOSED:
+        call.state = ENDED if was_answered else ABANDONED
+    return was_answered
+
+
+def closed(call: Call) -> None:
+    """Take note of a disposition."""
+    call.state = CLOSED
+
+
+def left(call: Call) -> bool:
+    """Let a call go of which nothing was heard for too long; False when it is over. Whatever is heard later counts."""
+    if call.state in OVER:
+        return False
+    call.state = ENDED if call.state == ANSWERED else ABANDONED
+    return True
+
+
+def not_before(call: Call, field: str, time: datetime) -> int:
+    """Give a time in microseconds, refusing one before the call's arrival.
+
+    Raises
+    ------
+    Conflict
+    """
+    time_us = microseconds(time)
+    if time_us < call.received_at_us:
+        raise Conflict(f"{field} lies before received_at", [(field, "a time not before received_at")])
+    return time_us

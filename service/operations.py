@@ -1,0 +1,94 @@
+"""What people decided, or the monitor in their place: the switch, the staff on duty, the protected callers.
+
+Decisions are rows that are only added to; the latest of a kind counts. Each process reads them anew twice a second,
+so that one that stops all deferral is known everywhere within a second, and after a restart.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from service.records import text_of
+from service.tables import calls, decisions, protected
+
+LIVE = ("waiting", "taken")
+
+
+class Switch(NamedTuple):
+    """Whether calls may be deferred and flagged at all, and who said so, when and why."""
+
+    on: bool = True
+    who: str = ""
+    reason: str = ""
+    at_us: int = 0
+
+
+class Staff(NamedTuple):
+    """Operators on duty at a queue, and the mean time for which they handle a call; None when not known."""
+
+    operators: int | None = None
+    mean_handling_s: float | None = None
+
+
+@dataclass
+class Operations:
+    """The decisions that hold now.
+
+    Parameters
+    ----------
+    switch : Switch
+    staff : dict of str to Staff
+        By queue; "" stands for every queue that is not named.
+    protected : dict of bytes to int
+        When the protection of a caller ends, in microseconds, by chain.
+    releases : dict of str to int
+        When each release was first served, in microseconds, by the fingerprint of its certificate.
+    erased : int
+        How many erasures there were: what is at hand of callers is dropped at each.
+    last : int
+        The number of the last decision that was read.
+    """
+
+    switch: Switch = field(default_factory=Switch)
+    staff: dict[str, Staff] = field(default_factory=dict)
+    protected: dict[bytes, int] = field(default_factory=dict)
+    releases: dict[str, int] = field(default_factory=dict)
+    erased: int = 0
+    last: int = 0
+
+    def take(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take in decisions, oldest first; `body` is a dict."""
+        for row in rows:
+            body, kind = row["body"], row["kind"]
+            self.last = max(self.last, row["seq"])
+            if kind == "switch":
+                self.switch = Switch(body["on"], row["who"], body["reason"], row["at_us"])
+            elif kind == "staff":
+                self.staff[body["queue"] or ""] = Staff(body["operators"], body["mean_handling_s"])
+            elif kind == "release":
+                self.releases.setdefault(body["fingerprint"], row["at_us"])
+            elif kind == "erase":
+                self.erased += 1
+
+    def staff_of(self, queue: str | None) -> Staff:
+        """Give the staff of a queue: its own, or that of every queue that is not named."""
+        return self.staff.get(queue or "") or self.staff.get("") or Staff()
+
+    def protects(self, chain: bytes, now_us: int) -> bool:
+        """Say whether a caller is on the protected list."""
+        return self.protected.get(chain, 0) > now_us
+
+
+def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:
+    """Write a decision down. Pulling the switch also takes back what the waiting calls were deferred by."""
+    connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=text_of(dict(body))))
+    if kind == "switch" and not body["on"]:
+        connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
+
+
+def protected_now(connection: Connection) -> dict[bytes, int]:
+    """Read the protected list."""
+    return {row.chain: row.expires_at_us for row in connection.execute(sa.select(protected))}

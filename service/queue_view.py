@@ -1,0 +1,51 @@
+"""The queue as people see it: each call with its badge, its reasons in words and its caller's history at a glance."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from model.history import FIELDS
+from service.intake import Intake
+from service.pseudonyms import short
+from service.records import Call, microseconds, rfc3339
+
+#: Stages by which a waiting call is judged, the latest first.
+_STAGES = ("opening", "ring")
+_CALLS, _GENUINE, _NOT_GENUINE = (FIELDS.index(name) for name in ("calls_ever", "genuine_ever", "not_genuine_ever"))
+
+
+def queued(call: Call) -> dict[str, Any]:
+    """Give a call as a board shows it; one of the random share without band, score and reasons."""
+    answer = next((call.answers[stage] for stage in _STAGES if stage in call.answers), None)
+    told = answer if answer is not None and not call.held_out else {}
+    return {
+        "call_id": call.call_id,
+        "received_at": rfc3339(call.received_at_us),
+        "queue_key": rfc3339(call.queue_key_us),
+        "queue": call.queue,
+        "centre": call.centre,
+        "line": call.line,
+        "caller": short(call.caller),
+        "state": call.state,
+        "operator": call.operator,
+        "band": None if call.held_out else call.shown_band,
+        "prank_likelihood": told.get("prank_likelihood"),
+        "defer_s": call.defer_s,
+        "reasons": told.get("reasons", []),
+        "guardrails": told.get("guardrails", []),
+        "earlier_calls": round(call.history[_CALLS]),
+        "earlier_genuine": round(call.history[_GENUINE]),
+        "earlier_not_genuine": round(call.history[_NOT_GENUINE]),
+    }
+
+
+def queue_document(intake: Intake, mode: str, queue: str | None, limit: int) -> dict[str, Any]:
+    """Give the queue (or all of them) in the order in which the calls are to be answered."""
+    now = datetime.now(UTC)
+    return {
+        "at": rfc3339(microseconds(now)),
+        "number": intake.board.number,
+        "mode": mode,
+        "deferral_on": intake.gate.defers(now),
+        "off_because": intake.gate.off_because(now),
+        "calls": [queued(call) for call in intake.board.waiting(queue)[:limit]],
+    }

@@ -1,0 +1,71 @@
+"""Moves a caller from the hash under an older key to the one under the current key: a rotated key loses no history.
+
+The events under both are one chain afterwards.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from model.history import merge
+from service.intake import Intake
+from service.records import Checkpoint
+from service.tables import bases, calls, checkpoints, events, protected
+
+_FAR = 1_000_000_000
+
+
+async def moved(intake: Intake, older: Sequence[bytes], current: bytes) -> None:
+    """Bring together what is stored of a caller under several hashes of its number.
+
+    Parameters
+    ----------
+    intake : Intake
+    older : sequence of bytes
+        Under the keys before.
+    current : bytes
+
+    Raises
+    ------
+    StoreError
+    """
+    if intake.known.at_hand(current):
+        return
+    for chain in older:
+        if await intake.store.length(chain):
+            await intake.store.in_thread(lambda connection, chain=chain: _move(connection, chain, current))  # type: ignore[misc]
+            intake.known.forget_all()
+
+
+def _move(connection: Connection, old: bytes, new: bytes) -> None:
+    rows = connection.execute(sa.select(bases).where(bases.c.chain.in_((old, new)))).mappings()
+    base = {row["chain"]: Checkpoint.of(dict(row)) for row in rows}
+    removed = base[old].included if old in base else 0
+    last = connection.execute(sa.select(sa.func.max(events.c.nth)).where(events.c.chain == new)).scalar()
+    if last is None:
+        last = base[new].included if new in base else 0
+    connection.execute(
+        sa.update(calls)
+        .where(calls.c.call_id.in_(sa.select(events.c.call_id).where(events.c.chain == old)))
+        .values(caller=new)
+    )
+    if removed:  # make room for them in front, first out of the way: a number is given once at every moment
+        for by in (_FAR + removed, -_FAR):
+            connection.execute(sa.update(events).where(events.c.chain == new).values(nth=events.c.nth + by))
+    connection.execute(sa.update(events).where(events.c.chain == old).values(chain=new, nth=events.c.nth + last))
+    for table in (checkpoints, bases):
+        connection.execute(sa.delete(table).where(table.c.chain.in_((old, new))))
+    if base:
+        connection.execute(sa.insert(bases), [_together(new, list(base.values())).row()])
+    if connection.execute(sa.select(protected.c.chain).where(protected.c.chain == new)).first() is None:
+        connection.execute(sa.update(protected).where(protected.c.chain == old).values(chain=new))
+
+
+def _together(chain: bytes, parts: Sequence[Checkpoint]) -> Checkpoint:
+    """Bring together what retention wrote down of two chains."""
+    state = parts[0].state
+    for other in parts[1:]:
+        state = merge(state, other.state)
+    pending = [event for part in parts for event in part.pending]
+    return Checkpoint(chain, sum(part.included for part in parts), state, pending)

@@ -1,0 +1,107 @@
+"""The queue as a stream of server-sent events, which takes up where it was cut off.
+
+    event: queue     the whole queue, at the start and when what was missed is no longer kept
+    event: call      one call as it is now; a `state` other than waiting or taken means that it has left the queue
+    event: deferral  whether calls are deferred, when that changes
+    event: bye       the service ends the stream, because it stops or the key is no longer live
+
+The id of an event is the stream's epoch and the number of the board's change. A comment every few seconds tells a
+board that the line is alive; one that hears nothing for longer must say so.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi.sse import format_sse_event
+from pydantic_core import to_json
+
+from service.intake import Intake
+from service.queue_view import queue_document, queued
+
+BEAT_S = 5.0
+RETRY_MS = 1_000
+MOST_STREAMS = 500
+
+
+class Streams:
+    """The streams of one process.
+
+    Parameters
+    ----------
+    intake : Intake
+    mode : str
+    """
+
+    def __init__(self, intake: Intake, mode: str) -> None:
+        self._intake, self._mode = intake, mode
+        self.epoch = secrets.token_hex(4)
+        self.open = 0
+        self._closing = False
+
+    def close(self) -> None:
+        """End every stream with a last event, so that none holds up the end of the service."""
+        self._closing = True
+        for follower in self._intake.board.followers:
+            follower.set()
+
+    async def events(
+        self, queue: str | None, last_id: str | None, limit: int, may: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
+        """Give the events of one stream.
+
+        Parameters
+        ----------
+        queue : str or None
+            Only this one.
+        last_id : str or None
+            Of the last event that was seen.
+        limit : int
+            The most calls of a whole queue.
+        may : callable
+            Whether whoever listens still may.
+        """
+        board, new = self._intake.board, asyncio.Event()
+        self.open += 1
+        board.followers.add(new)
+        try:
+            number = self._number(last_id)
+            deferral: tuple[bool, str | None] | None = None
+            while not self._closing and may():
+                new.clear()
+                changes = board.since(number) if number is not None else None
+                if changes is None:
+                    document = queue_document(self._intake, self._mode, queue, limit)
+                    deferral = (document["deferral_on"], document["off_because"])
+                    yield self._event("queue", document, board.number)
+                    number = board.number
+                else:
+                    latest = {change.call.call_id: change for change in changes}
+                    for change in sorted(latest.values()):
+                        number = change.number
+                        if queue is None or change.call.queue == queue:
+                            yield self._event("call", queued(change.call), number)
+                now = datetime.now(UTC)
+                stands = (self._intake.gate.defers(now), self._intake.gate.off_because(now))
+                if stands != deferral:
+                    deferral = stands
+                    yield self._event("deferral", {"deferral_on": stands[0], "off_because": stands[1]}, number or 0)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(new.wait(), BEAT_S)
+                    continue
+                yield b": alive\n\n"
+            yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
+        finally:
+            board.followers.discard(new)
+            self.open -= 1
+
+    def _number(self, last_id: str | None) -> int | None:
+        epoch, _, number = (last_id or "").partition("-")
+        return int(number) if epoch == self.epoch and number.isdecimal() and len(number) < 16 else None
+
+    def _event(self, name: str, document: dict[str, Any], number: int) -> bytes:
+        data = to_json(document, inf_nan_mode="null").decode()
+        return format_sse_event(data_str=data, event=name, id=f"{self.epoch}-{number}", retry=RETRY_MS)

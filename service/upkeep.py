@@ -1,0 +1,124 @@
+"""What a running service does by itself: follow the other processes, read decisions, let ghosts go, watch itself."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from model.errors import StoreError
+from service.access import Keys
+from service.intake import Intake
+from service.operations import protected_now
+from service.problems import Problem
+from service.records import microseconds
+from service.settings import Settings
+from service.tables import access_keys
+from service.telemetry import Metrics
+
+FOLLOW_S, DECISIONS_S, GHOSTS_S, HEARTBEAT_S = 0.25, 0.4, 5.0, 10.0
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The tasks of a running service.
+
+    Parameters
+    ----------
+    intake : Intake
+    keys : Keys
+        Is loaded anew when it changes.
+    metrics : Metrics
+    settings : Settings
+    """
+
+    def __init__(self, intake: Intake, keys: Keys, metrics: Metrics, settings: Settings) -> None:
+        self._intake, self._keys, self._metrics, self._settings = intake, keys, metrics, settings
+        self._seen = intake.store.seen()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._defers = False
+
+    def start(self, *more: Coroutine[Any, Any, None]) -> None:
+        """Begin, in the running event loop, together with what else goes on until the end."""
+        work: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (DECISIONS_S, self.read_decisions),
+            (GHOSTS_S, self.let_ghosts_go),
+        ]
+        if self._intake.store.shared:
+            work += [(FOLLOW_S, self.follow), (HEARTBEAT_S, self._intake.store.heartbeat)]
+        own = [every(seconds, step) for seconds, step in work]
+        self._tasks = [asyncio.create_task(task) for task in (*own, *more)]
+
+    async def stop(self) -> None:
+        """End, and wait until all have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def follow(self) -> None:
+        """Take note of what other processes wrote."""
+        others = await self._intake.store.since(self._seen)
+        for event in others:
+            self._seen[event.writer] = event.seq
+        self._intake.follow(others, _now_us())
+
+    async def read_decisions(self) -> None:
+        """Take note of what people decided: within half a second here, however it was told."""
+        intake, operations = self._intake, self._intake.operations
+        erased = operations.erased
+        operations.take(await asyncio.to_thread(intake.store.decisions, operations.last))
+        keys, operations.protected = await intake.store.in_thread(_lists)
+        self._keys.load(keys)
+        if operations.erased != erased:
+            intake.known.forget_all()
+            live = {call.call_id for call in await asyncio.to_thread(intake.store.live)}
+            intake.board.remove([call_id for call_id in intake.board.calls if call_id not in live])
+        self.tell_deferral()
+
+    def tell_deferral(self) -> None:
+        """Take back every deferral as soon as nothing may be deferred any more, and tell the metrics."""
+        now = datetime.now(UTC)
+        defers = self._intake.gate.defers(now)
+        if not defers:
+            self._intake.board.take_back()
+        if self._defers and not defers:
+            log.warning("deferral is off: %s", self._intake.gate.off_because(now))
+        self._defers = defers
+        self._metrics.deferral(switch_on=self._intake.operations.switch.on, on=defers)
+        self._metrics.operators(self._intake.operations.staff_of(None).operators)
+        self._metrics.waiting(self._intake.board.counts())
+
+    async def let_ghosts_go(self) -> None:
+        """Take calls of which nothing was heard for too long out of the queue."""
+        now_us = _now_us()
+        waiting_us = now_us - int(self._settings.waiting_timeout_s * 1e6)
+        answered_us = now_us - int(self._settings.answered_timeout_s * 1e6)
+        for call in self._intake.board.silent_since(waiting_us, answered_us):
+            try:
+                await self._intake.left(call.call_id, datetime.now(UTC))
+            except Problem:  # it was erased meanwhile
+                self._intake.board.remove([call.call_id])
+        self._intake.board.prune()
+
+
+async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Do something again and again, until cancelled; a fault in one round does not end the later ones."""
+    while True:
+        try:
+            await step()
+        except StoreError as error:
+            log.info("upkeep waits for the store: %s", error)
+        except Exception:
+            log.exception("upkeep failed")
+        await asyncio.sleep(seconds)
+
+
+def _lists(connection: Connection) -> tuple[list[Any], dict[bytes, int]]:
+    return list(connection.execute(sa.select(access_keys)).mappings()), protected_now(connection)
+
+
+def _now_us() -> int:
+    return microseconds(datetime.now(UTC))
