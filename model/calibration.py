@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.bounds import exact_interval
-from model.kernels import kernel
+from model.kernels import log_kernel
 
 Numbers = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -75,7 +75,7 @@ def calibration(
     )
 
 
-@kernel
+@log_kernel
 def _recalibrated(x: Numbers, y: Numbers, weights: Numbers, slope: float, intercept: float) -> tuple[float, float]:
     """Fit y on x by logistic regression: Newton's method in two unknowns."""
     for _ in range(_STEPS):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.deferral import NOTHING_HELD, decaying_maximum, defer_s, expected_wait_s, queue_key_us
-from model.kernels import kernel
+from model.kernels import kernel, log_kernel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ def _pop(keys: Integers, calls: Integers, size: int) -> int:
     return size
 
 
-@kernel
+@log_kernel
 def run_queue(
     received: Integers,
     handling: Integers,

@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.kernels import kernel
+from model.kernels import kernel, log_kernel
 
 Floats = npt.NDArray[np.float64]
 Table = tuple[Floats, Floats, Floats, float]
@@ -163,7 +163,7 @@ def _between(low: float, high: float, part: float) -> float:
     return min(low + (high - low) * part, high)
 
 
-@kernel
+@log_kernel
 def _factors(
     score: Floats, cap: Floats, scores: Floats, work_below: Floats, genuine_rarer: Floats, scale: float
 ) -> Floats:

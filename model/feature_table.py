@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model.calls import ENDED_BY, LINES
 from model.events import Events
 from model.features import CALL, FEATURES, fill_rows, utc_offset_s
-from model.kernels import kernel
+from model.kernels import log_kernel
 from model.replay import Replay
 from model.surge import surges
 
@@ -95,7 +95,7 @@ class Part(NamedTuple):
     features: Numbers
 
 
-@kernel
+@log_kernel
 def _take(column: NDArray[np.generic], rows: NDArray[np.int64], calls: Numbers, place: int) -> None:
     for row in range(len(rows)):  # as calls[:, place] = column[rows], but without holding the interpreter
         calls[row, place] = column[rows[row]]

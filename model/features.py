@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model.calls import ENDED_BY, LINES
 from model.history import FIELDS
-from model.kernels import kernel
+from model.kernels import kernel, log_kernel
 
 Group = Literal["history", "line", "time", "surge", "call"]
 STAGES = ("ring", "opening", "ended")
@@ -216,7 +216,7 @@ def fill(history: NDArray[np.float64], call: NDArray[np.float64], row: NDArray[n
             row[feature] = math.nan
 
 
-@kernel
+@log_kernel
 def fill_rows(histories: NDArray[np.float64], calls: NDArray[np.float64], rows: NDArray[np.float64]) -> None:
     """Write the features of many calls: `fill` for each row of three matrices."""
     for call in range(len(calls)):

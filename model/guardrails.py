@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.features import CALL, FEATURES
 from model.history import FIELDS
-from model.kernels import kernel
+from model.kernels import kernel, log_kernel
 
 Numbers = NDArray[np.float64]
 
@@ -136,7 +136,7 @@ def guard(
     return (0.0 if math.isnan(caps[SILENCE]) else relief), cap, held
 
 
-@kernel
+@log_kernel
 def guard_rows(
     histories: Numbers,
     calls: Numbers,

@@ -17,7 +17,7 @@ def _cache() -> Path:
     digest = sha256()
     for path in sorted(_HERE.glob("*.py")):
         source = path.read_bytes()
-        if b"@kernel" in source:
+        if b"from model.kernels import" in source:
             digest.update(source)
     return _HERE / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
 
@@ -26,7 +26,7 @@ setattr(numba.config, "CACHE_DIR", str(_cache()))  # noqa: B010 - made at run ti
 
 
 def kernel(function: F) -> F:
-    """Compile `function` with numba, keep the machine code on disk and let other threads run meanwhile.
+    """Compile `function` with numba and keep the machine code on disk.
 
     Without `fastmath` the compiler may neither reorder sums nor fuse operations, so a kernel gives the same
     bits whether it is called for one event or from a loop over a log.
@@ -36,5 +36,14 @@ def kernel(function: F) -> F:
     >>> from model.scorecard import likelihood  # @kernel stands before its def
     >>> likelihood(0.0)
     0.5
+    """
+    return cast("F", numba.njit(cache=True)(function))
+
+
+def log_kernel(function: F) -> F:
+    """Compile a loop over a whole log, which lets other threads run meanwhile, such as a progress bar.
+
+    A kernel of a few microseconds must not: in the service each time it let go of Python's lock, another thread would
+    take it, and a call would wait for that thread.
     """
     return cast("F", numba.njit(cache=True, nogil=True)(function))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model.calibration import Calibration, calibration, groups_of, reliability
 from model.intervals import Interval, between, draws, units
-from model.kernels import kernel
+from model.kernels import log_kernel
 
 Numbers = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -57,7 +57,7 @@ def auc_and_precision(calls: Ranked, weights: Numbers | None = None) -> tuple[fl
     return auc, precision
 
 
-@kernel
+@log_kernel
 def _walk(genuine: Booleans, ends: NDArray[np.int64], weights: Numbers) -> tuple[float, float]:
     below, pairs, precision, seen = 0.0, 0.0, 0.0, 0.0
     start = 0

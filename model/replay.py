@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.events import Events
 from model.history import ENDED, LABELLED, RECEIVED, SIZE, apply, read
-from model.kernels import kernel
+from model.kernels import log_kernel
 
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Grouping:
     starts: Integers
 
 
-@kernel
+@log_kernel
 def _gather(codes: Integers, groups: int) -> tuple[Integers, Integers]:
     starts = np.zeros(groups + 1, dtype=np.int64)
     for code in codes:
@@ -46,7 +46,7 @@ def _gather(codes: Integers, groups: int) -> tuple[Integers, Integers]:
     return rows, starts
 
 
-@kernel
+@log_kernel
 def _by_time(times: Integers, rows: Integers) -> Integers:
     """Sort a few rows by time, stably: insertion for the short and nearly sorted ones that most callers are."""
     if len(rows) > 64:
@@ -62,7 +62,7 @@ def _by_time(times: Integers, rows: Integers) -> Integers:
     return rows
 
 
-@kernel
+@log_kernel
 def _replay(
     rows: Integers,
     starts: Integers,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.errors import ScorecardError
 from model.features import FEATURES, NAMES, WIDTHS
-from model.kernels import kernel
+from model.kernels import kernel, log_kernel
 
 Numbers = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def likelihood(log_odds: float) -> float:
     return 1.0 / (1.0 + math.exp(-log_odds))  # once compiled, exp gives infinity where it overflows
 
 
-@kernel
+@log_kernel
 def likelihoods(log_odds: Numbers) -> Numbers:
     """Turn many log-odds into probabilities, each as `likelihood` does."""
     found = np.empty(len(log_odds))
@@ -92,7 +92,7 @@ def explain(row: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Num
     return total
 
 
-@kernel
+@log_kernel
 def _explain_rows(rows: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Numbers, out: Numbers) -> None:
     for row in range(len(rows)):
         explain(rows[row], edges, starts, values, out[row])

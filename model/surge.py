@@ -8,7 +8,7 @@ call's own, so that no two calls of one moment can see each other and order with
 import numpy as np
 from numpy.typing import NDArray
 
-from model.kernels import kernel
+from model.kernels import kernel, log_kernel
 
 RECENT_MINUTES = 10
 WEEKS = 8
@@ -60,7 +60,7 @@ def _both(per_minute: Counts, minute: int, usual_calls: float, usual_new: float)
     return surge_ratio(per_minute[0], minute, usual_calls), surge_ratio(per_minute[1], minute, usual_new)
 
 
-@kernel
+@log_kernel
 def _ratios(per_minute: Counts, per_hour: Counts, minutes: Counts) -> NDArray[np.float64]:
     ratios = np.empty(len(minutes))
     usual, hour = np.nan, -1

@@ -53,9 +53,7 @@ def engine_of(url: str) -> Engine:
     except SQLAlchemyError:
         backend = ""
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
-        engine = sa.create_engine(
-            parsed, paramstyle="named", connect_args={"check_same_thread": False, "timeout": BUSY_S}
-        )
+        engine = sa.create_engine(parsed, connect_args={"check_same_thread": False, "timeout": BUSY_S})
         sa.event.listen(engine, "connect", _durable)
         return engine
     if backend == "postgresql":

@@ -111,9 +111,10 @@ class Known:
         if turn is None:
             turn = self._turns[chain] = asyncio.Lock()
         async with turn:
-            for _ in range(ATTEMPTS):
+            for attempt in range(ATTEMPTS):
                 known = await self.call(call_id) if exists else self._calls.get(call_id)
-                at_hand = await self._callers.get(chain, new=known is None and chain[0] == 0)
+                # A caller who is not at hand is first taken for a new one, as most are; the store says when not.
+                at_hand = await self._callers.get(chain, new=known is None and attempt == 0)
                 try:
                     outcome = decide(known, at_hand)
                 except Problem:

@@ -36,7 +36,8 @@ class Pseudonyms:
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) < KEY_BYTES for key in keys):
             raise ValueError(f"expected one or more keys of the callers' hash, of at least {KEY_BYTES} bytes")
-        self._keys = {key_id(key): key for key in keys}
+        # Keyed once and copied for each number: also, the one-shot function lets go of Python's lock each time.
+        self._keys = {key_id(key): hmac.new(key, digestmod="sha256") for key in keys}
         self.current = next(iter(self._keys))
         #: For what else needs a secret that the database does not hold.
         self.secret = keys[0]
@@ -55,7 +56,9 @@ class Pseudonyms:
         return [self._hash(name, number) for name in self.key_ids[1:]]
 
     def _hash(self, name: bytes, number: str) -> bytes:
-        return name + hmac.digest(self._keys[name], number.encode(), "sha256")
+        keyed = self._keys[name].copy()
+        keyed.update(number.encode())
+        return name + keyed.digest()
 
 
 def key_id(key: bytes) -> bytes:

@@ -2,10 +2,11 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from model.deferral import queue_key_us
 from model.history import ENDED, LABELLED, RECEIVED, Event, empty
+from service.statements import CALL, CHANGING
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -128,13 +130,16 @@ class Call:
         other.changed_at_us = max(now_us, self.changed_at_us)
         return other
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> tuple[Any, ...]:
         """Give the call as a row of the table `calls`."""
-        row = {name: getattr(self, name) for name in _PLAIN}
-        row["history"] = self.history.tobytes()
-        row["surge_calls"], row["surge_new"] = self.surge
-        row["extra"] = text_of(self.extra) if self.extra else "{}"
-        return row
+        return self._values(CALL)
+
+    def changes(self) -> tuple[Any, ...]:
+        """Give the columns of the row that may change, and the call_id."""
+        return (*self._values(CHANGING), self.call_id)
+
+    def _values(self, names: tuple[str, ...]) -> tuple[Any, ...]:
+        return tuple(_WRITTEN[name](self) for name in names)
 
     @classmethod
     def of(cls, row: Mapping[str, Any], bodies: Mapping[str, Any] | None = None) -> Self:
@@ -151,6 +156,13 @@ class Call:
         return call
 
 
+_WRITTEN: dict[str, Callable[[Call], Any]] = {
+    **{name: attrgetter(name) for name in CALL},
+    "history": lambda call: call.history.tobytes(),
+    "surge_calls": lambda call: call.surge[0],
+    "surge_new": lambda call: call.surge[1],
+    "extra": lambda call: text_of(call.extra) if call.extra else "{}",
+}
 _NOT_PLAIN = {"asked", "answers", "extra", "history", "surge"}
 _PLAIN = tuple(f.name for f in fields(Call) if f.name not in _NOT_PLAIN)
 _FLAGS = ("first_call", "held_out")  # SQLite gives 0 and 1
@@ -204,11 +216,11 @@ class Said:
     genuine: float | None = None
     not_genuine: float | None = None
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> tuple[Any, ...]:
         """Give it as a row of the table `events`, but for the writer and its number there."""
-        row = {name: getattr(self, name) for name in _SAID}
-        row["body"] = text_of(self.body)
-        return row
+        return (self.chain, self.nth, self.call_id, self.kind, self.received_at_us, self.known_at_us,
+                self.recorded_at_us, text_of(self.body), self.answered, self.duration_s, self.silence_ratio,
+                self.genuine, self.not_genuine)  # fmt: skip
 
     def event(self) -> Event | None:
         """Give what it adds to the caller's history; None when it adds nothing."""
@@ -218,7 +230,6 @@ class Said:
 #: The columns of the table `events` that a history is made of.
 EVENT_COLUMNS = ("kind", "known_at_us", "received_at_us", "call_id", "answered", "duration_s", "silence_ratio",
                  "genuine", "not_genuine")  # fmt: skip
-_SAID = tuple(f.name for f in fields(Said) if f.name != "body")
 _KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED}
 
 
@@ -267,10 +278,10 @@ class Checkpoint:
     state: NDArray[np.float64]
     pending: list[Event]
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> tuple[bytes, int, bytes, str]:
         """Give it as a row."""
-        pending = json.dumps(self.pending)  # NaN is written as such and read back
-        return {"chain": self.chain, "included": self.included, "state": self.state.tobytes(), "pending": pending}
+        # NaN is written as such and read back
+        return (self.chain, self.included, self.state.tobytes(), json.dumps(self.pending))
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:

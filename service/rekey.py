@@ -57,7 +57,7 @@ def _move(connection: Connection, old: bytes, new: bytes) -> None:
     for table in (checkpoints, bases):
         connection.execute(sa.delete(table).where(table.c.chain.in_((old, new))))
     if base:
-        connection.execute(sa.insert(bases), [_together(new, list(base.values())).row()])
+        connection.execute(sa.insert(bases).values(_together(new, list(base.values())).row()))
     if connection.execute(sa.select(protected.c.chain).where(protected.c.chain == new)).first() is None:
         connection.execute(sa.update(protected).where(protected.c.chain == old).values(chain=new))
 

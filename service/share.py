@@ -34,12 +34,13 @@ class RandomShare:
 
     def __init__(self, secret: bytes, share: float) -> None:
         self.share = share
-        self._secret = hmac.digest(secret, b"random share", "sha256")
+        self._keyed = hmac.new(hmac.digest(secret, b"random share", "sha256"), digestmod="sha256")
 
     def holds(self, call_id: str) -> bool:
         """Say whether a call belongs to it."""
-        drawn = hmac.digest(self._secret, call_id.encode(), "sha256")
-        return int.from_bytes(drawn[:8]) < self.share * 2**64
+        keyed = self._keyed.copy()
+        keyed.update(call_id.encode())
+        return int.from_bytes(keyed.digest()[:8]) < self.share * 2**64
 
 
 def share_for(data: Mapping[str, Any]) -> float:

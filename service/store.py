@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
@@ -24,8 +25,9 @@ from model.history import Event
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
 from service.database import cause, connect, shown
 from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, event_of, microseconds
+from service.statements import CALL, EVENT
 from service.tables import bases, calls, checkpoints, decisions, events, facts, writers
-from service.writer import Row, Writer
+from service.writer import Writer
 
 #: Surge looks back so far, and an hour of slack.
 SURGE_US = (WEEKS * WEEK_HOURS + 1) * 60 * MINUTE_US
@@ -34,6 +36,7 @@ READERS = 4
 #: A writer that has said nothing for so long is followed no more.
 SILENT_US = 3_600_000_000
 T = TypeVar("T")
+Row = dict[str, Any]
 
 _one_call = sa.select(calls).where(calls.c.call_id == sa.bindparam("call_id"))
 _live = sa.select(calls).where(calls.c.state.in_(LIVE))
@@ -212,10 +215,12 @@ class Store:
                 rows = []
                 for seq, one in enumerate(said, seq + 1):  # noqa: B020 - the numbers go on from part to part
                     length[one.chain] += 1
-                    rows.append(one.row() | {"writer": self._writer.writer, "seq": seq, "nth": length[one.chain]})
+                    rows.append((self._writer.writer, seq, *replace(one, nth=length[one.chain]).row()))
                 if fresh:
-                    connection.execute(sa.insert(calls), [call.row() for _, call in fresh])
-                    connection.execute(sa.insert(events), rows)
+                    connection.execute(
+                        sa.insert(calls), [dict(zip(CALL, call.row(), strict=True)) for _, call in fresh]
+                    )
+                    connection.execute(sa.insert(events), [dict(zip(EVENT, row, strict=True)) for row in rows])
                 added += len(fresh)
         return added
 

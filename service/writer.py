@@ -1,33 +1,28 @@
-"""The one thread of a process that writes: group commit, and nothing is acknowledged before it is on disk.
+"""Writes events and their calls: group commit, and nothing is acknowledged before it is on disk.
 
-It takes whatever waits, commits it together and only then tells those who wait, so that the disk is asked once for
-many calls. An event is only added right after the one that its writer saw as the last of its chain. When another
-process was there before, or a call that was taken for a new one is known, `Changed` is raised instead: look again.
+While one batch is being committed in a thread, the next one gathers; so the disk is asked once for many calls, and
+threads change places once for a batch. An event is only added right after the one that its writer saw as the last of
+its chain. When another process was there before, or a caller or call that was taken for a new one is known, `Changed`
+is raised instead: look again.
 """
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
 from service.database import cause, pause, wants_another_try
 from service.records import Call, Checkpoint, Said
-from service.tables import bases, calls, checkpoints, events
+from service.statements import Row, Statements
 
-MOST_AT_ONCE = 500
+MOST_AT_ONCE = 512
 ATTEMPTS = 8
-#: What a call is received with stays as it is; the rest changes as more is heard.
-_FIXED = {"call_id", "received_at_us", "caller", "history", "surge_calls", "surge_new", "first_call"}
-Row = dict[str, Any]
 
 
 class Changed(Exception):  # noqa: N818 - not an error: look again
@@ -38,16 +33,17 @@ class Changed(Exception):  # noqa: N818 - not an error: look again
 class Waiting:
     """An event, its call and perhaps a checkpoint, on their way to the disk."""
 
+    chain: bytes
+    call_id: str
     said: Row
     call: Row
     new: bool
     checkpoint: Row | None
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    abandoned: bool = False
+    done: asyncio.Future[None]
 
 
 class Writer:
-    """Writes in a thread of its own until closed.
+    """Writes for the event loop of one process.
 
     Parameters
     ----------
@@ -55,16 +51,17 @@ class Writer:
     writer : int
         The number of this process in the table `writers`.
     committed : callable
-        Is told the seconds and the number of events of each commit, in the writing thread.
+        Is told the seconds and the number of events of each commit.
     """
 
     def __init__(self, engine: Engine, writer: int, committed: Callable[[float, int], None]) -> None:
         self._engine, self.writer, self._committed = engine, writer, committed
         self._seq = 0
-        self._sql = _Statements(engine)
-        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._write_until_closed, name="store", daemon=True)
-        self._thread.start()
+        self._statements = Statements(engine)
+        self._connection: Connection | None = None
+        self._next: list[Waiting] = []
+        self._busy = False
+        self._thread = ThreadPoolExecutor(1, "writer")
 
     async def write(self, said: Said, call: Call, *, new: bool, checkpoint: Checkpoint | None = None) -> None:
         """Keep one event and what is now known of its call; returns when both are on disk.
@@ -78,140 +75,118 @@ class Writer:
         StoreError
             When the store did not take it.
         """
-        item = Waiting(said.row(), call.row(), new, checkpoint.row() if checkpoint else None)
-        self._waiting.put(item)
-        try:
-            await item.done
-        except asyncio.CancelledError:
-            item.abandoned = True
-            raise
+        loop = asyncio.get_running_loop()
+        item = Waiting(
+            said.chain,
+            call.call_id,
+            said.row(),
+            call.row() if new else call.changes(),
+            new,
+            checkpoint.row() if checkpoint else None,
+            loop.create_future(),
+        )
+        self._next.append(item)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._go, loop)  # with what else comes in this turn of the loop
+        await item.done
 
     def close(self) -> None:
-        """Write what still waits, and end."""
-        self._waiting.put(None)
-        self._thread.join()
+        """Wait for the commit that is under way."""
+        self._thread.shutdown()
+        if self._connection is not None:
+            self._connection.close()
 
-    def _write_until_closed(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch, closing = self._gather(first)
-            started = time.perf_counter()
-            kept = self._commit([item for item in batch if not item.abandoned])
-            self._committed(time.perf_counter() - started, kept)
-            if closing:
-                return
-
-    def _gather(self, first: Waiting) -> tuple[list[Waiting], bool]:
-        batch = [first]
-        while len(batch) < MOST_AT_ONCE:
-            try:
-                following = self._waiting.get_nowait()
-            except Empty:
-                break
-            if following is None:
-                return batch, True
-            batch.append(following)
-        return batch, False
-
-    def _commit(self, batch: list[Waiting]) -> int:
-        """Write a batch, all at once or, when one of it came too late, each alone; gives how many were kept."""
+    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand what has gathered to the thread, or rest when there is nothing."""
+        batch = [item for item in self._next[:MOST_AT_ONCE] if not item.done.done()]
+        del self._next[:MOST_AT_ONCE]
         if not batch:
-            return 0
-        outcome = self._try(batch)
-        if isinstance(outcome, Changed) and len(batch) > 1:
-            return sum(self._commit([item]) for item in batch)
-        loop = batch[0].done.get_loop()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_tell, [item.done for item in batch], outcome)
-        return 0 if outcome else len(batch)
+            self._busy = bool(self._next)
+            if self._busy:
+                loop.call_soon(self._go, loop)
+            return
+        working = self._thread.submit(self._commit, batch)
 
-    def _try(self, batch: list[Waiting]) -> Changed | StoreError | None:
+        def tell(done: Future[Outcome]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._told, loop, batch, done.result())
+
+        working.add_done_callback(tell)
+
+    def _told(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting], outcome: "Outcome") -> None:
+        self._committed(outcome.seconds, len(outcome.kept))
+        for item in batch:
+            if item.done.done():  # whoever waited went away
+                continue
+            if outcome.error is not None:
+                item.done.set_exception(outcome.error)
+            elif item in outcome.kept:
+                item.done.set_result(None)
+            else:
+                item.done.set_exception(Changed())
+        self._go(loop)
+
+    def _commit(self, batch: list[Waiting]) -> "Outcome":
+        """Write a batch in one transaction, in the thread."""
+        started = time.perf_counter()
         # In one order for all processes, so that none waits for another that waits for it. A batch never holds two
         # events of one chain: each waits for the one before.
-        batch = sorted(batch, key=lambda item: item.said["chain"])
+        batch = sorted(batch, key=lambda item: item.chain)
+        kept: set[Waiting] = set()
+        error: StoreError | None = None
         for attempt in range(ATTEMPTS):
+            numbered = {self._seq + place: item for place, item in enumerate(batch, 1)}
             try:
-                with self._engine.connect() as connection, connection.begin():
-                    self._write(connection, batch)
-            except Changed as changed:
-                return changed
-            except SQLAlchemyError as error:
-                if wants_another_try(error) and attempt + 1 < ATTEMPTS:
+                if self._connection is None:
+                    self._connection = self._engine.connect()
+                with self._connection.begin():
+                    kept = self._write(self._connection, numbered)
+                error = None
+            except SQLAlchemyError as failure:
+                self._let_go()
+                kept = set()
+                error = StoreError(f"did not take {len(batch)} events: {cause(failure)}")
+                if wants_another_try(failure) and attempt + 1 < ATTEMPTS:
                     pause(attempt)
                     continue
-                # It may have been committed all the same, and its numbers are not given twice.
-                self._seq += len(batch)
-                return StoreError(f"did not take {len(batch)} events: {cause(error)}")
-            self._seq += len(batch)
-            return None
-        return StoreError(f"did not take {len(batch)} events: other processes were always in the way")
+            break
+        # Also after a failure: it may have been committed all the same, and its numbers are not given twice.
+        self._seq += len(batch)
+        return Outcome(kept, error, time.perf_counter() - started)
 
-    def _write(self, connection: Connection, batch: list[Waiting]) -> None:
-        sql = self._sql
-        said = [item.said | {"writer": self.writer, "seq": self._seq + n} for n, item in enumerate(batch, 1)]
-        _all(connection, sql.new_call, [item.call for item in batch if item.new])
-        _all(connection, sql.known_call, [item.call for item in batch if not item.new])
-        _all(connection, sql.event, said)
-        due = [item.checkpoint for item in batch if item.checkpoint]
-        if due:
-            connection.exec_driver_sql(sql.checkpoint, due)
+    def _write(self, connection: Connection, numbered: dict[int, Waiting]) -> set[Waiting]:
+        write = self._statements
+        said = [(self.writer, seq, *item.said) for seq, item in numbered.items()]
+        kept = {seq: numbered[seq] for seq in write.add_events(connection, said)}
+        new = {item.call_id: seq for seq, item in kept.items() if item.new}
+        known_already = new.keys() - write.add_calls(connection, [kept[seq].call for seq in new.values()])
+        late = [new[call_id] for call_id in known_already]
+        late += [seq for seq, item in kept.items() if item.new and new[item.call_id] != seq]
+        if late:
+            write.remove_events(connection, self.writer, late)
+            for seq in late:
+                del kept[seq]
+        for seq, item in list(kept.items()):
+            if not item.new and not write.change_call(connection, item.call):
+                write.remove_events(connection, self.writer, [seq])
+                del kept[seq]
+        write.checkpoint(connection, [item.checkpoint for item in kept.values() if item.checkpoint])
+        return set(kept.values())
 
-
-def _all(connection: Connection, sql: str, rows: Sequence[Row]) -> None:
-    """Write rows of which each must count."""
-    if rows and connection.exec_driver_sql(sql, list(rows)).rowcount != len(rows):
-        raise Changed
-
-
-def _tell(waiting: list[asyncio.Future[None]], outcome: Changed | StoreError | None) -> None:
-    for done in waiting:
-        if done.done():  # whoever waited went away
-            continue
-        if outcome is None:
-            done.set_result(None)
-        else:
-            done.set_exception(outcome)
-
-
-class _Statements:
-    """The statements in the words of a database's driver, made once: they are run for every call."""
-
-    def __init__(self, engine: Engine) -> None:
-        insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
-        upsert = insert(checkpoints)
-        before = _value("nth") - sa.literal_column("1")
-        follows = sa.or_(
-            before == sa.literal_column("0"),
-            sa.exists().where(events.c.chain == _value("chain"), events.c.nth == before),
-            sa.exists().where(bases.c.chain == _value("chain"), bases.c.included == before),
-        )
-        names = list(events.c.keys())
-        changing = [column.name for column in calls.c if column.name not in _FIXED]
-
-        def compiled(statement: sa.ClauseElement) -> str:
-            return str(statement.compile(dialect=engine.dialect))
-
-        self.new_call = compiled(insert(calls).values(_named(calls.c.keys())).on_conflict_do_nothing())
-        self.known_call = compiled(
-            sa.update(calls).where(calls.c.call_id == sa.bindparam("call_id")).values(_named(changing))
-        )
-        self.event = compiled(
-            insert(events)
-            .from_select(names, sa.select(*(_value(name) for name in names)).where(follows))
-            .on_conflict_do_nothing()
-        )
-        self.checkpoint = compiled(
-            upsert.values(_named(checkpoints.c.keys())).on_conflict_do_update(
-                index_elements=[checkpoints.c.chain],
-                set_={name: upsert.excluded[name] for name in ("included", "state", "pending")},
-                where=upsert.excluded.included > checkpoints.c.included,
-            )
-        )
+    def _let_go(self) -> None:
+        """Give up a connection on which something went wrong; the next batch opens another."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.invalidate()
+                self._connection.close()
+            self._connection = None
 
 
-def _named(columns: Iterable[str]) -> dict[str, Any]:
-    return {name: sa.bindparam(name) for name in columns}
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch."""
 
-
-def _value(name: str) -> sa.ColumnElement[Any]:
-    """Give a value of an event with its type, which PostgreSQL asks for in a SELECT."""
-    return sa.cast(sa.bindparam(name), events.c[name].type)
+    kept: set[Waiting]
+    error: StoreError | None
+    seconds: float
