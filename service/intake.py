@@ -106,14 +106,14 @@ class Intake:
             kind: Kind = "scored"
             if known is None:
                 kind, call = "received", self._received(request.call_id, received_at_us, caller, chain)
+                call.changed_at_us = microseconds(now)
             elif (known.received_at_us, known.caller) != (received_at_us, caller):
                 name = "caller" if known.received_at_us == received_at_us else "received_at"
                 raise Conflict(f"{name} of a known call cannot change", [(name, "the value of the first request")])
             elif known.asked.get(stage) == asked and told in (None, known.answers[stage]):
                 return Answer(dict(known.answers[stage]))
             else:
-                call = known
-            call = call.changed(microseconds(now))
+                call = known.changed(microseconds(now))
             _take_in(call, request, stage)
             answer = self._decided(call, stage, request.expected_wait_s, warnings, now, told)
             call.asked[stage], call.answers[stage] = asked, answer

@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from copy import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -125,21 +124,40 @@ class Call:
 
     def changed(self, now_us: int) -> Self:
         """Give a copy to be changed; the call itself stays as the store holds it."""
-        other = copy(self)
+        other = object.__new__(type(self))
+        for name in _FIELDS:
+            setattr(other, name, getattr(self, name))
         other.asked, other.answers, other.extra = dict(self.asked), dict(self.answers), dict(self.extra)
         other.changed_at_us = max(now_us, self.changed_at_us)
         return other
 
     def row(self) -> tuple[Any, ...]:
         """Give the call as a row of the table `calls`."""
-        return self._values(CALL)
+        return _row(self)
 
     def changes(self) -> tuple[Any, ...]:
         """Give the columns of the row that may change, and the call_id."""
-        return (*self._values(CHANGING), self.call_id)
+        return _changing(self)
 
-    def _values(self, names: tuple[str, ...]) -> tuple[Any, ...]:
-        return tuple(_WRITTEN[name](self) for name in names)
+    @property
+    def surge_calls(self) -> float:
+        """Calls now against the usual, as the row has it."""
+        return self.surge[0]
+
+    @property
+    def surge_new(self) -> float:
+        """New numbers now against the usual, as the row has it."""
+        return self.surge[1]
+
+    @property
+    def written_history(self) -> bytes:
+        """The history as the row has it."""
+        return self.history.tobytes()
+
+    @property
+    def written_extra(self) -> str:
+        """The extra fields as the row has them."""
+        return text_of(self.extra) if self.extra else "{}"
 
     @classmethod
     def of(cls, row: Mapping[str, Any], bodies: Mapping[str, Any] | None = None) -> Self:
@@ -156,15 +174,13 @@ class Call:
         return call
 
 
-_WRITTEN: dict[str, Callable[[Call], Any]] = {
-    **{name: attrgetter(name) for name in CALL},
-    "history": lambda call: call.history.tobytes(),
-    "surge_calls": lambda call: call.surge[0],
-    "surge_new": lambda call: call.surge[1],
-    "extra": lambda call: text_of(call.extra) if call.extra else "{}",
-}
+# Where a column is not a field of the same name.
+_WRITTEN = {"history": "written_history", "extra": "written_extra"}
+_FIELDS = tuple(f.name for f in fields(Call))
+_row = attrgetter(*(_WRITTEN.get(name, name) for name in CALL))
+_changing = attrgetter(*(_WRITTEN.get(name, name) for name in CHANGING), "call_id")
 _NOT_PLAIN = {"asked", "answers", "extra", "history", "surge"}
-_PLAIN = tuple(f.name for f in fields(Call) if f.name not in _NOT_PLAIN)
+_PLAIN = tuple(name for name in _FIELDS if name not in _NOT_PLAIN)
 _FLAGS = ("first_call", "held_out")  # SQLite gives 0 and 1
 
 

@@ -4,11 +4,12 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before scikit-learn is imported: small fits and scores need no more
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -66,6 +67,21 @@ def release_folder(made, tmp_path_factory):
     """A release trained on a small made-up city."""
     folder = tmp_path_factory.mktemp("release") / "release"
     write_release(folder, made.files(), made.facts(NOW))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def acting_release(made, tmp_path_factory):
+    """The same release with a certificate, issued now, that says that deferral is proven: it is not, for so few."""
+    files = dict(made.files())
+    now = datetime.now(UTC)
+    certificate = json.loads(files["certificate.json"])
+    certificate["issued_at"], certificate["expires_at"] = now.isoformat(), (now + timedelta(days=180)).isoformat()
+    for stage in certificate["stages"]:
+        stage["deferral"] |= {"genuine_upper": 0.02, "load_lower": 0.05, "on": True, "reason": "proven"}
+    files["certificate.json"] = json.dumps(certificate).encode()
+    folder = tmp_path_factory.mktemp("acting") / "release"
+    write_release(folder, files, made.facts(now))
     return folder
 
 
