@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from model.errors import StoreError
 from model.release import read_release
-from service import api, api_centre, api_queue
+from service import api, api_centre, api_queue, api_score
 from service.access import Keys, rows
 from service.guard import Guard, document
 from service.intake import Intake
@@ -109,7 +109,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
     app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
     app.state.tokens = Tokens(parts.pseudonyms.secret)
-    for routes in (api_queue, api_centre, api):  # whatever stands behind a call_id comes before the call itself
+    for routes in (api_score, api_queue, api_centre, api):  # what stands behind a call_id comes before the call
         app.include_router(routes.router)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, answer)

@@ -51,6 +51,7 @@ def run(settings: Settings, host: str, port: int, tls: dict[str, Any] | None = N
             access_log=False,
             server_header=False,
             date_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
             h11_max_incomplete_event_size=65_536,
             **(tls or {}),

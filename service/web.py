@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Header, Path, Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.access import Principal
@@ -17,13 +18,13 @@ from service.settings import Settings
 
 T = TypeVar("T", bound=BaseModel)
 CallIdInPath = Annotated[str, Path(min_length=1, max_length=200)]
-AsRecorded = Annotated[
-    str | None,
-    Header(
-        alias="Saring-Clock",
-        description="`as-recorded` takes now from the event itself, for a log that is replayed.",
-    ),
-]
+AS_RECORDED = {
+    "name": "Saring-Clock",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "enum": ["as-recorded"]},
+    "description": "`as-recorded` takes now from the event itself, for a log that is replayed.",
+}
 _TEXTS = {
     400: "Not JSON, or no Host",
     401: "No access key or token that is live",
@@ -51,12 +52,15 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def takes(schema: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Describe a body that the endpoint reads by itself, once, with its warnings."""
+def takes(schema: type[BaseModel], example: dict[str, Any] | None = None, *, clocked: bool = False) -> dict[str, Any]:
+    """Describe a body that the endpoint reads by itself, once, with its warnings; `clocked` when it asks `moment`."""
     content: dict[str, Any] = {"schema": schema.model_json_schema()}
     if example:
         content["example"] = example
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    extra: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": content}}}
+    if clocked:
+        extra["parameters"] = [AS_RECORDED]
+    return extra
 
 
 async def body_of(request: Request, limit: int) -> bytes:
@@ -66,12 +70,16 @@ async def body_of(request: Request, limit: int) -> bytes:
     ------
     TooLarge
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body = b""
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > limit:
             raise TooLarge(f"the body has more than {limit:,} bytes")
-    return bytes(body)
+        if not message.get("more_body", False):
+            return body
 
 
 async def read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
@@ -98,9 +106,12 @@ def parsed(body: bytes, schema: type[T], settings: Settings) -> tuple[T, list[di
         raise Invalid.of(error.errors(include_url=False, include_context=False, include_input=False)) from None
 
 
-def moment(clock: str | None, recorded: datetime) -> datetime:
+def moment(request: Request, recorded: datetime) -> datetime:
     """Give now: this machine's, or the event's own for a log that is replayed."""
-    return recorded if clock == "as-recorded" else datetime.now(UTC)
+    for name, value in request.scope["headers"]:
+        if name == b"saring-clock" and value == b"as-recorded":
+            return recorded
+    return datetime.now(UTC)
 
 
 def reception_of(request: Request) -> Reception:
