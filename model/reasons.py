@@ -1,6 +1,8 @@
 """The reasons of a score: its terms, the largest first."""
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from model.features import FEATURES
@@ -32,15 +34,21 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
         if sizes[place] == 0.0:
             break
-        group, name, words, text = _TOLD[place]
+        group, name, words, unknown = _TOLD[place]
         value = values[place]
         shown = None if value != value else words[int(value)] if words else value
         reason = {"group": group, "feature": name, "value": shown, "contribution": contributions[place]}
         if in_words:
-            reason["text"] = text(value)
+            reason["text"] = unknown if shown is None else _text(place, value)
         found.append(reason)
     return found
 
 
+@lru_cache(16_384)
+def _text(place: int, value: float) -> str:
+    """Say a value in words; most values of most calls are those of another call."""
+    return FEATURES[place].text(value)
+
+
 #: For every call: what can be looked up beforehand.
-_TOLD = tuple((feature.group, feature.name, feature.words, feature.text) for feature in FEATURES)
+_TOLD = tuple((feature.group, feature.name, feature.words, feature.text(math.nan)) for feature in FEATURES)

@@ -23,6 +23,8 @@ from service.operations import Operations
 from service.problems import Problem, answer
 from service.pseudonyms import Pseudonyms, read_keys
 from service.reception import Reception
+from service.renewal import LOOK_S as RENEW_S
+from service.renewal import Renewal
 from service.settings import Settings
 from service.share import RandomShare, share_for
 from service.store import Store
@@ -87,11 +89,14 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     reception = Reception(intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3)
     upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
     streams = Streams(intake, settings.mode)
+    renewal = Renewal(intake, settings.release, watch.served)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await upkeep.read_decisions()
-        upkeep.start(every(LOOK_S, watch.look), reception.drain(), watch_loop(metrics))
+        upkeep.start(
+            every(LOOK_S, watch.look), every(RENEW_S, renewal.look), reception.drain(), watch_loop(metrics)
+        )
         try:
             yield
         finally:

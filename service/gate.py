@@ -30,10 +30,18 @@ class Gate:
     """
 
     def __init__(self, release: Release, operations: Operations) -> None:
-        self.release, self._operations = release, operations
-        self._proofs = {proof.stage: proof for proof in release.certificate.stages}
+        self._operations = operations
         #: Share of recently closed calls that were not genuine; None when too few were closed.
         self.base_rate: float | None = None
+        self.adopt(release)
+
+    def adopt(self, release: Release) -> None:
+        """Let another release decide from now on."""
+        proofs = release.certificate.stages
+        self.release = release
+        self._proofs = {proof.stage: proof for proof in proofs}
+        self._may_defer = any(proof.deferral.on for proof in proofs)
+        self._proven = self._may_defer or any(proof.flag.threshold is not None for proof in proofs)
 
     def state(self, now: datetime) -> State:
         """Say whether the certificate holds."""
@@ -47,7 +55,7 @@ class Gate:
         state = self.state(now)
         if state.word != "valid":
             return state.reason
-        if not any(proof.deferral.on or proof.flag.threshold is not None for proof in self._proofs.values()):
+        if not self._proven:
             return "not_proven"
         return None
 
@@ -62,4 +70,4 @@ class Gate:
 
     def defers(self, now: datetime) -> bool:
         """Say whether any stage may defer now."""
-        return self.off_because(now) is None and any(proof.deferral.on for proof in self._proofs.values())
+        return self._may_defer and self.off_because(now) is None

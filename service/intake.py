@@ -72,6 +72,20 @@ class Intake:
         if not self.gate.defers(datetime.now(UTC)):
             self.board.take_back()
 
+    def adopt(self, release: Release, scorer: Scorer) -> None:
+        """Score with another release from now on; keys that were given stay.
+
+        Parameters
+        ----------
+        release : Release
+            With the label mapping of this one: the histories rest on it.
+        scorer : Scorer
+            Of that release, warmed up.
+        """
+        self.release, self._scorer = release, scorer
+        self.gate.adopt(release)
+        self.board.kappa = release.policy.deferral.kappa
+
     async def score(
         self,
         request: ScoreRequest,

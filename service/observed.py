@@ -14,6 +14,8 @@ from service.telemetry import OTHER, Metrics
 #: No answer was given: the client went away, or the service was stopped. Not a status of HTTP, but widely understood.
 GONE = 499
 LAGS_KEPT = 15
+#: Of slow requests one is logged in so many seconds; the metrics have them all.
+QUIET_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Observed:
 
     def __init__(self, app: ASGIApp, metrics: Metrics, slow_s: float) -> None:
         self.app, self._metrics, self._slow_s = app, metrics, slow_s
+        self._quiet_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request and count it; anything else than HTTP is handed on."""
@@ -53,7 +56,8 @@ class Observed:
         async def sent(message: Message) -> None:
             nonlocal status, streams, gone, ended
             if message["type"] == "http.response.start":
-                status, streams = message["status"], _streams(message)
+                # An answer to nobody is none: whatever reads a body fails when the client goes away meanwhile.
+                status, streams = GONE if gone else message["status"], _streams(message)
             try:
                 await send(message)
             except OSError:
@@ -74,7 +78,8 @@ class Observed:
             seconds = (ended or perf_counter()) - started
             route = route_of(scope)
             self._metrics.request(route, scope["method"], status, None if streams else seconds)
-            if seconds >= self._slow_s and not streams:
+            if seconds >= self._slow_s and not streams and started >= self._quiet_until:
+                self._quiet_until = started + QUIET_S  # or an overloaded service would be busy with its log
                 about = {"route": route, "method": scope["method"], "status": status, "seconds": seconds}
                 log.warning("a request was slow", extra=about)
             request_state.reset(before)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.monitor import Monitor, eligible_calls
+from model.release import Release
 from service.intake import Intake
 from service.operations import decide
 from service.records import microseconds, rfc3339
@@ -53,8 +54,12 @@ class Watch:
         self._intake, self._metrics = intake, metrics
         self._monitors = self._new()
         self.since_us = 0
-        metrics.certificate(intake.release.certificate.expires_at)
-        metrics.release(intake.release.name)
+        self.served(intake.release)
+
+    def served(self, release: Release) -> None:
+        """Take note of the release that is served from now on."""
+        self._metrics.certificate(release.certificate.expires_at)
+        self._metrics.release(release.name)
 
     async def look(self) -> None:
         """Take in what became known, and pull the switch when the promise has become untenable."""
