@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +14,14 @@ from service.access import Keys
 from service.intake import Intake
 from service.operations import protected_now
 from service.problems import Problem
-from service.records import microseconds
+from service.records import Call, microseconds
 from service.settings import Settings
+from service.store import MOST_FOLLOWED, Following
 from service.tables import access_keys
 from service.telemetry import Metrics
 
 FOLLOW_S, DECISIONS_S, GHOSTS_S, HEARTBEAT_S = 0.25, 0.4, 5.0, 10.0
+GHOSTS_AT_ONCE = 64
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +39,7 @@ class Upkeep:
 
     def __init__(self, intake: Intake, keys: Keys, metrics: Metrics, settings: Settings) -> None:
         self._intake, self._keys, self._metrics, self._settings = intake, keys, metrics, settings
-        self._seen = intake.store.seen()
+        self._seen = dict(intake.store.seen)
         self._tasks: list[asyncio.Task[None]] = []
         self._defers = False
 
@@ -60,10 +62,23 @@ class Upkeep:
 
     async def follow(self) -> None:
         """Take note of what other processes wrote."""
-        others = await self._intake.store.since(self._seen)
-        for event in others:
-            self._seen[event.writer] = event.seq
-        self._intake.follow(others, _now_us())
+        intake, more = self._intake, True
+        while more:
+            own: dict[str, tuple[int, Call]] = {}
+            intake.known.own = own
+            others, seen = await intake.store.since(self._seen)
+            self._seen |= seen
+            intake.follow([self._newest(event, own) for event in others], _now_us())
+            more = len(others) >= MOST_FOLLOWED
+
+    def _newest(self, event: Following, own: Mapping[str, tuple[int, Call]]) -> Following:
+        """Give an event with its call as it is by now: this process may have added to it since it was read."""
+        call = event.call
+        before = self._intake.board.calls.get(call.call_id)
+        if before is not None:
+            call.asked, call.answers = before.asked | call.asked, before.answers | call.answers
+        nth, mine = own.get(call.call_id, (0, call))
+        return event._replace(call=mine if nth > event.nth else call)
 
     async def read_decisions(self) -> None:
         """Take note of what people decided: within half a second here, however it was told."""
@@ -96,12 +111,17 @@ class Upkeep:
         now_us = _now_us()
         waiting_us = now_us - int(self._settings.waiting_timeout_s * 1e6)
         answered_us = now_us - int(self._settings.answered_timeout_s * 1e6)
-        for call in self._intake.board.silent_since(waiting_us, answered_us):
-            try:
-                await self._intake.left(call.call_id, datetime.now(UTC))
-            except Problem:  # it was erased meanwhile
-                self._intake.board.remove([call.call_id])
+        silent = self._intake.board.silent_since(waiting_us, answered_us)
+        for start in range(0, len(silent), GHOSTS_AT_ONCE):
+            some = silent[start : start + GHOSTS_AT_ONCE]
+            await asyncio.gather(*(self._let_go(call.call_id) for call in some))
         self._intake.board.prune()
+
+    async def _let_go(self, call_id: str) -> None:
+        try:
+            await self._intake.left(call_id, datetime.now(UTC))
+        except Problem:  # it was erased meanwhile
+            self._intake.board.remove([call_id])
 
 
 async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before scikit-learn is imported: small fits and scores need no more
 
 import json
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from model.pipeline import make
 from model.release import read_release, write_release
 from service.app import create_app, opened
 from service.settings import Settings
+from tests.postgres_server import running
 
 settings.register_profile("unhurried", deadline=None)  # a first call may compile
 settings.load_profile("unhurried")
@@ -134,3 +136,25 @@ def rows():
             return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
 
     return rows
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL server of this run's own."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The URL of an empty database of that server."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def free_port():
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
