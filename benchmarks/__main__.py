@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("scoring", "replay", "training")
+BENCHMARKS = ("scoring", "http", "replay", "training")
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from model.history import FIELDS
 from service.access import Role
 from service.documents import CallDocument, Kept, ScoreResponse
 from service.guard import GuardedRoute, allow
-from service.problems import Unavailable
 from service.pseudonyms import short
 from service.records import Call, rfc3339
 from service.schemas import Answered, Disposition, Ended
@@ -18,6 +17,7 @@ from service.web import (
     CallIdInPath,
     json,
     moment,
+    out_of_reach,
     read,
     reception_of,
     refusals,
@@ -29,13 +29,17 @@ router = APIRouter(route_class=GuardedRoute, tags=["calls"])
 
 @router.post(
     "/v1/calls/{call_id:path}/answered",
+    summary="An operator took up the call",
     response_model=Kept,
     openapi_extra=takes(Answered, {"answered_at": "2026-11-01T20:15:20+07:00", "operator": "rina"}, clocked=True),
     responses=refusals(404, 409, 413, 422, 503),
 )
 @allow(Role.INTAKE, Role.OPERATOR)
 async def answered(request: Request, call_id: CallIdInPath) -> Response:
-    """Tell that an operator took up the call."""
+    """Tell that an operator took up the call.
+
+    Of several times the first one stays. Told of after the end, the call was not abandoned.
+    """
     asked, warnings = await read(request, Answered)
     stored = await reception_of(request).answered(call_id, asked, moment(request, asked.answered_at))
     return _kept(call_id, warnings, stored=stored)
@@ -43,6 +47,7 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
 
 @router.post(
     "/v1/calls/{call_id:path}/ended",
+    summary="The call ended",
     response_model=ScoreResponse,
     openapi_extra=takes(
         Ended, {"ended_at": "2026-11-01T20:16:00+07:00", "ended_by": "caller", "duration_s": 31.0}, clocked=True
@@ -51,13 +56,17 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
 )
 @allow(Role.INTAKE, Role.OPERATOR)
 async def ended(request: Request, call_id: CallIdInPath) -> Response:
-    """Tell that the call ended; the answer is the score of the whole call."""
+    """Tell that the call ended; the answer is the score of the whole call.
+
+    Told once more in the same way it gives the same answer; in another way it is refused (409).
+    """
     asked, warnings = await read(request, Ended)
     return json(await reception_of(request).ended(call_id, asked, warnings, moment(request, asked.ended_at)))
 
 
 @router.post(
     "/v1/calls/{call_id:path}/disposition",
+    summary="How the call was closed",
     response_model=Kept,
     openapi_extra=takes(
         Disposition, {"disposition": "prank", "disposed_at": "2026-11-01T20:17:00+07:00"}, clocked=True
@@ -66,22 +75,33 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
 )
 @allow(Role.INTAKE, Role.OPERATOR)
 async def disposition(request: Request, call_id: CallIdInPath) -> Response:
-    """Tell how the call was closed; told again, it is a correction."""
+    """Tell how the call was closed; told again, it is a correction.
+
+    It becomes known, and counts for later calls of this caller, from when it was told of and not before.
+    """
     asked, warnings = await read(request, Disposition)
     stored = await reception_of(request).disposed(call_id, asked, moment(request, asked.disposed_at))
     return _kept(call_id, warnings, stored=stored)
 
 
-@router.get("/v1/calls/{call_id:path}", response_model=CallDocument, responses=refusals(404, 422, 503))
+@router.get(
+    "/v1/calls/{call_id:path}",
+    summary="All that is known of a call",
+    response_model=CallDocument,
+    responses=refusals(404, 422, 503),
+)
 @allow(Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
 async def call(request: Request, call_id: CallIdInPath) -> Response:
-    """Give what was known of a call, what was scored, shown and decided, and why."""
+    """Give what was known of a call, what was scored, shown and decided, and why.
+
+    A call whose name ends in `/badge.svg` cannot be asked for here.
+    """
     intake = reception_of(request).intake
     try:
         found = await intake.find(call_id)
         said = await intake.store.said(found)
     except StoreError as error:
-        raise Unavailable(str(error)) from error
+        raise out_of_reach(error) from error
     return json(
         {
             **found.extra,

@@ -11,10 +11,10 @@ from model.errors import StoreError
 from model.history import FIELDS
 from service.access import Role
 from service.documents import Alive, CallerDocument, Erased, ModelDocument, OperationsDocument
-from service.erasure import erase
+from service.erasure import check_reason, erase
 from service.guard import GuardedRoute, allow, public
 from service.operations import decide
-from service.problems import Conflict, Forbidden, Invalid, Unavailable
+from service.problems import Forbidden, Invalid, Unavailable
 from service.pseudonyms import short
 from service.records import microseconds, rfc3339
 from service.schemas import Erase, Number, Operate
@@ -112,12 +112,14 @@ async def erase_caller(request: Request) -> Response:
     hashes = reception.hashes_of(asked.caller)
     if not hashes:
         raise Invalid("caller: shows no number", [("caller", "a telephone number")])
-    if any(call.caller in hashes for call in reception.intake.board.calls.values()):
-        raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
+    check_reason(asked.reason, asked.caller)
+    if reception.down:  # the journal may hold a call of this caller, which would come back
+        raise Unavailable("the store has not been told everything yet; erase when /readyz says that it has")
     try:
         removed = await erase(reception.intake, hashes, who.name, asked.reason)
     except StoreError as error:
         raise Unavailable(str(error)) from error
+    await reception.wipe()
     return json({"caller": short(hashes[0]), "calls": removed.calls, "events": removed.events})
 
 

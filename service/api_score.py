@@ -10,11 +10,10 @@ from starlette.responses import Response
 from service.access import Role
 from service.documents import BatchResponse, ScoreResponse
 from service.guard import GuardedRoute, allow, direct
-from service.problems import Invalid, Malformed, Problem
-from service.schemas import ScoreRequest
-from service.web import AS_RECORDED, body_of, json, moment, parsed, read, reception_of, refusals, settings_of, takes
+from service.problems import Invalid, Problem, not_json
+from service.schemas import MOST_IN_BATCH, Batch, ScoreRequest
+from service.web import body_of, json, links, moment, parsed, read, reception_of, refusals, settings_of, takes
 
-MOST_IN_BATCH = 1_000
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
 _ASKED = {
     "call_id": "112-20261101-0042",
@@ -28,48 +27,43 @@ _ASKED = {
 
 @router.post(
     "/v1/score",
+    summary="Score one call",
     response_model=ScoreResponse,
     openapi_extra=takes(ScoreRequest, _ASKED, clocked=True),
-    responses=refusals(409, 413, 422),
+    responses=refusals(409, 413, 422) | links("answered", "ended", "disposition", "call"),
 )
 @allow(Role.INTAKE)
 @direct
 async def score(request: Request) -> Response:
-    """Score one call, at any stage, as often as more becomes known of it."""
+    """Score one call, at any stage, as often as more becomes known of it.
+
+    Serve the smallest `queue_key` first. The same request again gives the same answer and counts once; a changed one
+    is an update, but caller and received_at cannot change (409). When the store cannot be reached the answer comes in
+    time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
+    """
     asked, warnings = await read(request, ScoreRequest)
     return json(await reception_of(request).score(asked, warnings, moment(request, asked.received_at)))
 
 
 @router.post(
     "/v1/score/batch",
+    summary="Score up to 1,000 calls",
     response_model=BatchResponse,
-    openapi_extra={
-        "parameters": [AS_RECORDED],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["calls"],
-                        "properties": {"calls": {"type": "array", "items": {}, "maxItems": MOST_IN_BATCH}},
-                    },
-                    "example": {"calls": [_ASKED]},
-                }
-            },
-        },
-    },
+    openapi_extra=takes(Batch, {"calls": [_ASKED]}, clocked=True),
     responses=refusals(413, 422),
 )
 @allow(Role.INTAKE)
 async def batch(request: Request) -> Response:
-    """Score up to 1,000 calls; one that cannot be scored has a problem in its place."""
+    """Score up to 1,000 calls; one that cannot be scored has a problem in its place.
+
+    Each item is what `POST /v1/score` takes, with the same limit, and its result is what that answers.
+    """
     settings = settings_of(request)
     try:
-        document = from_json(await body_of(request, settings.batch_limit), allow_inf_nan=False)
+        document = from_json(await body_of(request, settings.batch_limit))
     except ValueError as error:
-        raise Malformed(f"Invalid JSON: {error}") from None
-    items = document.get("calls") if isinstance(document, dict) else document
+        raise not_json(f"Invalid JSON: {error}") from None
+    items = document.get("calls") if isinstance(document, dict) else None
     if not isinstance(items, list) or len(items) > MOST_IN_BATCH:
         raise Invalid("calls: expected a list", [("calls", f"a list of at most {MOST_IN_BATCH:,} requests")])
     reception = reception_of(request)

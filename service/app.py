@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -31,8 +31,12 @@ from service.store import Store
 from service.stream import Streams
 from service.telemetry import Metrics
 from service.tokens import Tokens
+from service.traces import Traced, close_traces, open_traces
 from service.upkeep import Upkeep, every
 from service.watch import LOOK_S, Watch
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 SLOW_S = 0.25
 MOST_PROCESSES = 64
@@ -47,6 +51,7 @@ class Opened(NamedTuple):
     journals: list[Journal]
     keys: Keys
     metrics: Metrics
+    traces: "TracerProvider | None" = None
 
 
 @contextmanager
@@ -80,7 +85,10 @@ def opened(settings: Settings) -> Iterator[Opened]:
         journals = _journals(settings)
         for journal in journals:
             stack.callback(journal.close)
-        yield Opened(intake, pseudonyms, journals, Keys(rows(store.engine)), metrics)
+        traces = open_traces()
+        if traces is not None:
+            stack.callback(close_traces, traces)
+        yield Opened(intake, pseudonyms, journals, Keys(rows(store.engine)), metrics, traces)
 
 
 def create_app(parts: Opened, settings: Settings) -> ASGIApp:
@@ -94,9 +102,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await upkeep.read_decisions()
-        upkeep.start(
-            every(LOOK_S, watch.look), every(RENEW_S, renewal.look), reception.drain(), watch_loop(metrics)
-        )
+        upkeep.start(every(LOOK_S, watch.look), every(RENEW_S, renewal.look), reception.drain(), watch_loop(metrics))
         try:
             yield
         finally:
@@ -109,6 +115,8 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         summary="How likely an emergency call is a prank, from call metadata alone",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it would send raw paths: service.traces
         lifespan=lifespan,
     )
     app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
@@ -126,7 +134,8 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),
         origins=settings.origins,
     )
-    return Observed(guarded, metrics, SLOW_S)
+    observed = Observed(guarded, metrics, SLOW_S)
+    return Traced(observed, parts.traces) if parts.traces else observed
 
 
 def _check_keys(store: Store, pseudonyms: Pseudonyms) -> None:

@@ -7,7 +7,6 @@ from collections import OrderedDict
 
 from model.history import Caller, Event
 from service.records import Checkpoint, Said
-from service.store import Store
 
 #: After so many events a caller's state is written down, so that making it anew never takes long.
 CHECKPOINT_EVERY = 64
@@ -44,31 +43,26 @@ class Callers:
 
     Parameters
     ----------
-    store : Store
     most : int
         How many are kept; the others are made anew from the store when they ring again.
     """
 
-    def __init__(self, store: Store, most: int) -> None:
-        self._store, self._most = store, most
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._at_hand: OrderedDict[bytes, Chain] = OrderedDict()
 
-    async def get(self, chain: bytes, *, new: bool = False) -> Chain:
-        """Give a chain; with `new`, one that has no event yet, without asking the store.
-
-        Raises
-        ------
-        StoreError
-        """
+    def get(self, chain: bytes) -> Chain | None:
+        """Give a chain; None when it is not at hand."""
         found = self._at_hand.get(chain)
         if found is not None:
             self._at_hand.move_to_end(chain)
-            return found
-        found = Chain(Caller()) if new else made(*await self._store.chain(chain))
+        return found
+
+    def put(self, chain: bytes, found: Chain) -> None:
+        """Keep a chain at hand."""
         self._at_hand[chain] = found
         if len(self._at_hand) > self._most:
             self._at_hand.popitem(last=False)
-        return found
 
     def __contains__(self, chain: bytes) -> bool:
         """Whether a chain with at least one event is at hand."""

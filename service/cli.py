@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from model.errors import SaringError
+from service import cli_history, cli_keys
 from service.terminal import Bar, list_problems, tell_ranking
 
 app = typer.Typer(
@@ -249,6 +250,10 @@ def demo(
     from service.demo import run
 
     run(folder, port, stay=sys.stdin.isatty() if stay is None else stay)
+
+
+app.add_typer(cli_keys.app, name="keys")
+cli_history.add_to(app)
 
 
 def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:

@@ -1,10 +1,14 @@
-"""`saring keys`: makes, lists, replaces and ends access keys. The key itself is all that goes to standard output."""
+"""`saring keys`: makes, lists, replaces and ends access keys. The key itself is all that goes to standard output.
+
+`numbers`, `rotate-numbers` and `drop-numbers` are of the other keys, those of the hash of callers' numbers.
+"""
 
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +18,12 @@ from model.errors import SaringError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-app = typer.Typer(help="Access keys: who may call the service, and for what.", no_args_is_help=True)
+app = typer.Typer(
+    help="Access keys: who may call the service, and for what; and the keys of the hash of callers' numbers.",
+    no_args_is_help=True,
+)
 Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store; default: SARING_DATABASE.")]
+KeyFile = Annotated[Path | None, typer.Option(help="Keys of the hash of numbers; default: SARING_KEY_FILE.")]
 KeyId = Annotated[str, typer.Argument(help="The key_id that `saring keys list` shows, not the key.")]
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -80,6 +88,53 @@ def revoke(key_id: KeyId, database: Database = None) -> None:
     with _opened(database) as engine:
         revoked(engine, key_id, datetime.now(UTC))
     print(f"{key_id} opens nothing any more, as soon as the service has read it", file=sys.stderr)
+
+
+@app.command()
+def numbers(database: Database = None, key_file: KeyFile = None) -> None:
+    """Show the keys of the hash of callers' numbers, the current one first, and how many callers are under each."""
+    from service.number_keys import opened, stored_under
+    from service.settings import Settings
+
+    with _opened(database) as engine:
+        for place, name in enumerate(opened(engine, key_file or Settings().key_file).key_ids):
+            current = "  current" if place == 0 else ""
+            print(f"{name.hex()}  {stored_under(engine, name):>12,} callers{current}")
+
+
+@app.command()
+def rotate_numbers(key_file: KeyFile = None) -> None:
+    """Make a new key of the hash of callers' numbers; each caller is moved to it when it rings, with its history."""
+    from service.pseudonyms import rotate as rotated
+    from service.settings import Settings
+
+    path = key_file or Settings().key_file
+    if not path.is_file():
+        raise SaringError(f"{path}: there is no such file, expected the key file of the service")
+    print(rotated(path).hex())
+    print("It is the current key once every service on this history was started anew with the file. Back it up.",
+          file=sys.stderr)  # fmt: skip
+
+
+@app.command()
+def drop_numbers(
+    key_id: Annotated[str, typer.Argument(help="The id that `saring keys numbers` shows.")],
+    database: Database = None,
+    key_file: KeyFile = None,
+    journal: Annotated[Path | None, typer.Option(help="Folder of the journals; default: SARING_JOURNAL.")] = None,
+) -> None:
+    """Take an older key of the hash of callers' numbers out of the file, once no caller is stored under it."""
+    from service.number_keys import drop_key
+    from service.settings import Settings
+
+    settings = Settings()
+    try:
+        name = bytes.fromhex(key_id)
+    except ValueError:
+        raise SaringError(f"{key_id!r}: expected eight hex digits, as `saring keys numbers` shows them") from None
+    with _opened(database) as engine:
+        drop_key(engine, key_file or settings.key_file, name, journal or settings.journal)
+    print(f"{key_id} is gone from the key file for good", file=sys.stderr)
 
 
 def duration(option: str, text: str) -> timedelta:

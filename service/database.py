@@ -2,8 +2,9 @@
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -18,6 +19,13 @@ BUSY_S = 5.0
 ATTEMPTS = 20
 #: PostgreSQL and those who speak its protocol: serialisation failure, deadlock.
 AGAIN = frozenset({"40001", "40P01"})
+#: The same row was added at the same moment by another one, who was not there yet when this one looked.
+ADDED_MEANWHILE = "23505"
+#: Another process makes the same tables; SQLite gives no such codes.
+MADE_MEANWHILE = AGAIN | {ADDED_MEANWHILE, "42P07", None}
+#: A server that has become a copy of another one takes no writes: the connection is of no use any more.
+READ_ONLY = "25006"
+T = TypeVar("T")
 
 
 def connect(url: str) -> Engine:
@@ -39,48 +47,101 @@ def connect(url: str) -> Engine:
     except SQLAlchemyError as error:
         engine.dispose()
         raise StoreError(f"{shown(url)}: cannot be opened: {cause(error)}") from error
-    except StoreError:
+    except StoreError as error:
         engine.dispose()
-        raise
+        raise StoreError(f"{shown(url)}: {error}") from error
     return engine
 
 
 def engine_of(url: str) -> Engine:
     """Make the engine of a database without looking at it."""
-    try:
-        parsed = sa.make_url(url)
-        backend = parsed.get_backend_name()
-    except SQLAlchemyError:
-        backend = ""
-    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+    parsed = parsed_url(url)
+    backend = parsed.drivername if parsed is not None else ""
+    if (
+        parsed is not None
+        and backend in ("sqlite", "sqlite+pysqlite")
+        and parsed.database
+        and parsed.database != ":memory:"
+    ):
         engine = sa.create_engine(parsed, connect_args={"check_same_thread": False, "timeout": BUSY_S})
         sa.event.listen(engine, "connect", _durable)
         return engine
-    if backend == "postgresql":
-        # A machine that is gone is noticed within seconds; a lost connection is replaced.
-        options = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
-        return sa.create_engine(parsed, pool_pre_ping=True, pool_size=8, connect_args=options)
+    if parsed is not None and backend in ("postgresql", "postgresql+psycopg"):
+        # A machine that is gone is noticed within seconds, also when it goes while it is being asked.
+        options = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2,
+                   "tcp_user_timeout": 9_000, "application_name": "saring"}  # fmt: skip
+        more = {name: value for name, value in options.items() if name not in parsed.query}
+        engine = sa.create_engine(parsed, pool_size=8, connect_args=more)
+        sa.event.listen(engine, "handle_error", _lost)
+        return engine
     raise StoreError(f"{shown(url)}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
 
 
-def shown(url: str) -> str:
-    """Give a URL as it may be shown: without its password."""
+def parsed_url(url: str) -> sa.URL | None:
+    """Read a URL; None when it is none. A host with an @ is the rest of a password."""
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return "the database URL"
+        parsed = sa.make_url(url)
+    except (SQLAlchemyError, ValueError):
+        return None
+    return None if "@" in (parsed.host or "") else parsed
+
+
+def shown(url: str) -> str:
+    """Give a URL as it may be shown: without its password, also when that stands among the options."""
+    parsed = parsed_url(url)
+    if parsed is None:
+        return "the database URL (what is special in a password is written as %40 for @, %2F for /)"
+    return parsed.difference_update_query(["password"]).render_as_string(hide_password=True)
 
 
 def cause(error: SQLAlchemyError) -> str:
     """Say what the driver said, without the statement and its values."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return " ".join(str(origin).split())
+    return " ".join(str(origin).split("\nLINE ")[0].split())
 
 
 def wants_another_try(error: SQLAlchemyError) -> bool:
     """Whether the same transaction may succeed when tried again: it came in the way of another one."""
-    origin = getattr(error, "orig", None)
-    return getattr(origin, "sqlstate", None) in AGAIN
+    return _state(error) in AGAIN
+
+
+def is_lost(error: SQLAlchemyError) -> bool:
+    """Whether the connection is gone; what was not yet committed on it never will be."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def run(engine: Engine, work: Callable[[Connection], T], *, commit: bool) -> T:
+    """Run `work` on a connection, in one transaction, and again when that came in the way of another one.
+
+    Parameters
+    ----------
+    engine : Engine
+    work : callable
+        May be called several times.
+    commit : bool
+        Whether it writes.
+
+    Raises
+    ------
+    StoreError
+    """
+    for attempt in range(ATTEMPTS):
+        done = False
+        try:
+            with engine.connect() as connection:
+                found = work(connection)
+                done = True
+                if commit:
+                    connection.commit()
+                return found
+        except SQLAlchemyError as error:
+            # A connection of before is lost when the server was started anew; the next one is a new one.
+            lost = is_lost(error) and attempt == 0 and not (commit and done)
+            added = commit and _state(error) == ADDED_MEANWHILE
+            if attempt + 1 == ATTEMPTS or not (lost or added or wants_another_try(error)):
+                raise StoreError(f"cannot be {'written' if commit else 'read'}: {cause(error)}") from error
+        pause(attempt)
+    raise AssertionError
 
 
 def pause(attempt: int) -> None:
@@ -93,6 +154,18 @@ def _durable(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _state(error: SQLAlchemyError) -> str | None:
+    """Give the SQLSTATE of an error; None when there is none."""
+    state: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state
+
+
+def _lost(context: sa.ExceptionContext) -> None:
+    """Let a connection on which nothing can be written be replaced."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
+
+
 def _bring_up_to_date(engine: Engine) -> None:
     for attempt in range(ATTEMPTS):
         with engine.connect() as connection:
@@ -103,19 +176,20 @@ def _bring_up_to_date(engine: Engine) -> None:
             raise StoreError(f"its tables are of version {found}, this program knows {VERSION}: install the newer one")
         try:
             _migrate(engine)
-        except SQLAlchemyError:
-            if attempt == ATTEMPTS - 1:
+        except SQLAlchemyError as error:
+            if attempt == ATTEMPTS - 1 or _state(error) not in MADE_MEANWHILE:
                 raise
-            pause(attempt + 4)  # another process may be making the same tables
+            pause(attempt + 4)
 
 
 def _version(connection: Connection) -> str | None:
     """Give the version of the tables; None when there are none."""
-    names = sa.inspect(connection).get_table_names()
-    if "alembic_version" in names:
+    names = set(sa.inspect(connection).get_table_names())
+    if "alembic_version" in names and {"calls", "events", "writers"} <= names:
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     if names:
-        raise StoreError(f"it has tables that are not Saring's, such as {names[0]}; expected an empty database")
+        strange = min(names - {"alembic_version"}, default="alembic_version")
+        raise StoreError(f"it has tables that are not Saring's, such as {strange}; expected an empty database")
     return None
 
 

@@ -1,27 +1,48 @@
-"""Forgets a caller: the history, the hash and every stored observation; what stays is a note that it was done."""
+"""Forgets a caller: the history, the hash and every stored observation; what stays is a note that it was done.
+
+In a SQLite file and its log nothing of it can be read afterwards. What it does not reach: backups; on PostgreSQL what
+VACUUM has not yet written over; blocks that the disk or the file system keeps of files it has written over; the
+caller's place in what was already learned, counted or exported.
+"""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from model.errors import StoreError
+from service.chains import alone
 from service.intake import Intake
+from service.journal import Journal
+from service.journal_file import waiting_in
 from service.operations import decide
+from service.problems import Conflict, Invalid
 from service.records import microseconds
 from service.tables import bases, calls, checkpoints, events, protected
+from service.traces import scrub
 
 #: Every process has read of the erasure by then, and has nothing at hand of the caller any more.
 SETTLED_S = 1.0
+LIVE = ("waiting", "taken", "answered")
+#: So many of a number's last digits, written in whatever way, are the number.
+TELLING = 7
 
 
 class Removed(NamedTuple):
-    """How many rows were removed."""
+    """The calls that were removed, and how many events."""
 
-    calls: int
+    call_ids: list[str]
     events: int
+
+    @property
+    def calls(self) -> int:
+        """How many calls."""
+        return len(self.call_ids)
 
 
 async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) -> Removed:
@@ -37,6 +58,8 @@ async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) 
 
     Raises
     ------
+    Conflict
+        When the caller has a call that is not over yet.
     StoreError
         When the store did not do it; nothing was removed then.
     """
@@ -46,28 +69,81 @@ async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) 
         # A process that had not read of it yet may have added to the chain since.
         await asyncio.sleep(SETTLED_S)
         late = await intake.store.in_thread(lambda connection: _remove(connection, hashes))
-        removed = Removed(removed.calls + late.calls, removed.events + late.events)
+        removed = Removed(removed.call_ids + late.call_ids, removed.events + late.events)
         _forget(intake, hashes)
     else:
-        await intake.store.flush()
+        await asyncio.to_thread(scrub, intake.store.engine, hashes, removed.call_ids)
     return removed
 
 
 def erased(connection: Connection, hashes: Sequence[bytes], who: str, reason: str) -> Removed:
-    """Remove a caller's rows and note it, in the transaction of `connection`."""
+    """Remove a caller's rows and note it, in the transaction of `connection`.
+
+    Raises
+    ------
+    Conflict
+        When the caller has a call that is not over yet.
+    """
+    alone(connection)
+    live = sa.select(calls.c.call_id).where(calls.c.call_id.in_(_call_ids(hashes)), calls.c.state.in_(LIVE))
+    if connection.execute(live).first() is not None:
+        raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
     removed = _remove(connection, hashes)
     body = {"reason": reason, "calls": removed.calls, "events": removed.events}
     decide(connection, who, "erase", body, microseconds(datetime.now(UTC)))
     return removed
 
 
+def check_reason(reason: str, number: str) -> None:
+    """See that a reason, which is kept, does not have the number in it.
+
+    Raises
+    ------
+    Invalid
+
+    Examples
+    --------
+    >>> check_reason("asked for on 3 March", "+6281234567890")
+    >>> check_reason("0812-3456-7890 asked", "+6281234567890")
+    Traceback (most recent call last):
+    service.problems.Invalid: reason: has the number in it, which is to be forgotten
+    """
+    told, of_number = (re.sub(r"\D", "", text) for text in (reason, number))
+    if of_number[-TELLING:] in told and of_number:
+        raise Invalid("reason: has the number in it, which is to be forgotten", [("reason", "words without it")])
+
+
+def check_journals(folder: Path) -> None:
+    """See that no journal in a folder still holds what the store has not been told, and wipe those nobody has open.
+
+    Raises
+    ------
+    StoreError
+        When one does: it may be of the caller.
+    """
+    for path in sorted(folder.glob("journal-*.saring")):
+        if waiting_in(path):
+            raise StoreError(f"{path}: holds what the store was not told of yet: erase when a service has told it")
+        try:
+            journal = Journal(path)
+        except StoreError:
+            continue  # a service has it open, and wipes it
+        journal.wipe()
+        journal.close()
+
+
 def _remove(connection: Connection, hashes: Sequence[bytes]) -> Removed:
-    of_caller = sa.select(events.c.call_id).where(events.c.chain.in_(hashes))
-    gone = connection.execute(sa.delete(calls).where(calls.c.call_id.in_(of_caller))).rowcount
+    of_caller = sa.select(calls.c.call_id).where(calls.c.call_id.in_(_call_ids(hashes)))
+    call_ids = list(connection.execute(of_caller).scalars())
+    connection.execute(sa.delete(calls).where(calls.c.call_id.in_(of_caller)))
     said = connection.execute(sa.delete(events).where(events.c.chain.in_(hashes))).rowcount
     for table in (checkpoints, bases, protected):
         connection.execute(sa.delete(table).where(table.c.chain.in_(hashes)))
-    return Removed(gone, said)
+    return Removed(call_ids, said)
+
+
+def _call_ids(hashes: Sequence[bytes]) -> sa.Select[tuple[str]]:
+    return sa.select(events.c.call_id).where(events.c.chain.in_(hashes))
 
 
 def _forget(intake: Intake, hashes: Sequence[bytes]) -> None:

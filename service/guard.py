@@ -124,7 +124,8 @@ class Guard:
         return await self._app(scope, receive, send)
 
     def _refused(self, scope: Scope, seen: dict[bytes, bytes]) -> Problem | None:
-        host = _host(seen.get(b"host", b""), scope["scheme"])
+        # What is remembered of hosts stays small: no name is longer than 253, and what is cut is too long all the same.
+        host = _host(seen.get(b"host", b"")[:300], scope["scheme"])
         if host is None:
             return Malformed("the header Host is missing or no name of a host, expected one such as saring.example.org")
         name, port = host

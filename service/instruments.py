@@ -76,7 +76,7 @@ METRICS: tuple[Metric, ...] = (
     _counter("guardrails_total", "scores in which a guardrail held", "guardrail"),
     _counter("warnings_total", "fields that made no sense and were taken as not known", "field"),
     _counter("abandoned_total", "callers who hung up before an operator answered, by the band shown", "band"),
-    _counter("degraded_total", "answers given as unscored because something was wrong", "reason"),
+    _counter("degraded_total", "scores and events that the store did not take as it should, and why", "reason"),
     _gauge("journal_records", "events in the journal that the store has not taken yet", together="livesum"),
     _counter("journal_kept_total", "events kept in the journal instead of the store"),
     _counter("journal_drained_total", "events of the journal that the store has taken since"),

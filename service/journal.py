@@ -24,6 +24,7 @@ from service.journal_file import BLOCK, START, JournalFile, Place, Record, left_
 
 MOST_BYTES = 2**20  # of one record
 MOST_AT_ONCE = 256  # records of one commit
+WIPED_AT_ONCE = 2**18
 
 Waiting = tuple[bytes, "Future[None]"]
 
@@ -130,7 +131,8 @@ class Journal:
         ValueError
             When no record had this position yet.
         StoreError
-            When the disk does not take it, or the journal is closed; until it does, the records are given again.
+            When the disk does not take it, or the journal is closed. The records are then given again, though perhaps
+            not after a restart.
         """
         with self._writing:
             self._check_open()
@@ -147,6 +149,28 @@ class Journal:
             with self._reading:
                 while self._records and self._records[0][0] <= position:
                     self._records.popleft()
+
+    def wipe(self) -> bool:
+        """Leave nothing in the file of what was taken: zeros on disk when this returns; False when records came in.
+
+        It takes small steps, so that a record that is to be added waits for one of them at most.
+
+        Raises
+        ------
+        StoreError
+            When the disk does not take it, or the journal is closed.
+        """
+        number = self._next
+        for offset in range(START, self._file.capacity, WIPED_AT_ONCE):
+            with self._writing:
+                self._check_open()
+                if self._frames or self._next != number:
+                    return False
+                try:
+                    self._file.wipe(offset, WIPED_AT_ONCE)
+                except OSError as error:
+                    raise StoreError(f"{self.path}: cannot be wiped: {error.strerror}") from error
+        return True
 
     def close(self) -> None:
         """Write what still waits, and let go of the file; once more, it does nothing."""

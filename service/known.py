@@ -3,9 +3,13 @@
 An event is decided on a copy of its call, written right after the last event of its chain that is known here, and only
 then remembered. When another process was there before (`Changed`), what is at hand is read anew and the event is
 decided once more. So the same lines serve one process on a file and many on one database.
+
+A call may never be further behind than its chain: what another process said of it would be written over. So a chain is
+read before its calls, and a call counts as at hand only as long as the very chain does that it was read with.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,13 +17,16 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from model.errors import StoreError
-from service.callers import Callers, Chain
+from model.history import Caller
+from service.callers import Callers, Chain, made
 from service.problems import Problem, Unknown
 from service.records import Call, Kind, Said, microseconds
 from service.store import Store
 from service.writer import Changed
 
-ATTEMPTS = 64
+#: So long an event is decided again and again while other processes are always there before.
+PATIENCE_S = 5.0
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.004, 0.1
 
 
 @dataclass(slots=True)
@@ -58,10 +65,13 @@ class Known:
 
     def __init__(self, store: Store, kept: Callable[[Said, Call], None], *, callers: int, calls: int) -> None:
         self._store, self._kept = store, kept
-        self._callers = Callers(store, callers)
-        self._calls: dict[str, Call] = {}
+        self._callers = Callers(callers)
+        self._calls: dict[str, tuple[Call, Chain]] = {}
         self._most_calls = calls
         self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        #: What this process kept since it last began to read what the others wrote: by call, the place of the last
+        #: event in its chain, and the call after it.
+        self.own: dict[str, tuple[int, Call]] = {}
 
     async def call(self, call_id: str, *, anew: bool = False) -> Call:
         """Give a call, from the store when it is not at hand or `anew` is asked for.
@@ -72,13 +82,12 @@ class Known:
             When there is none.
         StoreError
         """
-        call = None if anew else self._calls.get(call_id)
+        mine = None if anew else self._calls.get(call_id)
+        if mine is not None:
+            return mine[0]
+        call = await self._store.call(call_id)
         if call is None:
-            call = await self._store.call(call_id)
-            if call is None:
-                raise Unknown(f"no call {call_id!r} is known here", [("call_id", "a call that was scored before")])
-            if not anew:
-                call = self._calls.setdefault(call_id, call)
+            raise _unknown(call_id)
         return call
 
     async def tell(self, call_id: str, chain: bytes, now: datetime, decide: Decide, *, exists: bool = False) -> Any:
@@ -111,10 +120,16 @@ class Known:
         if turn is None:
             turn = self._turns[chain] = asyncio.Lock()
         async with turn:
-            for attempt in range(ATTEMPTS):
-                known = await self.call(call_id) if exists else self._calls.get(call_id)
-                # A caller who is not at hand is first taken for a new one, as most are; the store says when not.
-                at_hand = await self._callers.get(chain, new=known is None and attempt == 0)
+            until_s, pause_s = 0.0, SHORTEST_PAUSE_S
+            while True:
+                at_hand, mine = self._callers.get(chain), self._calls.get(call_id)
+                known = mine[0] if mine is not None and mine[1] is at_hand else None
+                if at_hand is None or known is None:
+                    # In a file of its own, what is not at hand is first taken for new, as most is: it says when not.
+                    looks = exists or until_s > 0.0 or self._store.shared
+                    at_hand, known = await self._look(call_id, chain, at_hand, looks=looks)
+                if exists and (known is None or known.chain != chain):
+                    break
                 try:
                     outcome = decide(known, at_hand)
                 except Problem:
@@ -129,11 +144,20 @@ class Known:
                     elif await self._is_last(chain, at_hand):
                         return outcome.answer
                 # What is at hand was behind the store.
-                self.forget(call_id, chain)
-                found = await self._store.call(call_id)
-                if found is not None:
-                    self._remember(found)
-        raise StoreError("other processes were always in the way")
+                self._callers.forget(chain)
+                clock_s = asyncio.get_running_loop().time()
+                if not until_s:
+                    until_s = clock_s + PATIENCE_S
+                    continue
+                if clock_s > until_s:
+                    raise StoreError("other processes were always there before")
+                # Once more: several add to this chain just now. Whoever was there first goes on; the others wait.
+                await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)
+                pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
+        if known is None:
+            raise _unknown(call_id)
+        # Its caller's number was hashed anew: it belongs to another chain by now.
+        return await self.tell(call_id, known.chain, now, decide, exists=True)
 
     def at_hand(self, chain: bytes) -> bool:
         """Say whether a chain is at hand, so that its events are known to exist."""
@@ -149,6 +173,24 @@ class Known:
         self._calls.clear()
         self._callers.forget_all()
 
+    async def _look(
+        self, call_id: str, chain: bytes, at_hand: Chain | None, *, looks: bool
+    ) -> tuple[Chain, Call | None]:
+        """Read what is not at hand, the chain before the call; without `looks`, take it for new."""
+        call = None
+        if at_hand is None:
+            if looks:
+                last, later, call = await self._store.chain_and_call(chain, call_id)
+                at_hand = made(last, later)
+            else:
+                at_hand = Chain(Caller())
+            self._callers.put(chain, at_hand)
+        elif looks:
+            call = await self._store.call(call_id)
+        if call is not None:
+            self._remember(call, at_hand)
+        return at_hand, call
+
     async def _is_last(self, chain: bytes, at_hand: Chain) -> bool:
         return not self._store.shared or await self._store.length(chain) == at_hand.length
 
@@ -163,11 +205,17 @@ class Known:
             self.forget(call.call_id, said.chain)  # it may have been kept or not
             raise
         at_hand.add(said, checkpoint)
-        self._remember(call)
+        self._remember(call, at_hand)
+        if self._store.shared:
+            self.own[call.call_id] = (said.nth, call)
         self._kept(said, call)
         return True
 
-    def _remember(self, call: Call) -> None:
-        self._calls[call.call_id] = call
+    def _remember(self, call: Call, chain: Chain) -> None:
+        self._calls[call.call_id] = (call, chain)
         if len(self._calls) > self._most_calls:
             self._calls.pop(next(iter(self._calls)))
+
+
+def _unknown(call_id: str) -> Unknown:
+    return Unknown(f"no call {call_id!r} is known here", [("call_id", "a call that was scored before")])

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 
 from model.calls import normal_number
+from model.errors import StoreError
 from model.events import events_of, ordered, present
 from model.feature_table import FeatureTable
 from model.release import Release
 from service.life import CLOSED, ENDED
 from service.pseudonyms import Pseudonyms
 from service.records import Call, Kind, Said, label_change, microseconds
+from service.retention import removed_before
 from service.store import Store
 
 PART = 5_000
@@ -46,7 +48,13 @@ def import_log(
     -------
     int
         How many calls were added.
+
+    Raises
+    ------
+    StoreError
+        When calls of the log may have been known, and removed since: they would count twice.
     """
+    _check_not_removed(calls, store)
     calls = ordered(calls)
     table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
     histories, first = table.replay.histories(), table.replay.first_call()
@@ -67,6 +75,16 @@ def import_log(
             progress(len(rows))
 
     return store.load(parts())
+
+
+def _check_not_removed(calls: pd.DataFrame, store: Store) -> None:
+    cutoff = removed_before(store.engine)
+    early = 0 if cutoff is None else int((calls["received_at"] < cutoff).sum())
+    if early:
+        raise StoreError(
+            f"retention has removed the calls before {cutoff}, and {early:,} calls of the log are from before then: "
+            "what they taught would count twice; leave them out"
+        )
 
 
 def _hash(number: str, region: str, pseudonyms: Pseudonyms) -> bytes | None:
@@ -96,7 +114,7 @@ def _call(row: dict[str, Any], caller: bytes | None, history: np.ndarray, surge:
     for name in ("answered_at", "ended_at"):
         setattr(call, f"{name}_us", _us(row[name]) if name in row else None)
     # It was here before: it waits for nobody, whatever the log does not say.
-    call.state = CLOSED if "disposition" in row else ENDED
+    call.state = ENDED
     call.changed_at_us = call.received_at_us
     return call
 
@@ -121,6 +139,7 @@ def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Itera
         change = label_change(release.labels, call.disposition, closing["disposition"])
         call.disposition, call.category = closing["disposition"], closing.get("category")
         call.disposed_at_us = _us(closing["disposed_at"])
+        call.state = CLOSED
         said = {"disposition": call.disposition, "category": call.category}
         yield one("disposed", call.disposed_at_us, said, **change)
 

@@ -8,7 +8,8 @@ than one with a caller. A value that is a number and no text passes below a mill
 
 **Fields of their own** that hold ids (`extra={"call_id": ...}`, see IDENTIFIERS) stay as they are, since half of all
 ids have seven digits in a row. They are masked when they read as a dialled number and nothing else, with a leading 0,
-and in any part that starts with "+". A call_id is unique, so it cannot be just the caller's number.
+and in any part that starts with "+". A call_id is unique, so it cannot be just the caller's number; a request_id may
+come from the client, so that nothing of seven to fifteen digits alone passes there.
 
 What this does not protect against: a sender that hides a number inside a call_id, or spells it out.
 """
@@ -34,9 +35,9 @@ NUMBER, KEY = "[number]", "[key]"
 
 _BETWEEN = (
     r"(?:[\s().\-/+_~\u00ad\u00b7\u180e\u200b-\u200f\u2010-\u2015\u2024\u202a-\u202e\u2044\u2060-\u2069\u2212\ufe58\ufe63"
-    r"\ufeff\uff08\uff09\uff0b\uff0d\uff0e]|%[0-9A-Fa-f]{2}|\\[nrt]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4})"
+    r"\ufeff\uff08\uff09\uff0b\uff0d\uff0e]|%[0-9A-Fa-f]{2}|\\{1,4}(?:[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}))"
 )
-_NUMBER = rf"[+\uff0b(]*\d(?:{_BETWEEN}{{0,3}}\d){{6,}}"
+_NUMBER = rf"[+\uff0b(]{{0,3}}\d(?:{_BETWEEN}{{0,3}}\d){{6,}}"
 _TIME = (
     r"(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d"
     r"(?::[0-5]\d(?:\.\d{1,6})?)?(?:Z|[+-][01]\d:?[0-5]\d)?(?!\d)"
@@ -61,8 +62,14 @@ def masked(text: str) -> str:
     return _TIME_OR_NUMBER.sub(lambda found: found[1] or NUMBER, _KEY.sub(KEY, text))
 
 
-def masked_id(text: str) -> str:
+def masked_id(text: str, *, dialled: bool = True) -> str:
     """Take out of an id only what can be nothing but a telephone number or a key.
+
+    Parameters
+    ----------
+    text : str
+    dialled : bool
+        Whether digits alone are a number only behind a 0, as people dial it.
 
     Examples
     --------
@@ -71,8 +78,10 @@ def masked_id(text: str) -> str:
     """
     text = _FROM_PLUS.sub(NUMBER, _KEY.sub(KEY, text))
     digits = "".join(filter(str.isdecimal, text))
-    dialled = 7 <= len(digits) <= 15 and int(digits[0]) == 0 and int(digits[:3]) != 0
-    return NUMBER if dialled and _WHOLE_NUMBER.fullmatch(text) else text[:LONGEST_ID]
+    is_number = 7 <= len(digits) <= 15 and _WHOLE_NUMBER.fullmatch(text)
+    if is_number and (not dialled or (int(digits[0]) == 0 and int(digits[:3]) != 0)):
+        return NUMBER
+    return text[:LONGEST_ID]
 
 
 def escaped(text: str) -> str:
@@ -190,7 +199,9 @@ def _value(name: str, value: object) -> object:
         if not isfinite(value):
             return str(value)
         return NUMBER if abs(value) >= 1e6 else round(value, 6)
-    return masked_id(str(value)) if name in IDENTIFIERS else masked(str(value))[:LONGEST]
+    if name in IDENTIFIERS:
+        return masked_id(str(value), dialled=name != "request_id")
+    return masked(str(value))[:LONGEST]
 
 
 def _shown(value: object) -> str:

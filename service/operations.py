@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from pydantic_core import from_json
+from sqlalchemy.engine import Connection, Engine
 
+from service.chains import transaction
 from service.records import text_of
 from service.tables import calls, decisions, protected
 
@@ -47,7 +49,7 @@ class Operations:
     releases : dict of str to int
         When each release was first served, in microseconds, by the fingerprint of its certificate.
     erased : int
-        How many erasures there were: what is at hand of callers is dropped at each.
+        How many erasures and retentions there were: what is at hand of callers is dropped at each.
     last : int
         The number of the last decision that was read.
     """
@@ -70,7 +72,7 @@ class Operations:
                 self.staff[body["queue"] or ""] = Staff(body["operators"], body["mean_handling_s"])
             elif kind == "release":
                 self.releases.setdefault(body["fingerprint"], row["at_us"])
-            elif kind == "erase":
+            elif kind in ("erase", "retention"):
                 self.erased += 1
 
     def staff_of(self, queue: str | None) -> Staff:
@@ -87,6 +89,20 @@ def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any],
     connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=text_of(dict(body))))
     if kind == "switch" and not body["on"]:
         connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
+
+
+def of(engine: Engine) -> Operations:
+    """Read what was ever decided, and what of it holds now.
+
+    Raises
+    ------
+    StoreError
+    """
+    with transaction(engine) as connection:
+        rows = connection.execute(sa.select(decisions).order_by(decisions.c.seq)).mappings()
+        operations = Operations(protected=protected_now(connection))
+        operations.take({**row, "body": from_json(row["body"])} for row in rows)
+    return operations
 
 
 def protected_now(connection: Connection) -> dict[bytes, int]:

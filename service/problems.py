@@ -19,11 +19,22 @@ from typing import Any, ClassVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from service.extras import shown
+
 MEDIA_TYPE = "application/problem+json"
+#: So many fields are named one by one.
+MOST_FIELDS = 20
+#: Parts of a request that FastAPI names in front of a parameter.
+_PARTS = frozenset(("query", "path", "header"))
+_DETAILS = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this path, expected one of /openapi.json",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method, expected one of the header Allow",
+}
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -115,8 +126,10 @@ class Invalid(Problem):
     def of(cls, found: Sequence[Any]) -> Problem:
         """Turn what pydantic found (its `errors()`) into one problem; a body that is not JSON is `Malformed`."""
         if any(item["type"] == "json_invalid" for item in found):
-            return Malformed(found[0]["msg"])
-        fields = [(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in found]
+            return not_json(found[0]["msg"])
+        fields = [(_field(item["loc"]), item["msg"]) for item in found[:MOST_FIELDS]]
+        if len(found) > MOST_FIELDS:
+            fields.append(("(body)", f"{len(found) - MOST_FIELDS:,} more fields make no sense"))
         return cls("; ".join(f"{field}: {detail}" for field, detail in fields), fields)
 
 
@@ -135,11 +148,40 @@ class Unavailable(Problem):
 async def answer(request: Request, error: Exception) -> Response:
     """Answer a problem, or an error of the framework, with a problem document."""
     if isinstance(error, HTTPException):
-        status = HTTPStatus(error.status_code)
-        document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": str(error.detail)}
-        return Response(to_json(document), status.value, error.headers, MEDIA_TYPE)
+        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+        document = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": _DETAILS.get(status, status.phrase),
+        }
+        return Response(to_json(document), status.value, headers, MEDIA_TYPE)
     if isinstance(error, RequestValidationError):
         error = Invalid.of(error.errors())
     if not isinstance(error, Problem):
         error = Problem("Something is wrong in this service; its log says what.")
     return error.response()
+
+
+def not_json(detail: str) -> Problem:
+    """Say that a body is not JSON; `detail` is where it ceases to be, without what stands there."""
+    return Malformed(detail, [("(body)", "JSON, in UTF-8 and without a content coding")])
+
+
+def _field(place: Sequence[str | int]) -> str:
+    """Write where something is wrong; a name that was sent may be a number, or mean something to a terminal."""
+    if place and place[0] in _PARTS:
+        place = place[1:]
+    return ".".join(shown(str(part)) for part in place) or "(body)"
+
+
+def _allowed(request: Request) -> str:
+    """List the methods of the path that was asked for, of all its routes: each knows only its own."""
+    context = request.scope.get("fastapi", {}).get("effective_route_context")
+    path = getattr(context, "path_format", None)
+    routes = iter_route_contexts(request.app.routes)
+    return ", ".join(
+        sorted({method for route in routes if route.path_format == path for method in route.methods or ()})
+    )

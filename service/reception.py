@@ -68,8 +68,8 @@ class Reception:
         self._keeping = 0
         self._trouble = asyncio.Event()
         self.down = any(len(journal) for journal in journals)
-        if self.down:
-            self._trouble.set()
+        # Also when all is well: a process that died may have told all that its journal held, and not wiped it.
+        self._trouble.set()
         metrics.store_is(up=True)
 
     def hashes_of(self, number: str) -> list[bytes]:
@@ -117,14 +117,14 @@ class Reception:
                     if normal is not None and len(self.pseudonyms.key_ids) > 1:
                         await moved(self.intake, self.pseudonyms.older(normal), self.pseudonyms.hash(normal))
                     answer = await self.intake.score(request, caller, warnings, now)
-                self.metrics.scored(answer["stage"], answer["band"], answer["defer_s"], answer["held_out"],
-                                    answer["guardrails"], warnings)  # fmt: skip
+                self._count(answer, warnings)
                 return answer
             except (StoreError, TimeoutError) as error:
                 reason = self._fell(error)
         answer = degraded(request, self.intake.release.name, warnings, now)
         self.metrics.degraded(reason)
-        record = {"caller": caller.hex() if caller else None, "answer": answer}
+        older = [] if normal is None else self.pseudonyms.older(normal)
+        record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in older], "answer": answer}
         said = request.model_dump(mode="json", exclude={"caller"}, exclude_none=True)
         answer["durable"] = await self._journalled("score", request.call_id, now, said, record)
         return answer
@@ -139,6 +139,7 @@ class Reception:
         if answer is None:
             of_nothing = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
             return degraded(of_nothing, self.intake.release.name, warnings, now) | {"durable": True}
+        self._count(answer, warnings)
         return answer
 
     async def disposed(self, call_id: str, request: Disposition, now: datetime) -> bool:
@@ -159,10 +160,20 @@ class Reception:
                 pause_s = min(2.0 * pause_s, PAUSES_S[1])
                 continue
             pause_s = PAUSES_S[0]
-            if done and not self._keeping:
+            # Looked at once more: something may have been kept while the store was being asked.
+            if done and not self._keeping and not any(len(journal) for journal in self._left_first):
                 self.down = False
                 self._trouble.clear()
                 self.metrics.store_is(up=True)
+                await self.wipe()
+
+    async def wipe(self) -> None:
+        """Leave nothing in the journals of what the store was told; whoever is erased there must be gone here, too."""
+        for journal in self._left_first:
+            try:
+                await asyncio.to_thread(journal.wipe)
+            except StoreError as error:
+                log.error("what the journal held of callers may still be read in its file: %s", error)
 
     async def _told(
         self, kind: str, call_id: str, request: Any, now: datetime, warnings: Warnings | None = None
@@ -188,6 +199,10 @@ class Reception:
         # What was said earlier than it was told became known when it was told.
         await self.intake.disposed(call_id, request, now, max(request.disposed_at, now))
         return True
+
+    def _count(self, answer: dict[str, Any], warnings: Warnings) -> None:
+        guardrails, held_out = answer["guardrails"], answer["held_out"]
+        self.metrics.scored(answer["stage"], answer["band"], answer["defer_s"], held_out, guardrails, warnings)
 
     def _fell(self, error: Exception) -> str:
         """Take note that the store did not do its part, and say why in a word."""
@@ -241,8 +256,12 @@ class Reception:
             if kind == "score":
                 request = ScoreRequest.model_validate_json(to_json(record["said"]))
                 caller = bytes.fromhex(record["caller"]) if record["caller"] else None
+                if caller and record.get("older"):
+                    await moved(self.intake, [bytes.fromhex(one) for one in record["older"]], caller)
                 told = record["answer"] | {"durable": True}
                 await self.intake.score(request, caller, told["warnings"], now, told)
+                if caller and not caller.startswith(self.pseudonyms.current):
+                    self.intake.known.forget_all()  # whoever rings under the current key is looked for under this one
             else:
                 said = _EVENTS[kind].model_validate_json(to_json(record["said"]))
                 await self._tell(kind, call_id, said, now, [])

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.history import merge
+from service.chains import alone
 from service.intake import Intake
 from service.records import Checkpoint
 from service.tables import bases, calls, checkpoints, events, protected
@@ -30,26 +31,32 @@ async def moved(intake: Intake, older: Sequence[bytes], current: bytes) -> None:
     ------
     StoreError
     """
-    if intake.known.at_hand(current):
+    known, ends = intake.known, intake.operations.protected
+    if known.at_hand(current):
         return
     for chain in older:
-        if await intake.store.length(chain):
-            await intake.store.in_thread(lambda connection, chain=chain: _move(connection, chain, current))  # type: ignore[misc]
-            intake.known.forget_all()
+        if chain not in ends and not await intake.store.length(chain):
+            continue
+        call_ids = await intake.store.in_thread(lambda connection, chain=chain: _move(connection, chain, current))  # type: ignore[misc]
+        for call_id in ("", *call_ids):
+            known.forget(call_id, chain)
+        known.forget("", current)
+        if chain in ends:  # until the list is read anew
+            ends[current] = max(ends.pop(chain), ends.get(current, 0))
 
 
-def _move(connection: Connection, old: bytes, new: bytes) -> None:
+def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
+    """Put the events under the old hash behind those under the new one; gives the call_ids that were moved."""
+    alone(connection)
     rows = connection.execute(sa.select(bases).where(bases.c.chain.in_((old, new)))).mappings()
     base = {row["chain"]: Checkpoint.of(dict(row)) for row in rows}
     removed = base[old].included if old in base else 0
     last = connection.execute(sa.select(sa.func.max(events.c.nth)).where(events.c.chain == new)).scalar()
     if last is None:
         last = base[new].included if new in base else 0
-    connection.execute(
-        sa.update(calls)
-        .where(calls.c.call_id.in_(sa.select(events.c.call_id).where(events.c.chain == old)))
-        .values(caller=new)
-    )
+    of_old = sa.select(events.c.call_id).where(events.c.chain == old).distinct()
+    call_ids = connection.execute(of_old).scalars().all()
+    connection.execute(sa.update(calls).where(calls.c.call_id.in_(of_old)).values(caller=new))
     if removed:  # make room for them in front, first out of the way: a number is given once at every moment
         for by in (_FAR + removed, -_FAR):
             connection.execute(sa.update(events).where(events.c.chain == new).values(nth=events.c.nth + by))
@@ -58,8 +65,17 @@ def _move(connection: Connection, old: bytes, new: bytes) -> None:
         connection.execute(sa.delete(table).where(table.c.chain.in_((old, new))))
     if base:
         connection.execute(sa.insert(bases).values(_together(new, list(base.values())).row()))
-    if connection.execute(sa.select(protected.c.chain).where(protected.c.chain == new)).first() is None:
-        connection.execute(sa.update(protected).where(protected.c.chain == old).values(chain=new))
+    _protect(connection, old, new)
+    return call_ids
+
+
+def _protect(connection: Connection, old: bytes, new: bytes) -> None:
+    rows = connection.execute(sa.select(protected).where(protected.c.chain.in_((old, new)))).all()
+    if any(row.chain == old for row in rows):
+        longest = max(rows, key=lambda row: row.expires_at_us)
+        connection.execute(sa.delete(protected).where(protected.c.chain.in_((old, new))))
+        row = {"chain": new, "reason": longest.reason, "expires_at_us": longest.expires_at_us}
+        connection.execute(sa.insert(protected).values(row))
 
 
 def _together(chain: bytes, parts: Sequence[Checkpoint]) -> Checkpoint:

@@ -4,114 +4,128 @@ The fields that a score cannot do without are strict. Any other field that makes
 a call is never lost to the queue over an optional number.
 """
 
-import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    WrapValidator,
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from model.calls import DISPOSITIONS, ENDED_BY, LINES
+from service.extras import DEEPEST, MOST_EXTRAS, sifted, tells
+from service.fields import Caller, CallId, Forgive, Reason, Seconds, Share, Stage, Text, Time
+from service.logs import masked
+
+MOST_IN_BATCH = 1_000
+_EXTRAS = (
+    f"A field of your own, one of up to {MOST_EXTRAS}: any JSON, nested at most {DEEPEST} deep. It is kept with the "
+    "call and given back with it, and never a feature. One that holds the caller's number becomes null with a warning."
 )
-from pydantic_core import PydanticCustomError
-
-from model.calls import DISPOSITIONS, ENDED_BY, LINES, TIMESTAMP
-
-EARLIEST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
-EXTRA_BYTES = 200
-_TIMESTAMP = re.compile(TIMESTAMP)
 T = TypeVar("T", bound=BaseModel)
 
-
-def _written_out(value: object) -> object:
-    # A number would be taken as seconds since 1970, or as milliseconds, by its size: a guess.
-    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
-        raise PydanticCustomError("time_text", "expected a time with an offset, like 2024-01-31T08:15:00+07:00")
-    return value
-
-
-def _plausible(value: datetime, info: ValidationInfo) -> datetime:
-    latest: datetime | None = (info.context or {}).get("latest")
-    if value < EARLIEST or (latest is not None and value > latest):
-        raise PydanticCustomError(
-            "absurd_time", "expected a time from 1990 up to now; check the clock and the offset of the sender"
-        )
-    return value
-
-
-def _forgive(value: object, handler: Callable[[object], Any], info: ValidationInfo) -> Any:
-    """Take a value that makes no sense as not known, and say so."""
-    try:
-        return handler(value)
-    except ValidationError as error:
-        message = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
-        warnings: list[dict[str, str]] = (info.context or {}).get("warnings", [])
-        warnings.append({"field": str(info.field_name), "detail": f"{message}; taken as not known"})
-        return None
-
-
-Time = Annotated[
-    AwareDatetime,
-    BeforeValidator(_written_out),
-    AfterValidator(_plausible),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+OfCaller = Field(
+    description="The caller's number as it was dialled or in E.164, or a stable pseudonym; up to 200 characters. It is "
+    "hashed with a key at once and never stored as it is."
+)
+Operator = Annotated[Text | None, Forgive, Field(description="Who it was: any name, up to 200 characters.")]
+DurationS = Annotated[
+    Seconds | None,
+    Forgive,
+    Field(description="Seconds of the conversation, from answer to end: 0 to 86,400.", examples=[31.0]),
 ]
-CallId = Annotated[
-    str,
-    StringConstraints(
-        strict=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
-    ),
+SilenceRatio = Annotated[
+    Share | None,
+    Forgive,
+    Field(description="Share of the conversation without speech on the caller's side: 0 to 1.", examples=[0.4]),
 ]
-Text = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[^\x00]*$")]
-Seconds = Annotated[float, Field(strict=True, ge=0.0, le=86_400.0, allow_inf_nan=False)]
-Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
-Reason = Annotated[
-    str, StringConstraints(strict=True, strip_whitespace=True, min_length=3, max_length=500, pattern=r"^[^\x00]*$")
-]
-Stage = Literal["ring", "opening", "ended"]
-Forgive = WrapValidator(_forgive)
 
 
 class Body(BaseModel):
     """What every request's body has in common: fields that are not known are pointed out, `x_*` are kept."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(
+        extra="allow", frozen=True, json_schema_extra={"patternProperties": {"^x_": {"description": _EXTRAS}}}
+    )
 
     def extras(self) -> dict[str, Any]:
         """Give the fields named `x_*`."""
-        return {name: value for name, value in (self.model_extra or {}).items() if name.startswith("x_")}
-
-    def strangers(self) -> list[dict[str, str]]:
-        """Warn of fields that are neither of the contract nor named `x_*`."""
-        return [
-            {"field": name[:EXTRA_BYTES], "detail": "is not a field of this request; extra fields are named x_*"}
-            for name in self.model_extra or {}
-            if not name.startswith("x_")
-        ]
+        return self.model_extra or {}
 
 
 class ScoreRequest(Body):
-    """One call, at any stage, as often as more becomes known."""
+    """One call, at any stage, as often as more becomes known.
 
-    call_id: CallId
-    received_at: Time
-    caller: Annotated[Text | None, Forgive] = None
-    line: Annotated[Literal[LINES] | None, Forgive] = None  # type: ignore[valid-type]
-    centre: Annotated[Text | None, Forgive] = None
-    queue: Annotated[Text | None, Forgive] = None
-    duration_s: Annotated[Seconds | None, Forgive] = None
-    silence_ratio: Annotated[Share | None, Forgive] = None
-    expected_wait_s: Annotated[Seconds | None, Forgive] = None
-    stage: Annotated[Stage | None, Forgive] = None
+    Only call_id and received_at are required. Any other field whose value makes no sense is taken as not known, and
+    an entry in `warnings` says so.
+    """
+
+    call_id: Annotated[
+        CallId,
+        Field(
+            description="Your name of the call, which no other call ever has: 1 to 200 characters, no control "
+            "characters, not blank. Never the caller's number: it stands in paths.",
+            examples=["112-20261101-0042"],
+        ),
+    ]
+    received_at: Annotated[
+        Time,
+        Field(
+            description="When the call arrived: RFC 3339 with an offset, from 1990 to now; a clock that is ahead is "
+            "tolerated by the setting clock_skew_s, 600 s by default. It never changes.",
+            examples=["2026-11-01T20:15:00+07:00"],
+        ),
+    ]
+    caller: Annotated[
+        Caller | None,
+        Forgive,
+        Field(
+            description="The caller's number as it was dialled or in E.164, or a stable pseudonym; up to 200 "
+            'characters. Null, "", "anonymous" and the like: no number. It is hashed with a key at once and never '
+            "stored as it is. It never changes.",
+            examples=["0812-3456-7890"],
+        ),
+    ] = None
+    line: Annotated[Literal[LINES] | None, Forgive, Field(description="The kind of line; null: unknown.")] = None  # type: ignore[valid-type]
+    centre: Annotated[
+        Text | None,
+        Forgive,
+        Field(description="Which centre it reached, where there are several: up to 200 characters."),
+    ] = None
+    queue: Annotated[
+        Text | None,
+        Forgive,
+        Field(description="Which queue it waits in, where there are several: up to 200 characters."),
+    ] = None
+    duration_s: Annotated[
+        Seconds | None,
+        Forgive,
+        Field(
+            description="Seconds heard of the caller so far, 0 to 86,400: of the greeting or an IVR when the call "
+            "joins the queue, of the conversation at the stage `ended`.",
+            examples=[9.5],
+        ),
+    ] = None
+    silence_ratio: Annotated[
+        Share | None,
+        Forgive,
+        Field(description="Share of those seconds without speech on the caller's side: 0 to 1.", examples=[0.8]),
+    ] = None
+    expected_wait_s: Annotated[
+        Seconds | None,
+        Forgive,
+        Field(
+            description="Seconds that the call would wait first come, first served: 0 to 86,400, and 0 means that an "
+            "operator is free. Null: it follows from the operators on duty, when these are known. Never the age of the "
+            "oldest waiting call, nor an average of past waits.",
+            examples=[120.0],
+        ),
+    ] = None
+    stage: Annotated[
+        Stage | None,
+        Forgive,
+        Field(
+            description="`ring`: nothing heard yet; `opening`: as it joins the queue; `ended`: of the conversation. "
+            "Null: `opening` when duration_s or silence_ratio is given, else `ring`."
+        ),
+    ] = None
 
     def at(self) -> Stage:
         """Give the stage: the one that was named, else opening as soon as something was heard."""
@@ -120,73 +134,121 @@ class ScoreRequest(Body):
         return "ring" if self.duration_s is None and self.silence_ratio is None else "opening"
 
 
+class Batch(BaseModel):
+    """Several calls at once. Each is read by itself: one that cannot be scored does not keep the others from it."""
+
+    calls: Annotated[
+        list[ScoreRequest], Field(max_length=MOST_IN_BATCH, description="Up to 1,000 requests; answered in this order.")
+    ]
+
+
 class Answered(Body):
     """An operator took up the call."""
 
-    answered_at: Time
-    operator: Annotated[Text | None, Forgive] = None
+    answered_at: Annotated[Time, Field(description="When: RFC 3339 with an offset, from 1990 to now.")]
+    operator: Operator = None
 
 
 class Ended(Body):
     """The call ended; its length and silence are those of the conversation, on the caller's side."""
 
-    ended_at: Time
-    ended_by: Annotated[Literal[ENDED_BY] | None, Forgive] = None  # type: ignore[valid-type]
-    duration_s: Annotated[Seconds | None, Forgive] = None
-    silence_ratio: Annotated[Share | None, Forgive] = None
+    ended_at: Annotated[
+        Time, Field(description="When: RFC 3339 with an offset, not before received_at and not after now.")
+    ]
+    ended_by: Annotated[Literal[ENDED_BY] | None, Forgive, Field(description="Who hung up; null: not known.")] = None  # type: ignore[valid-type]
+    duration_s: DurationS = None
+    silence_ratio: SilenceRatio = None
 
 
 class Disposition(Body):
     """How an operator closed the call; said again, it is a correction."""
 
-    disposition: Literal[DISPOSITIONS]  # type: ignore[valid-type]
-    category: Annotated[Text | None, Forgive] = None
-    disposed_at: Time
-    operator: Annotated[Text | None, Forgive] = None
+    disposition: Annotated[Literal[DISPOSITIONS], Field(description="What the call was.")]  # type: ignore[valid-type]
+    category: Annotated[
+        Text | None,
+        Forgive,
+        Field(description="For genuine calls the kind of emergency, up to 200 characters.", examples=["fire"]),
+    ] = None
+    disposed_at: Annotated[
+        Time,
+        Field(description="When it was said: RFC 3339 with an offset, not before received_at and not after now."),
+    ]
+    operator: Operator = None
 
 
 class Take(Body):
     """An operator takes a waiting call, or gives it back."""
 
-    operator: Annotated[Text | None, Forgive] = None
+    operator: Annotated[
+        Text | None,
+        Forgive,
+        Field(description="Only an admin may name somebody: up to 200 characters. Null: whoever holds the access key."),
+    ] = None
 
 
 class Number(Body):
     """A caller, by number; it stands in the body, never in a path."""
 
-    caller: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+    caller: Annotated[Caller, Field(min_length=1), OfCaller]
 
 
 class Erase(Number):
     """A caller whose history is to be forgotten, and why."""
 
-    reason: Reason
+    reason: Annotated[
+        Reason, Field(description="Why, in 3 to 500 characters and without the number; it is kept for good.")
+    ]
 
 
 class SwitchedTo(BaseModel):
     """The switch: with `on` false nothing is deferred and nothing marked, from within a second on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    on: bool
-    reason: Reason
+    on: Annotated[bool, Field(strict=True, description="Whether calls may be deferred and marked at all.")]
+    reason: Annotated[
+        Reason,
+        AfterValidator(masked),  # decisions are kept for good, and never with a number in them
+        Field(description="Why, in 3 to 500 characters; operators read it. A number in it is masked."),
+    ]
 
 
 class Operate(BaseModel):
-    """What people decide while the service runs; what is not named stays."""
+    """What people decide while the service runs; what is not named stays. At least one of the others than `queue`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    queue: Annotated[Text | None, Field(description="Whose staff this is; null: of every queue not named.")] = None
-    operators: Annotated[int | None, Field(strict=True, ge=0, le=100_000)] = None
-    mean_handling_s: Seconds | None = None
-    switch: SwitchedTo | None = None
+    queue: Annotated[
+        Text | None,
+        Field(description="Whose staff this is, up to 200 characters; null: of every queue that is not named."),
+    ] = None
+    operators: Annotated[
+        int | None,
+        Field(strict=True, ge=0, le=100_000, description="Operators on duty: 0 to 100,000; null: not known."),
+    ] = None
+    mean_handling_s: Annotated[
+        Seconds | None,
+        Field(
+            description="Mean seconds for which an operator handles a call: 0 to 86,400. Null: that of the last calls, "
+            "once there are enough."
+        ),
+    ] = None
+    switch: Annotated[SwitchedTo | None, Field(description="Null: it stays as it is.")] = None
 
 
 class TokenFor(BaseModel):
     """What a short-lived token is asked for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    scope: Literal["badge", "stream"]
-    call_id: CallId | None = None
+    scope: Annotated[
+        Literal["badge", "stream"],
+        Field(description="`badge`: the badge of one call, for 300 s; `stream`: to open the stream, within 60 s."),
+    ]
+    call_id: Annotated[
+        CallId | None, Field(description="Of which call; required for a badge.", examples=["112-20261101-0042"])
+    ] = None
+
+
+#: The bodies that the routes read by themselves, for the OpenAPI document.
+REQUESTS = (ScoreRequest, Batch, Answered, Ended, Disposition, Take, Number, Erase, Operate, TokenFor)
 
 
 def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T, list[dict[str, str]]]:
@@ -206,4 +268,16 @@ def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T
     warnings: list[dict[str, str]] = []
     context = {"warnings": warnings, "latest": now + timedelta(seconds=skew_s)}
     request = schema.model_validate_json(body, context=context)
-    return request, warnings + request.strangers() if isinstance(request, Body) else warnings
+    number: str | None = getattr(request, "caller", None)
+    if request.model_extra:
+        found, more = sifted(request.model_extra, number)
+        request.model_extra.clear()
+        request.model_extra.update(found)
+        warnings += more
+    if isinstance(request, ScoreRequest) and number is not None and (request.queue or request.centre):
+        # Somebody may take one field for another; a number is never kept, in none of them.
+        told = [name for name in ("centre", "queue") if tells(getattr(request, name) or "", number)]
+        if told:
+            request = request.model_copy(update=dict.fromkeys(told))
+            warnings += [{"field": name, "detail": "holds the caller's number; taken as not known"} for name in told]
+    return request, warnings

@@ -83,9 +83,11 @@ class Statements:
         # PostgreSQL asks for the types of values that are selected.
         typed = ", ".join(f"CAST(v.{c.name} AS {c.type.compile(self._dialect)})" for c in events.c)
         nth, chain = "CAST(v.nth AS INTEGER)", f"CAST(v.chain AS {events.c.chain.type.compile(self._dialect)})"
+        # The first of a caller whose earlier events retention removed is not the first.
         return (
             f"WITH v ({', '.join(EVENT)}) AS (VALUES {self._rows(len(EVENT), rows)}) "
-            f"INSERT INTO events ({', '.join(EVENT)}) SELECT {typed} FROM v WHERE {nth} = 1 "
+            f"INSERT INTO events ({', '.join(EVENT)}) SELECT {typed} FROM v "
+            f"WHERE ({nth} = 1 AND NOT EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain})) "
             f"OR EXISTS (SELECT 1 FROM events e WHERE e.chain = {chain} AND e.nth = {nth} - 1) "
             f"OR EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain} AND b.included = {nth} - 1) "
             "ON CONFLICT DO NOTHING RETURNING seq"

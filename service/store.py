@@ -18,12 +18,11 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
 from model.history import Event
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
-from service.database import cause, connect, shown
+from service.database import connect, parsed_url, run
 from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, event_of, microseconds
 from service.statements import CALL, EVENT
 from service.tables import bases, calls, checkpoints, decisions, events, facts, writers
@@ -33,8 +32,13 @@ from service.writer import Writer
 SURGE_US = (WEEKS * WEEK_HOURS + 1) * 60 * MINUTE_US
 LIVE = ("waiting", "taken", "answered")
 READERS = 4
+#: The most events of one other process that are read at once: a whole log may have been imported.
+MOST_FOLLOWED = 500
+MOST_DECISIONS = 100
 #: A writer that has said nothing for so long is followed no more.
 SILENT_US = 3_600_000_000
+#: The kinds of events that were answered with a score.
+_WITH_ANSWER = ("received", "scored", "ended")
 T = TypeVar("T")
 Row = dict[str, Any]
 
@@ -59,11 +63,19 @@ _said = (
 )
 
 
-class Following(NamedTuple):
-    """An event of another process, and its call as it is now."""
+_following = (
+    sa.select(events.c.seq, events.c.nth, events.c.kind.label("said"), events.c.body, calls)
+    .outerjoin(calls, calls.c.call_id == events.c.call_id)
+    .where(events.c.writer == sa.bindparam("writer"), events.c.seq > sa.bindparam("seq"))
+    .order_by(events.c.seq)
+    .limit(MOST_FOLLOWED)
+)
 
-    writer: int
-    seq: int
+
+class Following(NamedTuple):
+    """An event of another process with its place in its chain, and its call as it is now."""
+
+    nth: int
     kind: str
     call: Call
 
@@ -88,14 +100,17 @@ class Store:
         self._lock = alone(url)
         try:
             self.engine = connect(url)
-            self._writer = Writer(self.engine, self._register(), committed)
-        except (SQLAlchemyError, StoreError) as error:
+            self.shared = self._lock is None
+            # What is only read needs no transaction, and so asks a far database once instead of three times.
+            self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else self.engine
+            #: By writer, the number of its last event as of now, before anything else is read: what came later is
+            #: followed.
+            self.seen = self._seen() if self.shared else {}
+            self._writer = Writer(self.engine, committed)
+        except StoreError:
             if self._lock:
                 self._lock.close()
-            if isinstance(error, StoreError):
-                raise
-            raise StoreError(f"{shown(url)}: cannot be opened: {cause(error)}") from error
-        self.shared = self._lock is None
+            raise
         self.write = self._writer.write
         self._readers = ThreadPoolExecutor(READERS, "reader")
 
@@ -105,17 +120,13 @@ class Store:
 
     async def chain(self, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
         """Give the last checkpoint of a chain and what each later event adds to the history, in their order."""
+        return await self._in_thread(lambda connection: _chain(connection, chain))
 
-        def read(connection: Connection) -> tuple[Checkpoint | None, list[Event | None]]:
-            row = (
-                connection.execute(_checkpoint, {"chain": chain}).mappings().first()
-                or connection.execute(_base, {"chain": chain}).mappings().first()
-            )
-            last = Checkpoint.of(dict(row)) if row else None
-            later = connection.execute(_events_after, {"chain": chain, "included": last.included if last else 0})
-            return last, [event_of(*row) for row in later]
-
-        return await self._in_thread(read)
+    async def chain_and_call(
+        self, chain: bytes, call_id: str
+    ) -> tuple[Checkpoint | None, list[Event | None], Call | None]:
+        """Give a chain, and a call that is at least as new as the chain."""
+        return await self._in_thread(lambda connection: (*_chain(connection, chain), _call(connection, call_id)))
 
     async def length(self, chain: bytes) -> int:
         """Give the place of the last event of a chain; 0 when there is none."""
@@ -131,37 +142,35 @@ class Store:
         """Give kind, known_at_us, recorded_at_us and body of all that was said of a call, in that order."""
         return await self._in_thread(lambda connection: _said_of(connection, call.chain, call.call_id))
 
-    async def since(self, seen: Mapping[int, int]) -> list[Following]:
-        """Give what other processes wrote since, each one's in its order.
+    async def since(self, seen: Mapping[int, int]) -> tuple[list[Following], dict[int, int]]:
+        """Give what other processes wrote since, each one's in its order, at most MOST_FOLLOWED events of each.
 
         Parameters
         ----------
         seen : mapping of int to int
             By writer, the number of its last event that is known here.
+
+        Returns
+        -------
+        found : list of Following
+            The calls have the requests and answers of these events, not those of earlier ones.
+        seen : dict of int to int
+            The numbers of the last events of those writers of whom there was something new.
         """
 
-        def read(connection: Connection) -> list[Following]:
+        def read(connection: Connection) -> tuple[list[Following], dict[int, int]]:
             found: list[Following] = []
-            for writer, seq in connection.execute(_last_of_each, {"since_us": _now_us() - SILENT_US}):
-                if writer == self._writer.writer or (seq or 0) <= seen.get(writer, 0):
+            last: dict[int, int] = {}
+            for writer, seq in connection.execute(_last_of_each, {"since_us": _now_us() - SILENT_US}).all():
+                if writer in self._writer.numbers or (seq or 0) <= seen.get(writer, 0):
                     continue
-                query = (
-                    sa.select(events.c.seq, events.c.kind.label("said"), calls)
-                    .join(calls, calls.c.call_id == events.c.call_id)
-                    .where(events.c.writer == writer, events.c.seq > seen.get(writer, 0))
-                    .order_by(events.c.seq)
-                )
-                rows = connection.execute(query).mappings()
-                found.extend(Following(writer, row["seq"], row["said"], Call.of(dict(row))) for row in rows)
-            return found
+                for row in connection.execute(_following, {"writer": writer, "seq": seen.get(writer, 0)}).mappings():
+                    last[writer] = row["seq"]
+                    if row["call_id"] is not None:  # it was not removed meanwhile
+                        found.append(Following(row["nth"], row["said"], _followed(dict(row))))
+            return found, last
 
         return await self._in_thread(read)
-
-    def seen(self) -> dict[int, int]:
-        """Give the number of the last event of each writer as of now."""
-        return self._read(
-            lambda connection: {writer: seq or 0 for writer, seq in connection.execute(_last_of_each, {"since_us": 0})}
-        )
 
     async def heartbeat(self) -> None:
         """Say that this process is still writing."""
@@ -169,8 +178,12 @@ class Store:
         await self.in_thread(lambda connection: connection.execute(mine))
 
     def live(self) -> list[Call]:
-        """Give the calls that wait or are being talked to."""
-        return self._read(lambda connection: [Call.of(dict(row)) for row in connection.execute(_live).mappings()])
+        """Give the calls that wait or are being talked to, with what was answered of each."""
+        return self._read(
+            lambda connection: [
+                _answered(connection, Call.of(dict(row))) for row in connection.execute(_live).mappings().all()
+            ]
+        )
 
     def minutes(self) -> list[tuple[int, int, int]]:
         """Give (minute since 1970, calls, calls of numbers never seen before) as far back as surge looks."""
@@ -187,9 +200,12 @@ class Store:
 
     def fact(self, name: str, value: str) -> str:
         """Give a fact of this database, such as the version of its histories, writing it down when there is none."""
-        with self.engine.begin() as connection:
+
+        def told(connection: Connection) -> str:
             connection.execute(self._insert(facts).values(name=name, value=value).on_conflict_do_nothing())
             return str(connection.execute(sa.select(facts.c.value).where(facts.c.name == name)).scalar_one())
+
+        return run(self.engine, told, commit=True)
 
     def facts(self, beginning: str) -> list[str]:
         """Give the names of the facts that begin so."""
@@ -206,7 +222,8 @@ class Store:
         """
         added = seq = 0
         for part in parts:
-            with self.engine.begin() as connection:
+
+            def add(connection: Connection, part: Sequence[tuple[list[Said], Call]] = part, seq: int = seq) -> int:
                 ids = [call.call_id for _, call in part]
                 known = set(connection.execute(sa.select(calls.c.call_id).where(calls.c.call_id.in_(ids))).scalars())
                 fresh = [(said, call) for said, call in part if call.call_id not in known]
@@ -221,13 +238,21 @@ class Store:
                         sa.insert(calls), [dict(zip(CALL, call.row(), strict=True)) for _, call in fresh]
                     )
                     connection.execute(sa.insert(events), [dict(zip(EVENT, row, strict=True)) for row in rows])
-                added += len(fresh)
+                return len(fresh)
+
+            added += run(self.engine, add, commit=True)
+            seq += sum(len(said) for said, _ in part)
         return added
 
     def decisions(self, after: int = 0) -> list[Row]:
-        """Give what was decided after the decision of this number, oldest first, with its body as a dict."""
-        query = sa.select(decisions).where(decisions.c.seq > after).order_by(decisions.c.seq)
-        rows = self._read(lambda connection: connection.execute(query).mappings().all())
+        """Give what was decided after the decision of this number, oldest first, with its body as a dict.
+
+        All of it when `after` is 0, else at most MOST_DECISIONS.
+        """
+        query = sa.select(decisions).where(decisions.c.seq > sa.bindparam("after")).order_by(decisions.c.seq)
+        if after:  # few, so that nobody thinks of reading the whole table for them; the others come the next time
+            query = query.limit(MOST_DECISIONS)
+        rows = self._read(lambda connection: connection.execute(query, {"after": after}).mappings().all())
         return [{**row, "body": from_json(row["body"])} for row in rows]
 
     async def in_thread(self, work: Callable[[Connection], T]) -> T:
@@ -256,12 +281,6 @@ class Store:
         if self._lock:
             self._lock.close()
 
-    def _register(self) -> int:
-        now_us = _now_us()
-        with self.engine.begin() as connection:
-            added = connection.execute(sa.insert(writers).values(started_at_us=now_us, seen_at_us=now_us))
-            return int(added.inserted_primary_key[0])  # type: ignore[index]
-
     def _insert(self, table: sa.Table) -> Any:
         return (sqlite if self.engine.dialect.name == "sqlite" else postgresql).insert(table)
 
@@ -269,14 +288,12 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._read(work, commit=commit))
 
     def _read(self, work: Callable[[Connection], T], *, commit: bool = False) -> T:
-        try:
-            with self.engine.connect() as connection:
-                found = work(connection)
-                if commit:
-                    connection.commit()
-                return found
-        except SQLAlchemyError as error:
-            raise StoreError(f"cannot be {'written' if commit else 'read'}: {cause(error)}") from error
+        return run(self.engine if commit else self._reading, work, commit=commit)
+
+    def _seen(self) -> dict[int, int]:
+        return self._read(
+            lambda connection: {writer: seq or 0 for writer, seq in connection.execute(_last_of_each, {"since_us": 0})}
+        )
 
 
 def _now_us() -> int:
@@ -285,15 +302,37 @@ def _now_us() -> int:
 
 def _call(connection: Connection, call_id: str) -> Call | None:
     row = connection.execute(_one_call, {"call_id": call_id}).mappings().first()
-    if row is None:
-        return None
-    call = Call.of(dict(row))
-    for said in _said_of(connection, call.chain, call_id):
-        body = said["body"]
-        if "answer" in body:
-            call.asked[body["answer"]["stage"]] = body.get("request")
-            call.answers[body["answer"]["stage"]] = body["answer"]
+    return None if row is None else _answered(connection, Call.of(dict(row)))
+
+
+def _chain(connection: Connection, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
+    row = (
+        connection.execute(_checkpoint, {"chain": chain}).mappings().first()
+        or connection.execute(_base, {"chain": chain}).mappings().first()
+    )
+    last = Checkpoint.of(dict(row)) if row else None
+    later = connection.execute(_events_after, {"chain": chain, "included": last.included if last else 0})
+    return last, [event_of(*row) for row in later]
+
+
+def _answered(connection: Connection, call: Call) -> Call:
+    """Add to a call what was asked and answered at each stage."""
+    for said in _said_of(connection, call.chain, call.call_id):
+        _add_answer(call, said["body"])
     return call
+
+
+def _followed(row: Row) -> Call:
+    call = Call.of(row)
+    if row["said"] in _WITH_ANSWER:
+        _add_answer(call, from_json(row["body"]))
+    return call
+
+
+def _add_answer(call: Call, body: Row) -> None:
+    if "answer" in body:
+        call.asked[body["answer"]["stage"]] = body.get("request")
+        call.answers[body["answer"]["stage"]] = body["answer"]
 
 
 def _said_of(connection: Connection, chain: bytes, call_id: str) -> list[Row]:
@@ -322,7 +361,7 @@ def alone(url: str) -> TextIO | None:
     StoreError
         When another process holds it.
     """
-    parsed = sa.make_url(url) if "://" in url else None
+    parsed = parsed_url(url)
     if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
     path = Path(parsed.database + ".lock")

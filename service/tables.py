@@ -126,7 +126,15 @@ protected = sa.Table(
 decisions = sa.Table(
     "decisions",
     tables,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    # Not a sequence: whoever has read a number has read all before it. A number that was given and not yet committed
+    # would be missed when a later one is read first.
+    sa.Column(
+        "seq",
+        sa.Integer,
+        primary_key=True,
+        autoincrement=False,
+        default=sa.text("(SELECT coalesce(max(seq), 0) + 1 FROM decisions)"),
+    ),
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),

@@ -116,7 +116,7 @@ class Metrics:
             observe(seconds)
 
     def degraded(self, reason: str) -> None:
-        """Count an answer that was given as unscored, and why: one word or two, never a text that was sent."""
+        """Count what the store did not take as it should, and why: a word, never a text that was sent."""
         self._counters["degraded_total"].labels(self._reasons.of(reason)).inc()
 
     def abandoned(self, band: str) -> None:
@@ -150,7 +150,7 @@ class Metrics:
 
     def waiting(self, calls: Mapping[str, int]) -> None:
         """Say how many calls wait in each queue; "" is a call without one. Queues that are not named are empty."""
-        counts = dict.fromkeys(self._queues.known, 0)
+        counts = dict.fromkeys((*self._queues.known, OTHER), 0)
         for queue, count in calls.items():
             # Somebody may take a field for another: a caller's number never becomes a label.
             name = self._queues.of(queue) if masked(queue) == queue else OTHER

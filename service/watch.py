@@ -136,9 +136,7 @@ def genuine_calls(connection: Connection, dispositions: Sequence[str], since_us:
         sa.or_(calls.c.silent_band == "likely_prank", missed),
         calls.c.held_out,
     ).where(calls.c.received_at_us >= since_us, calls.c.disposition.in_(dispositions))
-    return [
-        Genuine(one[0], one[1], one[2], one[3], bool(one[4]), bool(one[5])) for one in connection.execute(query)
-    ]
+    return [Genuine(one[0], one[1], one[2], one[3], bool(one[4]), bool(one[5])) for one in connection.execute(query)]
 
 
 def feed(monitor: Monitor, found: Sequence[Genuine], since_us: int, now_us: int) -> None:

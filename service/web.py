@@ -1,62 +1,80 @@
 """What the routes have in common: reading a body once, with its warnings, and answering."""
 
+import logging
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from model.errors import StoreError
 from service.access import Principal
-from service.documents import ProblemDocument
-from service.problems import Invalid, TooLarge
+from service.fields import CALL_ID
+from service.problems import MEDIA_TYPE, Invalid, Malformed, TooLarge, Unavailable
 from service.reception import Reception
 from service.schemas import parse
 from service.settings import Settings
 
+log = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
-CallIdInPath = Annotated[str, Path(min_length=1, max_length=200)]
+CallIdInPath = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=200,
+        pattern=CALL_ID,
+        description="The call's name, percent-encoded: `/` is `%2F`.",
+        examples=["112-20261101-0042"],
+    ),
+]
 AS_RECORDED = {
     "name": "Saring-Clock",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "enum": ["as-recorded"]},
-    "description": "`as-recorded` takes now from the event itself, for a log that is replayed.",
+    "description": "`as-recorded` takes now from the event itself, for a log that is replayed; anything else does not.",
 }
 _TEXTS = {
-    400: "Not JSON, or no Host",
-    401: "No access key or token that is live",
-    403: "Not with this role",
-    404: "Not known here",
-    409: "What may not change",
-    413: "Too large",
-    421: "Meant for another host",
-    422: "A field is missing or makes no sense",
-    429: "Too many at once",
-    503: "The store did not take it",
+    400: ("The body is not JSON, or the header Host names no host", "(body)", "JSON, in UTF-8"),
+    401: ("No access key or token that is live", "", ""),
+    403: ("Not with this role", "", ""),
+    404: ("No such call is known", "call_id", "a call that was scored before"),
+    409: ("It contradicts what is known of the call", "received_at", "the value of the first request"),
+    413: ("The body is too large", "(body)", "at most 65,536 bytes"),
+    421: ("Meant for another host", "", ""),
+    422: ("A field is missing or makes no sense; the field is named", "call_id", "Field required"),
+    429: ("Too many at once", "", ""),
+    503: ("The store did not take it, or cannot be read: ask again", "", ""),
 }
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the problems that a route may answer with."""
-    schema = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
-    return {
-        status: {
-            "model": ProblemDocument,
-            "description": _TEXTS[status],
-            "content": {"application/problem+json": schema},
-        }
-        for status in (400, 421, *statuses)
-    }
+    return {status: _refusal(status) for status in (400, 421, *statuses)}
 
 
-def takes(schema: type[BaseModel], example: dict[str, Any] | None = None, *, clocked: bool = False) -> dict[str, Any]:
+def _refusal(status: int) -> dict[str, Any]:
+    text, field, expected = _TEXTS[status]
+    title = HTTPStatus(status).phrase
+    example: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": text}
+    if field:
+        example |= {"detail": f"{field}: {expected}", "errors": [{"field": field, "detail": expected}]}
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {"description": text, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
+
+
+def links(*operations: str) -> dict[int | str, dict[str, Any]]:
+    """Say to which operations the call_id of an answer leads."""
+    there = {"parameters": {"call_id": "$response.body#/call_id"}}
+    return {200: {"links": {name: {"operationId": name, **there} for name in operations}}}
+
+
+def takes(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = False) -> dict[str, Any]:
     """Describe a body that the endpoint reads by itself, once, with its warnings; `clocked` when it asks `moment`."""
-    content: dict[str, Any] = {"schema": schema.model_json_schema()}
-    if example:
-        content["example"] = example
+    content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "example": example}
     extra: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": content}}}
     if clocked:
         extra["parameters"] = [AS_RECORDED]
@@ -68,18 +86,20 @@ async def body_of(request: Request, limit: int) -> bytes:
 
     Raises
     ------
-    TooLarge
+    TooLarge, Malformed
     """
-    body = b""
+    body: bytes | bytearray = b""
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise TooLarge(f"the body has more than {limit:,} bytes")
+            raise Malformed("the body broke off")  # whoever sent it does not read this any more
+        more: bytes = message.get("body", b"")
+        if len(body) + len(more) > limit:
+            raise TooLarge(f"the body has more than {limit:,} bytes", [("(body)", f"at most {limit:,} bytes")])
         if not message.get("more_body", False):
-            return body
+            return bytes(body) + more if body else more
+        body = bytearray(body) if isinstance(body, bytes) else body
+        body += more
 
 
 async def read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
@@ -112,6 +132,12 @@ def moment(request: Request, recorded: datetime) -> datetime:
         if name == b"saring-clock" and value == b"as-recorded":
             return recorded
     return datetime.now(UTC)
+
+
+def out_of_reach(error: StoreError) -> Unavailable:
+    """Say that the store failed; why stands in the log, since a database tells of hosts, users and values."""
+    log.warning("the store failed a request: %s", error)
+    return Unavailable("the store did not take it, or cannot be read; ask again")
 
 
 def reception_of(request: Request) -> Reception:

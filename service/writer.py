@@ -13,13 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
-from service.database import cause, pause, wants_another_try
+from service.database import cause, is_lost, pause, run, wants_another_try
 from service.records import Call, Checkpoint, Said
 from service.statements import Row, Statements
+from service.tables import writers
 
 MOST_AT_ONCE = 512
 ATTEMPTS = 8
@@ -48,14 +50,21 @@ class Writer:
     Parameters
     ----------
     engine : Engine
-    writer : int
-        The number of this process in the table `writers`.
     committed : callable
         Is told the seconds and the number of events of each commit.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be written in the table `writers`.
     """
 
-    def __init__(self, engine: Engine, writer: int, committed: Callable[[float, int], None]) -> None:
-        self._engine, self.writer, self._committed = engine, writer, committed
+    def __init__(self, engine: Engine, committed: Callable[[float, int], None]) -> None:
+        self._engine, self._committed = engine, committed
+        #: Its number in the table `writers`; None when it needs a new one.
+        self.writer: int | None = run(engine, _register, commit=True)
+        #: All the numbers that it ever had.
+        self.numbers = {self.writer}
         self._seq = 0
         self._statements = Statements(engine)
         self._connection: Connection | None = None
@@ -135,41 +144,53 @@ class Writer:
         batch = sorted(batch, key=lambda item: item.chain)
         kept: set[Waiting] = set()
         error: StoreError | None = None
+        numbered = {self._seq + place: item for place, item in enumerate(batch, 1)}
         for attempt in range(ATTEMPTS):
-            numbered = {self._seq + place: item for place, item in enumerate(batch, 1)}
+            written, writer = False, self.writer
             try:
                 if self._connection is None:
                     self._connection = self._engine.connect()
                 with self._connection.begin():
-                    kept = self._write(self._connection, numbered)
-                error = None
+                    if writer is None:
+                        writer = _register(self._connection)
+                        self.numbers.add(writer)
+                    kept = self._write(self._connection, writer, numbered)
+                    written = True
+                self.writer, error = writer, None
             except SQLAlchemyError as failure:
-                self._let_go()
                 kept = set()
                 error = StoreError(f"did not take {len(batch)} events: {cause(failure)}")
-                if wants_another_try(failure) and attempt + 1 < ATTEMPTS:
+                again = wants_another_try(failure)
+                if not again:
+                    self._let_go()
+                    # A connection of before is lost when the server was started anew; the next one is a new one.
+                    again = is_lost(failure) and not written and attempt == 0
+                    if written:
+                        # It may be committed all the same, and only be seen later: whoever follows this process in
+                        # the order of its numbers would miss it.
+                        self.writer = None
+                if again and attempt + 1 < ATTEMPTS:
                     pause(attempt)
                     continue
             break
-        # Also after a failure: it may have been committed all the same, and its numbers are not given twice.
         self._seq += len(batch)
         return Outcome(kept, error, time.perf_counter() - started)
 
-    def _write(self, connection: Connection, numbered: dict[int, Waiting]) -> set[Waiting]:
+    def _write(self, connection: Connection, writer: int, numbered: dict[int, Waiting]) -> set[Waiting]:
         write = self._statements
-        said = [(self.writer, seq, *item.said) for seq, item in numbered.items()]
+        said = [(writer, seq, *item.said) for seq, item in numbered.items()]
         kept = {seq: numbered[seq] for seq in write.add_events(connection, said)}
         new = {item.call_id: seq for seq, item in kept.items() if item.new}
         known_already = new.keys() - write.add_calls(connection, [kept[seq].call for seq in new.values()])
         late = [new[call_id] for call_id in known_already]
         late += [seq for seq, item in kept.items() if item.new and new[item.call_id] != seq]
         if late:
-            write.remove_events(connection, self.writer, late)
+            write.remove_events(connection, writer, late)
             for seq in late:
                 del kept[seq]
         for seq, item in list(kept.items()):
             if not item.new and not write.change_call(connection, item.call):
-                write.remove_events(connection, self.writer, [seq])
+                write.remove_events(connection, writer, [seq])
                 del kept[seq]
         write.checkpoint(connection, [item.checkpoint for item in kept.values() if item.checkpoint])
         return set(kept.values())
@@ -181,6 +202,12 @@ class Writer:
                 self._connection.invalidate()
                 self._connection.close()
             self._connection = None
+
+
+def _register(connection: Connection) -> int:
+    now_us = time.time_ns() // 1_000
+    added = connection.execute(sa.insert(writers).values(started_at_us=now_us, seen_at_us=now_us))
+    return int(added.inserted_primary_key[0])  # type: ignore[index]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """The guard around a small application, asked over real connections of a real server."""
 
+import asyncio
 import json
 import logging
 import re
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -312,6 +314,24 @@ def test_only_the_listed_hosts_are_answered_for(service, host, expected):
         assert len(body) < 300
 
 
+def test_hosts_of_a_megabyte_are_not_kept():
+    async def nowhere(*_: object) -> None: ...
+
+    async def ask(guard: Guard, host: bytes) -> None:
+        scope = {"type": "http", "method": "GET", "scheme": "http", "headers": [(b"host", host)]}
+        await guard(scope, nowhere, nowhere)
+
+    guard = Guard(nowhere, Keys, insecure_local=False, hosts=["a"], origins=[])
+    asyncio.run(ask(guard, b"warm"))
+    tracemalloc.start()
+    try:
+        for place in range(20):
+            asyncio.run(ask(guard, b"%d" % place + b"a" * 1_000_000))
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_no_host_and_two_hosts_are_none(service):
     assert raw(service.port, b"GET /v1/public HTTP/1.0\r\n\r\n")[0] == 400
     assert raw(service.port, host_lines())[0] == 400
@@ -331,6 +351,19 @@ def test_an_address_with_another_host_in_it_changes_nothing(service):
         assert status == expected
         assert b"evil" not in body
         assert "evil" not in str(headers)
+
+
+def test_a_host_without_a_port_has_that_of_its_scheme():
+    guard = Guard(small_app(), Keys, insecure_local=False, hosts=["a:80", "b:443"], origins=[])
+    over_tls = b"X-Forwarded-Proto: https"  # from a proxy on this machine
+    with serving(guard) as port:
+        for host, lines, expected in (
+            (b"a", [], 200),
+            (b"a", [over_tls], 421),
+            (b"b", [], 421),
+            (b"b", [over_tls], 200),
+        ):
+            assert raw(port, get("/v1/public", *lines, host=host))[0] == expected
 
 
 def test_any_host_is_taken_only_when_the_settings_say_so():
@@ -455,6 +488,25 @@ def test_a_site_that_is_not_listed_may_neither_read_nor_send(service, origin):
 def test_two_origins_are_none(service):
     lines = [b"Origin: " + SITE.encode()] * 2
     assert "access-control-allow-origin" not in raw(service.port, get("/v1/public", *lines))[1]
+
+
+def test_what_is_neither_a_request_nor_the_life_of_the_server_is_closed():
+    async def told(scope: dict) -> list[dict]:
+        sent: list[dict] = []
+
+        async def app(scope, receive, send) -> None:
+            sent.append({"reached": scope["type"]})
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        guard = Guard(app, Keys, insecure_local=False, hosts=["*"], origins=[])
+        await guard(scope, None, send)
+        return sent
+
+    socket_of = {"type": "websocket", "headers": [(b"host", b"a")], "scheme": "ws", "path": "/v1/public"}
+    assert asyncio.run(told(socket_of)) == [{"type": "websocket.close", "code": 1008}]
+    assert asyncio.run(told({"type": "lifespan"})) == [{"reached": "lifespan"}]
 
 
 # Without keys, for this machine alone

@@ -684,13 +684,13 @@ def test_after_a_sync_that_failed_nothing_refused_comes_back_and_nothing_acknowl
             with pytest.raises(StoreError, match="the disk did not take it"):
                 journal.append(b"refused" * 1_000)
         with pytest.raises(StoreError, match="the disk did not take note"):
-            journal.taken(journal.first()[-1][0])
+            journal.taken(journal.first()[0][0])
         (below / "others").unlink()
         journal.append(b"3")
         assert records(journal) == [b"0", b"1", b"2", b"3"]
         journal.close()
         journal = Journal(path)
-        assert records(journal) == [b"0", b"1", b"2", b"3"]
+        assert records(journal) in ([b"0", b"1", b"2", b"3"], [b"1", b"2", b"3"])  # the first one was in the store
         journal.close()
 
 

@@ -1,0 +1,76 @@
+"""The service as it is measured: a release, the command that serves it, one call, and how it starts."""
+
+import json
+import statistics
+import sys
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from pathlib import Path
+
+from benchmarks.servers import serving
+from model.city import simulate
+from model.params import Params
+from model.pipeline import make
+from model.release import write_release
+
+READY = "/readyz"
+STARTS = 5
+NOT_WANTED = frozenset(("sklearn", "pandas", "mlflow"))
+
+
+def release(folder: Path) -> Path:
+    """Train a release on 20,000 calls of a made-up city."""
+    now, city = datetime.now(UTC), simulate("metro", 0, calls=20_000)
+    made = make(city.calls, Params(), now, corrections=city.corrections)
+    write_release(folder / "release", made.files(), made.facts(now))
+    return folder / "release"
+
+
+def command(served: Path) -> list[str]:
+    """Give the command that serves a release, with a database in the folder where it runs."""
+    saring, database = Path(sys.executable).with_name("saring"), "sqlite:///bench.db"
+    options = ["--release", str(served), "--database", database, "--port", "{port}", "--insecure-local"]
+    return [str(saring), "serve", *options]
+
+
+def answer(port: int) -> bytes:
+    """Let the service score one call."""
+    call = {
+        "call_id": "an example",
+        "received_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "caller": "+6281234567890",
+        "line": "mobile",
+        "duration_s": 9.5,
+        "silence_ratio": 0.8,
+    }
+    connection = HTTPConnection("127.0.0.1", port)
+    try:
+        connection.request("POST", "/v1/score", json.dumps(call), {"Content-Type": "application/json"})
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def start_s(folder: Path, served: Path) -> float:
+    """Start the service on new databases and give the median of the seconds until it was ready."""
+    taken = []
+    for number in range(STARTS):
+        own = folder / f"start {number}"
+        own.mkdir()
+        with serving(command(served), READY, own) as server:
+            taken.append(server.ready_s)
+    return statistics.median(taken)
+
+
+def imported(folder: Path, served: Path) -> frozenset[str]:
+    """Say which of NOT_WANTED the service has imported once it has scored a call."""
+    own = folder / "imports"
+    own.mkdir()
+    told = [sys.executable, "-X", "importtime", "-m", "service.cli", *command(served)[1:]]
+    with serving(told, READY, own) as server:
+        answer(server.port)
+        lines = server.log.read_text().splitlines()
+    found = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
+    if "service" not in found:
+        raise RuntimeError("python -X importtime did not tell what was imported")
+    return NOT_WANTED & found

@@ -1,0 +1,167 @@
+"""Chains as the store holds them, walked through in portions that fit in memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from model.errors import StoreError
+from model.history import Caller
+from service.database import cause, pause, wants_another_try
+from service.records import EVENT_COLUMNS, Checkpoint, event_of
+from service.tables import bases, calls, checkpoints, events
+
+#: A portion has about so many events, and at least one whole chain.
+PORTION = 20_000
+CHAINS = 2_000
+ATTEMPTS = 20
+Row = Mapping[str, Any]
+T = TypeVar("T")
+
+_one: sa.BindParameter[bytes] = sa.bindparam("chain")
+_base = sa.select(bases).where(bases.c.chain == _one)
+_checkpoint = sa.select(checkpoints).where(checkpoints.c.chain == _one)
+_events = sa.select(events).where(events.c.chain == _one).order_by(events.c.nth)
+
+
+@dataclass(slots=True)
+class Stored:
+    """One chain as the store holds it; `said` are the rows of its events, in order."""
+
+    chain: bytes
+    base: Checkpoint | None
+    checkpoint: Checkpoint | None
+    said: Sequence[Row]
+
+    @property
+    def removed(self) -> int:
+        """How many events retention has removed."""
+        return self.base.included if self.base else 0
+
+    def start(self) -> Caller:
+        """Give the caller as the events that were removed left it."""
+        return Caller(self.base.state.copy(), self.base.pending) if self.base else Caller()
+
+
+def tell(caller: Caller, row: Mapping[Any, Any]) -> None:
+    """Add an event's row to a caller as the service did: a call is received after what was known before it is read."""
+    if row["kind"] == "received":
+        caller.settle(row["received_at_us"])
+    event = event_of(*(row[name] for name in EVENT_COLUMNS))
+    if event is not None:
+        caller.add(event)
+
+
+@contextmanager
+def transaction(engine: Engine, *, writing: bool = False) -> Iterator[Connection]:
+    """Give a connection on which everything is read as of one moment.
+
+    Raises
+    ------
+    StoreError
+        When the database does not give or take it; nothing was written then.
+    """
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name != "sqlite":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            elif writing:
+                alone(connection)
+            else:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+            connection.commit()
+    except SQLAlchemyError as error:
+        raise StoreError(f"cannot be {'written' if writing else 'read'}: {cause(error)}") from error
+
+
+def alone(connection: Connection) -> None:
+    """Keep other writers out of a SQLite file until the end of the transaction, before anything is read in it."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def again(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run `work` in a transaction that writes, once more when it came in the way of another one.
+
+    Raises
+    ------
+    StoreError
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            with transaction(engine, writing=True) as connection:
+                return work(connection)
+        except StoreError as error:
+            origin = error.__cause__
+            if attempt == ATTEMPTS - 1 or not isinstance(origin, SQLAlchemyError) or not wants_another_try(origin):
+                raise
+            pause(attempt)
+    raise AssertionError
+
+
+def stored(connection: Connection, chain: bytes) -> Stored:
+    """Read one chain."""
+    asked = {"chain": chain}
+    base, checkpoint = (_read(connection, query, asked) for query in (_base, _checkpoint))
+    return Stored(chain, _of(base), _of(checkpoint), _read(connection, _events, asked))
+
+
+def portion(connection: Connection, after: bytes) -> tuple[list[Stored], bytes | None]:
+    """Read the chains that follow `after`, in their order; the second is the last of them, None at the end."""
+    counted = (
+        sa.select(events.c.chain, sa.func.count())
+        .where(events.c.chain > after)
+        .group_by(events.c.chain)
+        .order_by(events.c.chain)
+        .limit(CHAINS)
+    )
+    upto, most, read = None, PORTION, 0
+    for chain, count in connection.execute(counted):
+        if read and count > most:
+            break
+        upto, most, read = chain, most - count, read + 1
+    else:
+        upto = upto if read == CHAINS else None  # nothing follows: take what else there is, too
+
+    def within(table: sa.Table) -> sa.ColumnElement[bool]:
+        return table.c.chain > after if upto is None else sa.and_(table.c.chain > after, table.c.chain <= upto)
+
+    based = _by_chain(connection, bases, within)
+    noted = _by_chain(connection, checkpoints, within)
+    query = sa.select(events).where(within(events)).order_by(events.c.chain, events.c.nth)
+    said = {chain: list(rows) for chain, rows in groupby(_read(connection, query), itemgetter("chain"))}
+    names = sorted({*based, *noted, *said})
+    return [Stored(name, based.get(name), noted.get(name), said.get(name, [])) for name in names], upto
+
+
+def rows_of(connection: Connection, call_ids: Iterable[str]) -> dict[str, Row]:
+    """Read the rows of calls, by call_id."""
+    asked = sorted(call_ids)
+    found: dict[str, Row] = {}
+    for first in range(0, len(asked), CHAINS):
+        query = sa.select(calls).where(calls.c.call_id.in_(asked[first : first + CHAINS]))
+        found.update({row["call_id"]: row for row in _read(connection, query)})
+    return found
+
+
+def _by_chain(
+    connection: Connection, table: sa.Table, within: Callable[[sa.Table], sa.ColumnElement[bool]]
+) -> dict[bytes, Checkpoint]:
+    return {row["chain"]: Checkpoint.of(row) for row in _read(connection, sa.select(table).where(within(table)))}
+
+
+def _read(connection: Connection, query: sa.Select[Any], asked: Row | None = None) -> list[Row]:
+    result = connection.execute(query, asked)
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result]
+
+
+def _of(rows: Sequence[Row]) -> Checkpoint | None:
+    return Checkpoint.of(rows[0]) if rows else None

@@ -1,0 +1,111 @@
+"""Fields of the sender's own, named `x_*`: kept with the call, within bounds, and never with the caller's number."""
+
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from pydantic_core import to_json
+
+from service.logs import escaped, masked
+
+#: Of one request and of one call.
+MOST_EXTRAS = 100
+DEEPEST = 8
+#: So many fields that are not known are pointed out one by one.
+MOST_POINTED_OUT = 20
+LONGEST_NAME = 100
+#: So many of its last digits tell a number, however it is written.
+TELLING = 8
+_OTHER_THAN_DIGITS = re.compile(r"\D")
+Warned = dict[str, str]
+
+
+def sifted(found: Mapping[str, Any], number: str | None) -> tuple[dict[str, Any], list[Warned]]:
+    """Take out of the unknown fields of a request those that are kept.
+
+    Parameters
+    ----------
+    found : mapping
+        As they were sent; NaN and infinity may stand in them, which become null.
+    number : str or None
+        The caller's, as it was sent.
+
+    Returns
+    -------
+    kept : dict
+        Those named `x_*`.
+    warnings : list
+        One entry for each of the others, up to twenty, and for each that could not be kept as it is.
+
+    Examples
+    --------
+    >>> sifted({"x_trunk": 7, "x_from": "<sip:+6281234567890@pbx>", "color": "red"}, "0812-3456-7890")[0]
+    {'x_trunk': 7, 'x_from': None}
+    """
+    kept: dict[str, Any] = {}
+    warnings: list[Warned] = []
+    more = 0
+    for name, value in found.items():
+        problem: str | None
+        if not name.startswith("x_"):
+            problem = "is not a field of this request; extra fields are named x_*"
+        elif len(name) > LONGEST_NAME or not name.isprintable() or tells(name, number):
+            problem = f"expected a name of at most {LONGEST_NAME} printable characters, without a number; not kept"
+        elif len(kept) >= MOST_EXTRAS:
+            problem = f"is one of more than {MOST_EXTRAS} fields named x_*; not kept"
+        else:
+            kept[name], problem = _sifted(value, number)
+        if problem and len(warnings) < MOST_POINTED_OUT:
+            warnings.append({"field": shown(name), "detail": problem})
+        elif problem:
+            more += 1
+    if more:
+        warnings.append({"field": "(body)", "detail": f"{more:,} more fields are not of this request or not kept"})
+    return kept, warnings
+
+
+def tells(text: str, number: str | None) -> bool:
+    """Say whether a text gives a number away: whether the number's last digits stand in it, whatever is between them.
+
+    Examples
+    --------
+    >>> tells("trunk 7, 62 812.3456.7890", "0812-3456-7890"), tells("trunk 7", "0812-3456-7890"), tells("a", None)
+    (True, False, False)
+    """
+    if number is None:
+        return False
+    digits = _OTHER_THAN_DIGITS.sub("", number)
+    return len(digits) >= TELLING and digits[-TELLING:] in _OTHER_THAN_DIGITS.sub("", text)
+
+
+def shown(name: str) -> str:
+    r"""Write the name of a field so that it can stand in an answer: without a number, and on one line.
+
+    Examples
+    --------
+    >>> shown("+62 812-3456-7890"), shown("a\x1b[31m")
+    ('[number]', 'a\\x1b[31m')
+    """
+    return escaped(masked(name[: 2 * LONGEST_NAME]))[:LONGEST_NAME]
+
+
+def _sifted(value: object, number: str | None) -> tuple[Any, str | None]:
+    """Give a value as it is kept, and what was wrong with it."""
+    try:
+        plain = _plain(value, DEEPEST)
+    except RecursionError:
+        return None, f"is nested more than {DEEPEST} deep; taken as not known"
+    if number is not None and value is not None and tells(to_json(plain).decode(), number):
+        return None, "holds the caller's number, which is never kept; taken as not known"
+    return plain, None
+
+
+def _plain(value: Any, deeper: int) -> Any:
+    if isinstance(value, dict | list):
+        if not deeper:
+            raise RecursionError
+        if isinstance(value, list):
+            return [_plain(item, deeper - 1) for item in value]
+        return {name: _plain(item, deeper - 1) for name, item in value.items()}
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,0 +1,48 @@
+"""A small application on real uvicorn on loopback, for tests of what stands around an application."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+
+
+@contextmanager
+def running(app: Callable) -> Iterator[httpx.Client]:
+    """Serve an application; each request of the client has a connection of its own."""
+    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        with httpx.Client(base_url=url, timeout=10.0, headers={"connection": "close"}) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def raw(client: httpx.Client, data: bytes, stay_s: float = 0.0) -> bytes:
+    """Send bytes as they are and hang up; the answer is what came within `stay_s` seconds."""
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
+        connection.sendall(data)
+        connection.settimeout(stay_s or 0.2)
+        try:
+            return connection.recv(65_536)
+        except TimeoutError:
+            return b""
+
+
+def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "it did not become true"
+        time.sleep(0.02)
