@@ -102,6 +102,10 @@ class Keys:
                 held[principal.key_id.encode()] = _Held(bytes(row["digest"]), until_us, principal)
         self._held = held
 
+    def __len__(self) -> int:
+        """How many keys are held."""
+        return len(self._held)
+
     def who(self, header: bytes | None, now_us: int) -> Principal | None:
         """Say whose key an Authorization header has.
 

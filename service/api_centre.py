@@ -10,7 +10,7 @@ from starlette.responses import Response
 from model.errors import StoreError
 from model.history import FIELDS
 from service.access import Role
-from service.documents import Alive, CallerDocument, Erased, ModelDocument, OperationsDocument
+from service.documents_centre import Alive, CallerDocument, Erased, ModelDocument, OperationsDocument
 from service.erasure import check_reason, erase
 from service.guard import GuardedRoute, allow, public
 from service.operations import decide
@@ -19,13 +19,19 @@ from service.pseudonyms import short
 from service.records import microseconds, rfc3339
 from service.schemas import Erase, Number, Operate
 from service.upkeep import Upkeep
-from service.web import json, principal_of, read, reception_of, refusals, takes
+from service.web import json, out_of_reach, principal_of, read, reception_of, refusals, takes
 
 router = APIRouter(route_class=GuardedRoute, tags=["centre"])
+_METRICS = ("text/plain", "application/openmetrics-text")
 _EVERYBODY = (Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
 
 
-@router.get("/v1/operations", response_model=OperationsDocument, responses=refusals())
+@router.get(
+    "/v1/operations",
+    summary="The switch, the staff and whether calls are deferred",
+    response_model=OperationsDocument,
+    responses=refusals(),
+)
 @allow(*_EVERYBODY)
 async def operations(request: Request) -> Response:
     """Give the switch, the staff on duty, and whether calls are deferred."""
@@ -34,13 +40,17 @@ async def operations(request: Request) -> Response:
 
 @router.put(
     "/v1/operations",
+    summary="Say who is on duty, or put the switch",
     response_model=OperationsDocument,
     openapi_extra=takes(Operate, {"operators": 3, "mean_handling_s": 60.0}),
     responses=refusals(413, 422, 503),
 )
 @allow(Role.INTAKE, Role.OPERATOR)
 async def operate(request: Request) -> Response:
-    """Say who is on duty, or put the switch. Anybody on duty may stop all deferral; only an admin starts it again."""
+    """Say who is on duty, or put the switch. Anybody on duty may stop all deferral; only an admin starts it again.
+
+    What is not named stays. It holds in every process of the service within a second.
+    """
     asked, _ = await read(request, Operate)
     intake, who = reception_of(request).intake, principal_of(request)
     if not asked.model_fields_set & {"operators", "mean_handling_s", "switch"}:
@@ -67,26 +77,30 @@ async def operate(request: Request) -> Response:
         await intake.store.in_thread(write)
         await upkeep.read_decisions()
     except StoreError as error:
-        raise Unavailable(str(error)) from error
+        raise out_of_reach(error) from error
     return json(_operations(request))
 
 
 @router.post(
     "/v1/callers/lookup",
+    summary="What is known of a caller",
     response_model=CallerDocument,
     openapi_extra=takes(Number, {"caller": "0812-3456-7890"}),
     responses=refusals(413, 422, 503),
 )
 @allow(Role.OPERATOR)
 async def lookup(request: Request) -> Response:
-    """Give what is known of a caller."""
+    """Give what is known of a caller, under a short pseudonym: the number is in the request and never in an answer.
+
+    A number that never rang is answered too, with `known` false.
+    """
     asked, _ = await read(request, Number)
     reception = reception_of(request)
     now_us = microseconds(datetime.now(UTC))
     try:
         caller, history = await reception.history_of(asked.caller, now_us)
     except StoreError as error:
-        raise Unavailable(str(error)) from error
+        raise out_of_reach(error) from error
     document = dict(zip(FIELDS, history.tolist(), strict=True))
     return json(
         {
@@ -100,6 +114,7 @@ async def lookup(request: Request) -> Response:
 
 @router.post(
     "/v1/callers/erase",
+    summary="Forget a caller",
     response_model=Erased,
     openapi_extra=takes(Erase, {"caller": "0812-3456-7890", "reason": "asked for by the caller"}),
     responses=refusals(409, 413, 422, 503),
@@ -118,15 +133,23 @@ async def erase_caller(request: Request) -> Response:
     try:
         removed = await erase(reception.intake, hashes, who.name, asked.reason)
     except StoreError as error:
-        raise Unavailable(str(error)) from error
+        raise out_of_reach(error) from error
     await reception.wipe()
     return json({"caller": short(hashes[0]), "calls": removed.calls, "events": removed.events})
 
 
-@router.get("/v1/model", response_model=ModelDocument, responses=refusals())
+@router.get(
+    "/v1/model",
+    summary="The release, what is proven about it, and what the monitor sees",
+    response_model=ModelDocument,
+    responses=refusals(),
+)
 @allow(*_EVERYBODY)
 async def model(request: Request) -> Response:
-    """Give the release that is served, what is proven about it, and what the monitor sees."""
+    """Give the release that is served, what is proven about it, and what the monitor sees.
+
+    The reasons of a score and the stage's intercept add up to its log-odds.
+    """
     intake = reception_of(request).intake
     release, now = intake.release, datetime.now(UTC)
     state = intake.gate.state(now)
@@ -154,14 +177,14 @@ async def model(request: Request) -> Response:
     )
 
 
-@router.get("/healthz", response_model=Alive, responses=refusals())
+@router.get("/healthz", summary="Whether the process lives", response_model=Alive, responses=refusals())
 @public
 async def healthz() -> Response:
     """Say that the process lives."""
     return json({"status": "ok"})
 
 
-@router.get("/readyz", response_model=Alive, responses=refusals(503))
+@router.get("/readyz", summary="Whether calls can be scored and kept", response_model=Alive, responses=refusals(503))
 @public
 async def readyz(request: Request) -> Response:
     """Say that calls can be scored and kept."""
@@ -178,12 +201,13 @@ async def readyz(request: Request) -> Response:
 
 @router.get(
     "/metrics",
+    summary="Metrics for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **refusals()},
+    responses={200: {"content": {name: {"schema": {"type": "string"}} for name in _METRICS}}, **refusals()},
 )
 @allow(*_EVERYBODY)
 async def metrics(request: Request) -> Response:
-    """Give what Prometheus reads."""
+    """Give what Prometheus reads, in its own format or, when the header Accept names it, as OpenMetrics."""
     body, media_type = await asyncio.to_thread(reception_of(request).metrics.render, request.headers.get("accept", ""))
     return Response(body, media_type=media_type)
 

@@ -9,26 +9,39 @@ from starlette.responses import Response, StreamingResponse
 from model.errors import StoreError
 from service.access import Keys, Role
 from service.badge import badge_svg
-from service.documents import Queued, QueueDocument, TokenDocument
+from service.documents import Queued, QueueDocument, TokenDocument, event
 from service.guard import GuardedRoute, allow, public
-from service.problems import Conflict, Forbidden, Invalid, TooMany, Unauthorized, Unavailable
+from service.problems import Conflict, Forbidden, Invalid, TooMany, Unauthorized
 from service.queue_view import queue_document, queued
 from service.records import microseconds, rfc3339
 from service.schemas import Take, TokenFor
 from service.stream import MOST_STREAMS, Streams
 from service.tokens import Tokens
-from service.web import CallIdInPath, json, principal_of, read, reception_of, refusals, settings_of, takes
+from service.web import CallIdInPath, json, out_of_reach, principal_of, read, reception_of, refusals, settings_of, takes
 
 TOKEN_S = {"badge": 300.0, "stream": 60.0}
 MOST_CALLS = 1_000
 WATCHERS = (Role.OPERATOR, Role.INTAKE)
 router = APIRouter(route_class=GuardedRoute, tags=["queue"])
 Queue = Annotated[str | None, Query(max_length=200, description="Only the calls of this queue.")]
-Limit = Annotated[int, Query(ge=1, le=MOST_CALLS)]
-Token = Annotated[str | None, Query(max_length=1_000, description="A short-lived token from /v1/tokens.")]
+Limit = Annotated[
+    int, Query(ge=1, le=MOST_CALLS, description="So many calls at most, those first that are to be answered first.")
+]
+_EVENT = {
+    "description": "Of each event.",
+    "oneOf": [
+        event("queue", "QueueDocument"),
+        event("call", "Queued"),
+        event("deferral", "DeferralChange"),
+        event("bye", None),
+    ],
+}
+Language = Annotated[Literal["en", "id"], Query(description="English or Indonesian.")]
+#: The token of a badge holds its call_id, which may have 200 characters of 4 bytes.
+Token = Annotated[str | None, Query(max_length=1_200, description="A short-lived token from /v1/tokens.")]
 
 
-@router.get("/v1/queue", response_model=QueueDocument, responses=refusals(422))
+@router.get("/v1/queue", summary="The waiting calls", response_model=QueueDocument, responses=refusals(422))
 @allow(*WATCHERS)
 async def queue(request: Request, queue: Queue = None, limit: Limit = MOST_CALLS) -> Response:
     """Give the waiting calls in the order in which they are to be answered."""
@@ -37,9 +50,10 @@ async def queue(request: Request, queue: Queue = None, limit: Limit = MOST_CALLS
 
 @router.get(
     "/v1/queue/stream",
+    summary="Follow the queue",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"content": {"text/event-stream": {"schema": _EVENT}}},
         **refusals(401, 403, 422, 429),  # it checks its token by itself
     },
 )
@@ -49,9 +63,16 @@ async def stream(
     queue: Queue = None,
     token: Token = None,
     limit: Limit = MOST_CALLS,
-    last: Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)] = None,
+    last: Annotated[
+        str | None, Header(alias="Last-Event-ID", max_length=100, description="The id of the last event that came.")
+    ] = None,
 ) -> Response:
-    """Follow the queue as server-sent events; with a token when no header can be sent."""
+    """Follow the queue as server-sent events; with a token when no header can be sent.
+
+    The events are `queue` (the whole of it, as GET /v1/queue gives it), `call` (one call as it is now; in another
+    state than waiting or taken, or in another queue than the one followed, it has left), `deferral` and, at the end,
+    `bye`. A comment every 5 seconds says that the line is alive. Cut off, come back with Last-Event-ID.
+    """
     streams: Streams = request.app.state.streams
     keys: Keys = request.app.state.keys
     principal = request.scope["state"]["principal"]
@@ -75,31 +96,33 @@ async def stream(
 
 @router.post(
     "/v1/calls/{call_id:path}/take",
+    summary="Take a waiting call",
     response_model=Queued,
-    openapi_extra=takes(Take, {}),
+    openapi_extra=takes(Take, {"operator": None}),
     responses=refusals(404, 409, 413, 422, 503),
 )
 @allow(Role.OPERATOR)
 async def take(request: Request, call_id: CallIdInPath) -> Response:
-    """Lock a waiting call to an operator; two never get the same."""
+    """Lock a waiting call to an operator; two never get the same. Only in the mode `board` (409 otherwise)."""
     _board_only(request)
     asked, _ = await read(request, Take)
     try:
         call = await reception_of(request).intake.taken(call_id, _operator(request, asked), datetime.now(UTC))
     except StoreError as error:
-        raise Unavailable(str(error)) from error
+        raise out_of_reach(error) from error
     return json(queued(call))
 
 
 @router.post(
     "/v1/calls/{call_id:path}/release",
+    summary="Give a taken call back",
     response_model=Queued,
-    openapi_extra=takes(Take, {}),
+    openapi_extra=takes(Take, {"operator": None}),
     responses=refusals(404, 409, 413, 422, 503),
 )
 @allow(Role.OPERATOR)
 async def release(request: Request, call_id: CallIdInPath) -> Response:
-    """Give a taken call back to the queue, at its old place; an admin may do it for anybody."""
+    """Give a taken call back to the queue, at its old place; an admin may do it for anybody. Only in `board`."""
     _board_only(request)
     asked, _ = await read(request, Take)
     of_anybody = principal_of(request).role is Role.ADMIN
@@ -108,12 +131,13 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
         intake = reception_of(request).intake
         call = await intake.released(call_id, operator, datetime.now(UTC), any_operator=of_anybody)
     except StoreError as error:
-        raise Unavailable(str(error)) from error
+        raise out_of_reach(error) from error
     return json(queued(call))
 
 
 @router.get(
     "/v1/calls/{call_id:path}/badge.svg",
+    summary="A call's badge as a picture",
     response_class=Response,
     responses={
         200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}},
@@ -121,10 +145,11 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     },
 )
 @public
-async def badge(
-    request: Request, call_id: CallIdInPath, token: Token = None, lang: Literal["en", "id"] = "en"
-) -> Response:
-    """Draw a call's badge; with a token of this call when no header can be sent."""
+async def badge(request: Request, call_id: CallIdInPath, token: Token = None, lang: Language = "en") -> Response:
+    """Draw a call's badge; with a token of this call when no header can be sent.
+
+    Word, shape, colour and score: colour is never the only sign. A call of the random share has none, and says so.
+    """
     if request.scope["state"]["principal"] is None:
         tokens: Tokens = request.app.state.tokens
         if token is None or tokens.check(token, "badge", _now_us()) != call_id:
@@ -132,7 +157,7 @@ async def badge(
     try:
         found = await reception_of(request).intake.find(call_id)
     except StoreError as error:
-        raise Unavailable(str(error)) from error
+        raise out_of_reach(error) from error
     # A screen of another site shows it as a picture; that is what the token is for.
     headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
     return Response(badge_svg(found, lang), media_type="image/svg+xml", headers=headers)
@@ -140,13 +165,17 @@ async def badge(
 
 @router.post(
     "/v1/tokens",
+    summary="A short-lived token for a picture or a stream",
     response_model=TokenDocument,
     openapi_extra=takes(TokenFor, {"scope": "badge", "call_id": "112-20261101-0042"}),
     responses=refusals(413, 422),
 )
 @allow(*WATCHERS)
 async def tokens(request: Request) -> Response:
-    """Issue a short-lived token: for the badge of one call, or for the stream."""
+    """Issue a short-lived token: for the badge of one call, or for the stream.
+
+    Whoever holds it may use it until it ends, and for nothing else; an access key never stands in an address.
+    """
     asked, _ = await read(request, TokenFor)
     issuer: Tokens = request.app.state.tokens
     if asked.scope == "badge" and asked.call_id is None:

@@ -19,6 +19,7 @@ from service.guard import Guard, document
 from service.intake import Intake
 from service.journal import Journal
 from service.observed import Observed, watch_loop
+from service.openapi import describe
 from service.operations import Operations
 from service.problems import Problem, answer
 from service.pseudonyms import Pseudonyms, read_keys
@@ -116,6 +117,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it would send raw paths: service.traces
         lifespan=lifespan,
     )
@@ -127,6 +129,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, answer)
     document(app)
+    describe(app)
     guarded = Guard(
         app,
         lambda: keys,

@@ -171,6 +171,7 @@ def serve(
         bool, typer.Option("--insecure-local", help="Let anybody on this machine do everything, without a key.")
     ] = False,
     mode: Annotated[str | None, typer.Option(help="pbx: the PBX delivers; board: operators take calls.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one needs PostgreSQL.")] = 1,
     certfile: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
     keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
 ) -> None:
@@ -180,7 +181,7 @@ def serve(
     given: dict[str, Any] = {"release": release, "database": database, "mode": mode}
     given |= {"insecure_local": True if insecure_local else None}
     tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
-    run(_settings(given), host, port, tls)
+    run(_settings(given), host, port, workers=workers, tls=tls)
 
 
 @app.command(name="import")
@@ -219,6 +220,7 @@ def replay(
         float | None, typer.Option(min=0.001, help="Seconds of the log in one; default: as fast as it goes.")
     ] = None,
     corrections: Corrections = None,
+    key: Annotated[str | None, typer.Option(envvar="SARING_KEY", help="Access key with the role intake.")] = None,
 ) -> None:
     """Tell a call log to a running service, event by event."""
     import httpx
@@ -231,7 +233,7 @@ def replay(
     if live:
         found = shifted(found, datetime.now(UTC))
     with (
-        httpx.Client(base_url=url, timeout=30.0) as client,
+        httpx.Client(base_url=url, timeout=30.0, headers={"Authorization": f"Bearer {key}"} if key else {}) as client,
         Bar(f"replaying {len(log):,} calls", len(found)) as progress,
     ):
         replayed(found, client, as_recorded=not live, speed=speed, told=lambda *_: progress.advance(1))

@@ -83,9 +83,9 @@ def retention(
     ] = False,
 ) -> None:
     """Remove old calls; what they taught of their callers stays, as sums. The service may go on running."""
+    from service.leftovers import compact as written_anew
     from service.records import microseconds, rfc3339
     from service.retention import old_calls, retain, watched_since_us
-    from service.traces import compact as written_anew
 
     age = duration("--older-than", older_than)
     if age < SHORTEST:
@@ -117,9 +117,9 @@ def erase(
 ) -> None:
     """Forget a caller: history, hash and every observation. What is left is a note that it was done."""
     from service.erasure import check_journals, check_reason, erased
+    from service.leftovers import scrub
     from service.problems import Problem
     from service.pseudonyms import short
-    from service.traces import scrub
 
     settings = _settings()
     with _opened(database) as engine:

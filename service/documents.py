@@ -1,96 +1,134 @@
-"""What goes out over HTTP, as the OpenAPI document describes it."""
+"""What goes out over HTTP of calls and their queue, as the OpenAPI document describes it."""
 
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from service.schemas import Stage
+from service.fields import Stage
 
 BandId = Literal["unscored", "normal", "unsure", "likely_prank"]
 State = Literal["waiting", "taken", "answered", "ended", "abandoned", "closed"]
+Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "left"]
 
 
-class Warned(BaseModel):
-    """A field that was taken as not known, and why."""
+class Document(BaseModel):
+    """What every answer has in common: each field says what it is in the line below it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Warned(Document):
+    """A field that was taken as not known, and why; in a problem, a field that is wrong, and what was expected."""
 
     field: str
+    """Its name, as in the request; `(body)` for the whole."""
     detail: str
 
 
-class Reason(BaseModel):
+class Reason(Document):
     """One exact term of the score, in log-odds."""
 
     group: Literal["history", "line", "time", "surge", "call"]
     feature: str
     value: float | str | None
+    """Of the feature; null: not known."""
     contribution: float
+    """What it adds to the log-odds; above 0 it speaks for a prank."""
     text: str
+    """The same in words, as an operator reads it."""
 
 
-class ScoreResponse(BaseModel):
+class ScoreResponse(Document):
     """What is said of a call. Without a certificate nothing is deferred and nothing is marked."""
 
     call_id: str
     stage: Stage
     prank_likelihood: float | None
+    """Probability that the call will be closed as not genuine, 0 to 1; null: not scored."""
     band: BandId
+    """What an operator is shown; `unscored` is treated as `normal`."""
     defer_factor: float
+    """Share of the longest deferral, 0 to 1, after the guardrails."""
     defer_s: float
+    """Seconds, at most 300: only calls that arrive within them may be answered before this one."""
     queue_key: datetime
+    """received_at and defer_s: serve the smallest first. It may move forward later, never back."""
     queue_key_epoch: float
+    """The same as seconds since 1970."""
     expected_wait_s: float | None
+    """Seconds that the call would wait first come, first served; null: not known."""
     expected_wait_source: Literal["request", "operations", "unknown"]
     reasons: list[Reason]
+    """The largest first; together with the stage's intercept of /v1/model they are the log-odds."""
     guardrails: list[str]
+    """What kept the call from being deferred, or from all of it."""
     held_out: bool
+    """Whether it is of the random share, which is never deferred and shows no badge."""
     release: str | None
     scored_at: datetime
     durable: bool
+    """Whether it is on disk. If not, say it again."""
     degraded: bool
+    """Whether the store could not be reached: such a call is `unscored` and not deferred."""
     warnings: list[Warned]
+    """Fields that were taken as not known or are not of the contract."""
 
 
-class ProblemDocument(BaseModel):
-    """RFC 9457 problem details."""
+class ProblemDocument(Document):
+    """RFC 9457 problem details; every answer that is not of the 200s is one."""
 
     type: str
     title: str
     status: int
     detail: str
+    """One sentence: what is wrong and what was expected."""
     errors: list[Warned] = []
+    """The fields that are wrong."""
 
 
-class BatchResponse(BaseModel):
+class BatchResponse(Document):
     """One result or problem for each item, in order."""
 
     results: list[ScoreResponse | ProblemDocument]
 
 
-class Kept(BaseModel):
-    """An event that was taken note of; `degraded` when it waits in the journal for the store."""
+class Kept(Document):
+    """An event that was taken note of."""
 
     call_id: str
     durable: bool
+    """Whether it is on disk."""
     degraded: bool
+    """Whether it waits in the journal for the store."""
     warnings: list[Warned]
 
 
-class Said(BaseModel):
+class Said(Document):
     """One thing that was said of a call."""
 
-    kind: str
+    kind: Kind
     known_at: datetime
+    """When it became known, by which it counts."""
     recorded_at: datetime
+    """When this service wrote it down."""
 
 
-class CallDocument(BaseModel):
+class Surge(Document):
+    """What arrived in the minutes before the call against what is usual at that hour of the week; 1: as usual."""
+
+    calls: float
+    new_numbers: float
+
+
+class CallDocument(Document):
     """All that is known of a call, what was scored, shown and decided, and why; fields named x_* come with it."""
 
     model_config = ConfigDict(extra="allow")
     call_id: str
     received_at: datetime
     caller: str | None
+    """A short pseudonym; null: no number."""
     line: str | None
     centre: str | None
     queue: str | None
@@ -106,28 +144,34 @@ class CallDocument(BaseModel):
     disposition: str | None
     category: str | None
     disposed_at: datetime | None
+    """When the disposition became known here: the later of said and told."""
     shown_band: BandId
     held_out: bool
     defer_s: float
     queue_key: datetime
     release: str | None
-    history: dict[str, float]
-    surge: dict[str, float]
+    history: dict[str, float | None]
+    """The caller's, as read strictly before received_at."""
+    surge: Surge
     first_call: bool
-    scores: dict[str, Any]
+    """Whether the number had never been seen."""
+    scores: dict[Stage, ScoreResponse]
+    """The last answer at each stage."""
     said: list[Said]
 
 
-class Queued(BaseModel):
+class Queued(Document):
     """A call in the queue as a board shows it. Of the random share no band, score or reason is shown."""
 
     call_id: str
     received_at: datetime
     queue_key: datetime
+    """Serve the smallest first."""
     queue: str | None
     centre: str | None
     line: str | None
     caller: str | None
+    """A short pseudonym; null: no number."""
     state: State
     operator: str | None
     band: BandId | None
@@ -140,119 +184,47 @@ class Queued(BaseModel):
     earlier_not_genuine: int
 
 
-class QueueDocument(BaseModel):
+class QueueDocument(Document):
     """The waiting calls in the order in which they are to be answered."""
 
     at: datetime
     number: int
+    """Of the last change of the board."""
     mode: Literal["pbx", "board"]
+    """Who delivers the calls: the PBX, or operators take them from the board."""
     deferral_on: bool
     off_because: str | None
+    """Why nothing is deferred or marked, in one word; null: nothing stands against it."""
+    waiting: int
+    """How many wait in all, also beyond the limit."""
     calls: list[Queued]
 
 
-class SwitchDocument(BaseModel):
-    """Where the switch stands, and who put it there."""
+class TokenDocument(Document):
+    """A short-lived token for what cannot send a header."""
 
-    on: bool
-    who: str
-    reason: str
-    at: datetime | None
-
-
-class StaffDocument(BaseModel):
-    """The staff of a queue; `queue` is null for every queue that is not named."""
-
-    queue: str | None
-    operators: int | None
-    mean_handling_s: float | None
+    token: str
+    """For the parameter `token` of the badge or the stream."""
+    expires_at: datetime
 
 
-class OperationsDocument(BaseModel):
-    """What people decided and what follows from it."""
+class DeferralChange(Document):
+    """Whether calls are deferred, and if not, why."""
 
-    switch: SwitchDocument
-    staff: list[StaffDocument]
-    mean_handling_s: float | None
-    waiting: dict[str, int]
     deferral_on: bool
     off_because: str | None
 
 
-class CallerDocument(BaseModel):
-    """What is known of a caller, under a short pseudonym."""
-
-    caller: str | None
-    known: bool
-    history: dict[str, float]
-    protected: bool
-
-
-class Erased(BaseModel):
-    """What was removed."""
-
-    caller: str | None
-    calls: int
-    events: int
-
-
-class TokenDocument(BaseModel):
-    """A short-lived token for what cannot send a header."""
-
-    token: str
-    expires_at: datetime
-
-
-class CertificateDocument(BaseModel):
-    """What is promised, whether it holds, and until when; in words, in English and Indonesian."""
-
-    state: Literal["valid", "expired", "void"]
-    reason: str
-    expires_at: datetime
-    en: str
-    id: str
-
-
-class DeferralDocument(BaseModel):
-    """Whether calls are deferred, and if not, why."""
-
-    on: bool
-    off_because: str | None
-
-
-class MonitorDocument(BaseModel):
-    """What the monitor sees: an alarm sounds when an e-value reaches `alarm_at`."""
-
-    e_value: float
-    e_value_random_share: float
-    alarm_at: float | None
-    genuine_callers: int
-    genuine_callers_marked: int
-    alarmed: bool
-    since: datetime | None
-    base_rate: float | None
-
-
-class ModelDocument(BaseModel):
-    """The release that is served."""
-
-    release: str
-    until: datetime
-    created_at: datetime
-    time_zone: str
-    region: str
-    labels: dict[str, int]
-    data: dict[str, Any]
-    intercepts: dict[str, float]
-    certificate: CertificateDocument
-    deferral: DeferralDocument
-    random_share: float
-    monitor: MonitorDocument
-
-
-class Alive(BaseModel):
-    """The process lives, or calls can be scored and kept."""
-
-    status: str
-    release: str | None = None
-    detail: dict[str, Any] = {}
+def event(name: str, data: str | None) -> dict[str, Any]:
+    """Describe one event of the stream, whose `data` is JSON."""
+    schema = {"$ref": f"#/components/schemas/{data}"} if data else {"type": "object"}
+    return {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"const": name},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": schema},
+            "id": {"type": "string", "description": "For the header Last-Event-ID."},
+            "retry": {"type": "integer", "description": "Milliseconds to wait before coming back."},
+        },
+    }

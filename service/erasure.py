@@ -20,11 +20,11 @@ from service.chains import alone
 from service.intake import Intake
 from service.journal import Journal
 from service.journal_file import waiting_in
+from service.leftovers import scrub
 from service.operations import decide
 from service.problems import Conflict, Invalid
 from service.records import microseconds
 from service.tables import bases, calls, checkpoints, events, protected
-from service.traces import scrub
 
 #: Every process has read of the erasure by then, and has nothing at hand of the caller any more.
 SETTLED_S = 1.0

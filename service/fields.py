@@ -1,7 +1,7 @@
 """The kinds of values that requests have: what they may be, and how those that make no sense are forgiven."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,13 @@ CALL_ID = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 _TIMESTAMP = re.compile(TIMESTAMP)
 
 
+def wrong(found: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value, given one of pydantic's `errors()`; nothing of the value is in it."""
+    if found["type"] == "string_pattern_mismatch":
+        return "String should have no control characters, and more than blanks where it is required"
+    return str(found["msg"])
+
+
 def _written_out(value: object) -> object:
     # A number would be taken as seconds since 1970, or as milliseconds, by its size: a guess.
     if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
@@ -49,10 +56,15 @@ def _forgive(value: object, handler: Callable[[object], Any], info: ValidationIn
     try:
         return handler(value)
     except ValidationError as error:
-        message = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
+        message = wrong(error.errors(include_url=False, include_context=False, include_input=False)[0])
         warnings: list[dict[str, str]] = (info.context or {}).get("warnings", [])
         warnings.append({"field": str(info.field_name), "detail": f"{message}; taken as not known"})
         return None
+
+
+def _whole(value: object) -> object:
+    # JSON knows one kind of number: 3.0 is 3.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Time = Annotated[
@@ -65,6 +77,7 @@ CallId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=
 Text = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=PRINTED)]
 Caller = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(strict=True, ge=0.0, le=86_400.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0, le=100_000), BeforeValidator(_whole)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
 Reason = Annotated[
     str, StringConstraints(strict=True, strip_whitespace=True, min_length=3, max_length=500, pattern=PRINTED)

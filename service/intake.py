@@ -127,7 +127,7 @@ class Intake:
             elif known.asked.get(stage) == asked and told in (None, known.answers[stage]):
                 return Answer(dict(known.answers[stage]))
             else:
-                call = known.changed(microseconds(now))
+                call = self._changed(known, now)
             _take_in(call, request, stage)
             answer = self._decided(call, stage, request.expected_wait_s, warnings, now, told)
             call.asked[stage], call.answers[stage] = asked, answer
@@ -251,7 +251,7 @@ class Intake:
         found = await self.known.call(call_id)
 
         def of_known(known: Call | None, _: Chain) -> Told | Answer:
-            return decide((known or found).changed(microseconds(now)))
+            return decide(self._changed(known or found, now))
 
         return await self.known.tell(call_id, found.chain, now, of_known, exists=True)
 
@@ -264,6 +264,14 @@ class Intake:
 
         call: Call = await self._tell_of_known(call_id, now, decide)
         return call
+
+    def _changed(self, call: Call, now: datetime) -> Call:
+        """Give a copy to be changed; a deferral that was taken back on the board stays taken back."""
+        changed = call.changed(microseconds(now))
+        on_board = self.board.calls.get(call.call_id)
+        if on_board is not None:
+            changed.defer_s = min(changed.defer_s, on_board.defer_s)
+        return changed
 
     def _kept(self, said: Said, call: Call) -> None:
         if said.kind == "received":

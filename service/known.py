@@ -87,7 +87,7 @@ class Known:
             return mine[0]
         call = await self._store.call(call_id)
         if call is None:
-            raise _unknown(call_id)
+            raise _unknown()
         return call
 
     async def tell(self, call_id: str, chain: bytes, now: datetime, decide: Decide, *, exists: bool = False) -> Any:
@@ -155,7 +155,7 @@ class Known:
                 await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)
                 pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
         if known is None:
-            raise _unknown(call_id)
+            raise _unknown()
         # Its caller's number was hashed anew: it belongs to another chain by now.
         return await self.tell(call_id, known.chain, now, decide, exists=True)
 
@@ -217,5 +217,6 @@ class Known:
             self._calls.pop(next(iter(self._calls)))
 
 
-def _unknown(call_id: str) -> Unknown:
-    return Unknown(f"no call {call_id!r} is known here", [("call_id", "a call that was scored before")])
+def _unknown() -> Unknown:
+    # Which one it was stands in the path already, and may be a number.
+    return Unknown("no such call is known here", [("call_id", "a call that was scored before")])

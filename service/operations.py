@@ -85,9 +85,9 @@ class Operations:
 
 
 def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:
-    """Write a decision down. Pulling the switch also takes back what the waiting calls were deferred by."""
+    """Write a decision down. Putting the switch also takes back what the waiting calls were deferred by."""
     connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=text_of(dict(body))))
-    if kind == "switch" and not body["on"]:
+    if kind == "switch":  # also when it is put on again: a process may not have read yet that it was off
         connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
 
 

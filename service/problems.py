@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service.extras import shown
+from service.fields import wrong
 
 MEDIA_TYPE = "application/problem+json"
 #: So many fields are named one by one.
@@ -127,7 +128,7 @@ class Invalid(Problem):
         """Turn what pydantic found (its `errors()`) into one problem; a body that is not JSON is `Malformed`."""
         if any(item["type"] == "json_invalid" for item in found):
             return not_json(found[0]["msg"])
-        fields = [(_field(item["loc"]), item["msg"]) for item in found[:MOST_FIELDS]]
+        fields = [(_field(item["loc"]), wrong(item)) for item in found[:MOST_FIELDS]]
         if len(found) > MOST_FIELDS:
             fields.append(("(body)", f"{len(found) - MOST_FIELDS:,} more fields make no sense"))
         return cls("; ".join(f"{field}: {detail}" for field, detail in fields), fields)

@@ -40,12 +40,13 @@ def queued(call: Call) -> dict[str, Any]:
 
 def queue_document(intake: Intake, mode: str, queue: str | None, limit: int) -> dict[str, Any]:
     """Give the queue (or all of them) in the order in which the calls are to be answered."""
-    now = datetime.now(UTC)
+    now, waiting = datetime.now(UTC), intake.board.waiting(queue)
     return {
         "at": rfc3339(microseconds(now)),
         "number": intake.board.number,
         "mode": mode,
         "deferral_on": intake.gate.defers(now),
         "off_because": intake.gate.off_because(now),
-        "calls": [queued(call) for call in intake.board.waiting(queue)[:limit]],
+        "waiting": len(waiting),
+        "calls": [queued(call) for call in waiting[:limit]],
     }

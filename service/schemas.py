@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from model.calls import DISPOSITIONS, ENDED_BY, LINES
 from service.extras import DEEPEST, MOST_EXTRAS, sifted, tells
-from service.fields import Caller, CallId, Forgive, Reason, Seconds, Share, Stage, Text, Time
+from service.fields import Caller, CallId, Count, Forgive, Reason, Seconds, Share, Stage, Text, Time
 from service.logs import masked
 
 MOST_IN_BATCH = 1_000
@@ -21,10 +21,6 @@ _EXTRAS = (
 )
 T = TypeVar("T", bound=BaseModel)
 
-OfCaller = Field(
-    description="The caller's number as it was dialled or in E.164, or a stable pseudonym; up to 200 characters. It is "
-    "hashed with a key at once and never stored as it is."
-)
 Operator = Annotated[Text | None, Forgive, Field(description="Who it was: any name, up to 200 characters.")]
 DurationS = Annotated[
     Seconds | None,
@@ -176,20 +172,31 @@ class Disposition(Body):
     operator: Operator = None
 
 
-class Take(Body):
+class Strict(BaseModel):
+    """What people ask for: nothing is forgiven, since nobody waits in a queue for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Take(Strict):
     """An operator takes a waiting call, or gives it back."""
 
     operator: Annotated[
         Text | None,
-        Forgive,
         Field(description="Only an admin may name somebody: up to 200 characters. Null: whoever holds the access key."),
     ] = None
 
 
-class Number(Body):
+class Number(Strict):
     """A caller, by number; it stands in the body, never in a path."""
 
-    caller: Annotated[Caller, Field(min_length=1), OfCaller]
+    caller: Annotated[
+        Caller,
+        Field(
+            min_length=1,
+            description="The caller's number as it was dialled or in E.164, or a stable pseudonym: 1 to 200 characters.",
+        ),
+    ]
 
 
 class Erase(Number):
@@ -200,10 +207,9 @@ class Erase(Number):
     ]
 
 
-class SwitchedTo(BaseModel):
+class SwitchedTo(Strict):
     """The switch: with `on` false nothing is deferred and nothing marked, from within a second on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     on: Annotated[bool, Field(strict=True, description="Whether calls may be deferred and marked at all.")]
     reason: Annotated[
         Reason,
@@ -212,18 +218,17 @@ class SwitchedTo(BaseModel):
     ]
 
 
-class Operate(BaseModel):
+class Operate(Strict):
     """What people decide while the service runs; what is not named stays. At least one of the others than `queue`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("operators", "mean_handling_s", "switch")]},
+    )
     queue: Annotated[
         Text | None,
         Field(description="Whose staff this is, up to 200 characters; null: of every queue that is not named."),
     ] = None
-    operators: Annotated[
-        int | None,
-        Field(strict=True, ge=0, le=100_000, description="Operators on duty: 0 to 100,000; null: not known."),
-    ] = None
+    operators: Annotated[Count | None, Field(description="Operators on duty: 0 to 100,000; null: not known.")] = None
     mean_handling_s: Annotated[
         Seconds | None,
         Field(
@@ -234,16 +239,24 @@ class Operate(BaseModel):
     switch: Annotated[SwitchedTo | None, Field(description="Null: it stays as it is.")] = None
 
 
-class TokenFor(BaseModel):
+class TokenFor(Strict):
     """What a short-lived token is asked for."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"scope": {"const": "stream"}}},
+                {"properties": {"call_id": {"type": "string"}}, "required": ["call_id"]},
+            ]
+        },
+    )
     scope: Annotated[
         Literal["badge", "stream"],
         Field(description="`badge`: the badge of one call, for 300 s; `stream`: to open the stream, within 60 s."),
     ]
     call_id: Annotated[
-        CallId | None, Field(description="Of which call; required for a badge.", examples=["112-20261101-0042"])
+        CallId | None,
+        Field(description="Of which call, 1 to 200 characters; required for a badge.", examples=["112-20261101-0042"]),
     ] = None
 
 

@@ -1,21 +1,33 @@
 """Runs the service on this machine: one process on a SQLite file, one or several on PostgreSQL."""
 
+import atexit
+import json
+import os
 import signal
+from collections.abc import Mapping
+from contextlib import ExitStack
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from model.errors import SaringError
-from service.app import create_app, opened
+from service.app import Opened, create_app, opened
 from service.logs import configure
 from service.settings import Settings
+from service.shared_counts import share
+from service.store import alone
 
 SHUTDOWN_S = 5
 
 
-def run(settings: Settings, host: str, port: int, tls: dict[str, Any] | None = None) -> None:
+def run(
+    settings: Settings, host: str, port: int, *, workers: int = 1, tls: Mapping[str, Path | None] | None = None
+) -> None:
     """Serve until stopped.
 
     Parameters
@@ -23,7 +35,9 @@ def run(settings: Settings, host: str, port: int, tls: dict[str, Any] | None = N
     settings : Settings
     host : str
     port : int
-    tls : dict, optional
+    workers : int
+        How many processes serve; more than one only on a database that several may share.
+    tls : mapping, optional
         uvicorn's own `ssl_certfile` and `ssl_keyfile`.
 
     Raises
@@ -34,28 +48,58 @@ def run(settings: Settings, host: str, port: int, tls: dict[str, Any] | None = N
     if settings.insecure_local and not _loopback(host):
         raise SaringError(f"--host: {host!r}, expected a loopback address such as 127.0.0.1 with --insecure-local")
     configure(settings.log_level, settings.log_format)
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "date_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": SHUTDOWN_S,
+        "h11_max_incomplete_event_size": 65_536,
+        **(tls or {}),
+    }
+    where = f"{'https' if tls else 'http'}://{host}:{port}"
     # The server ends what is under way and then raises the signal again: leave in order, with the store closed.
     signal.signal(signal.SIGTERM, _leave)
+    if workers > 1:
+        _run_several(settings, workers, where, options)
+        return
     with opened(settings) as parts:
-        scheme = "https" if tls else "http"
-        print(f"Serving release {parts.intake.release.name} at {scheme}://{host}:{port} (Ctrl-C stops)", flush=True)
-        if settings.insecure_local:
-            print("Anybody on this machine may do everything (--insecure-local).", flush=True)
-        elif not parts.keys:
-            print("Nobody may call yet: make a key with `saring keys create --name pbx --role intake`.", flush=True)
-        uvicorn.run(
-            create_app(parts, settings),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=SHUTDOWN_S,
-            h11_max_incomplete_event_size=65_536,
-            **(tls or {}),
-        )
+        print(f"Serving release {parts.intake.release.name} at {where} (Ctrl-C stops)", flush=True)
+        _who_may_call(settings, parts)
+        uvicorn.run(create_app(parts, settings), **options)
+
+
+def application() -> ASGIApp:
+    """Make the application of one worker process, from the environment."""
+    settings = Settings()
+    configure(settings.log_level, settings.log_format)
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return create_app(stack.enter_context(opened(settings)), settings)
+
+
+def _run_several(settings: Settings, workers: int, where: str, options: dict[str, Any]) -> None:
+    """Start worker processes that read the same settings, and count together."""
+    if alone(settings.database) is not None:
+        raise SaringError(f"--workers: {workers}, expected 1 on a SQLite file; PostgreSQL takes several")
+    with opened(settings) as parts:  # what cannot be opened is told once, here
+        _who_may_call(settings, parts)
+    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
+        os.environ[f"SARING_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    with TemporaryDirectory(prefix="saring-counts-") as folder:
+        share(Path(folder))
+        print(f"Serving release {parts.intake.release.name} at {where} with {workers} processes", flush=True)
+        uvicorn.run("service.server:application", factory=True, workers=workers, **options)
+
+
+def _who_may_call(settings: Settings, parts: Opened) -> None:
+    if settings.insecure_local:
+        print("Anybody on this machine may do everything (--insecure-local).", flush=True)
+    elif not parts.keys:
+        print("Nobody may call yet: make a key with `saring keys create --name pbx --role intake`.", flush=True)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

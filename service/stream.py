@@ -1,7 +1,8 @@
 """The queue as a stream of server-sent events, which takes up where it was cut off.
 
     event: queue     the whole queue, at the start and when what was missed is no longer kept
-    event: call      one call as it is now; a `state` other than waiting or taken means that it has left the queue
+    event: call      one call as it is now; a `state` other than waiting or taken means that it has left the queue, and
+                     so does a `queue` other than the one that is followed
     event: deferral  whether calls are deferred, when that changes
     event: bye       the service ends the stream, because it stops or the key is no longer live
 
@@ -20,6 +21,7 @@ from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 
 from service.intake import Intake
+from service.life import IN_QUEUE
 from service.queue_view import queue_document, queued
 
 BEAT_S = 5.0
@@ -58,7 +60,7 @@ class Streams:
         queue : str or None
             Only this one.
         last_id : str or None
-            Of the last event that was seen.
+            Of the last event that was seen. Whoever follows one queue is told the whole of it anew.
         limit : int
             The most calls of a whole queue.
         may : callable
@@ -68,7 +70,8 @@ class Streams:
         self.open += 1
         board.followers.add(new)
         try:
-            number = self._number(last_id)
+            number = self._number(last_id) if queue is None else None
+            shown: set[str] = set()  # so that a call that moves to another queue is not left standing in this one
             deferral: tuple[bool, str | None] | None = None
             while not self._closing and may():
                 new.clear()
@@ -78,12 +81,15 @@ class Streams:
                     deferral = (document["deferral_on"], document["off_because"])
                     yield self._event("queue", document, board.number)
                     number = board.number
+                    shown = {call["call_id"] for call in document["calls"]}
                 else:
                     latest = {change.call.call_id: change for change in changes}
                     for change in sorted(latest.values()):
                         number = change.number
-                        if queue is None or change.call.queue == queue:
+                        call_id, here = change.call.call_id, queue is None or change.call.queue == queue
+                        if here or call_id in shown:
                             yield self._event("call", queued(change.call), number)
+                        (shown.add if here and change.call.state in IN_QUEUE else shown.discard)(call_id)
                 now = datetime.now(UTC)
                 stands = (self._intake.gate.defers(now), self._intake.gate.off_because(now))
                 if stands != deferral:

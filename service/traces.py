@@ -1,93 +1,153 @@
-"""What is left of a caller in the unused space of a SQLite file, and how it goes.
+"""Traces for OpenTelemetry: one span a request, for whoever sets OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_TRACES_EXPORTER.
 
-SQLite writes zeros over what is deleted, but when it moves rows between pages it may leave copies of them behind, in
-space that belongs to no row. Nobody can ask for those; whoever reads the bytes of the file can see them.
+FastAPI could make spans by itself, but puts the raw path, the query and the Host that was sent into each of them, and
+the texts of exceptions beside them; a call_id or a token would leave the house with them. A span from here says only
+what is in ATTRIBUTES. Of what comes in, only `traceparent` is taken: `tracestate` and baggage are free text.
 """
 
-import mmap
-import re
-import time
-from collections.abc import Collection
-from pathlib import Path
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from opentelemetry import context as current
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from model.errors import StoreError
-from service.database import cause
+from model.errors import SaringError
+from service.observed import route_of
+from service.telemetry import METHODS, OTHER
 
-PATIENCE_S = 5.0
-#: How an entry of the index of call_ids begins: bytes of this head, length of the text, kind of number behind it.
-_ENTRY = re.compile(rb"(?=\x03([\x0d-\x7f])[\x01-\x06\x08\x09])|(?=\x04([\x81-\x8f].)[\x01-\x06\x08\x09])", re.DOTALL)
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+ATTRIBUTES = ("http.request.method", "http.route", "http.response.status_code", "url.scheme", "error.type")
+#: Seconds that a stop waits for the last spans to be taken.
+LAST_S = 2.0
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 
-def scrub(engine: Engine, hashes: Collection[bytes], call_ids: Collection[str]) -> None:
-    """Bring a SQLite file to where nothing that was deleted of a caller is left in it or beside it.
+def wanted(environ: Mapping[str, str]) -> bool:
+    """Say whether the environment asks for traces.
 
-    When copies of it are found in unused space, the whole file is written anew (VACUUM), which holds up other writers
-    for about ten seconds per gigabyte. Nothing is done on PostgreSQL, where VACUUM works in its own time.
+    Raises
+    ------
+    SaringError
+        When it asks for a way of sending that is not to be had here.
+
+    Examples
+    --------
+    >>> wanted({}), wanted({"OTEL_TRACES_EXPORTER": "none"}), wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"})
+    (False, False, True)
+    """
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if exporter == "none" or not (exporter or any(map(environ.get, _ENDPOINTS))):
+        return False
+    if exporter not in ("", "otlp"):
+        raise SaringError(f"OTEL_TRACES_EXPORTER: {exporter!r}, expected otlp or none")
+    protocol = next(filter(None, map(environ.get, _PROTOCOLS)), "http/protobuf")
+    if protocol != "http/protobuf":
+        raise SaringError(f"{_PROTOCOLS[1]}: {protocol!r}, expected http/protobuf")
+    return True
+
+
+def open_traces() -> "TracerProvider | None":
+    """Get ready to send spans, as the variables of OpenTelemetry in the environment say; nothing global is set.
+
+    Returns
+    -------
+    TracerProvider or None
+        None when nobody asked for traces. Whoever opened it closes it, with `close_traces`.
+
+    Raises
+    ------
+    SaringError
+        When traces are asked for and the extra `traces` is not installed, or what is asked for cannot be had.
+    """
+    if not wanted(os.environ):
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise SaringError(
+            f"the environment asks for traces, and {error.name} is not installed: "
+            "expected `pip install 'saring[traces]'`, or OTEL_TRACES_EXPORTER=none"
+        ) from error
+    name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "saring"}
+    provider = TracerProvider(resource=Resource.create(name), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+def close_traces(provider: "TracerProvider") -> None:
+    """Send what is left, for LAST_S seconds at most: a collector that is gone must not hold up a stop."""
+    last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
+    last.start()
+    last.join(LAST_S)
+
+
+class Traced:
+    """An application whose requests become spans; pure ASGI, around everything else.
 
     Parameters
     ----------
-    engine : Engine
-    hashes : collection of bytes
-        Of the caller.
-    call_ids : collection of str
-        Of the calls that were deleted.
-
-    Raises
-    ------
-    StoreError
-        When others do not let go of the file, or it cannot be written anew.
+    app : ASGI application
+    provider : TracerProvider
     """
-    if engine.dialect.name != "sqlite":
-        return
-    _flush(engine)
-    path = Path(engine.url.database or "")
-    if found(path, hashes, call_ids):
-        compact(engine)
-        if found(path, hashes, call_ids):
-            raise StoreError(f"{path}: traces of the caller came back into it: erase once more")
 
+    def __init__(self, app: ASGIApp, provider: trace.TracerProvider) -> None:
+        self.app, self._tracer = app, provider.get_tracer("saring")
 
-def compact(engine: Engine) -> None:
-    """Write a SQLite file anew, with nothing in it but what is stored; other writers wait as long.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request within a span, whose id its log lines then have as `trace_id`."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 0
 
-    Raises
-    ------
-    StoreError
-    """
-    if engine.dialect.name == "sqlite":
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        attributes = {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}
+        span = self._tracer.start_span(method, _parent(scope), trace.SpanKind.SERVER, attributes)
+        scope.setdefault("state", {})["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
+        before, failure = current.attach(trace.set_span_in_context(span)), ""
         try:
-            with engine.connect() as connection:
-                connection.exec_driver_sql("VACUUM")
-        except SQLAlchemyError as error:
-            raise StoreError(f"{engine.url.database}: cannot be written anew: {cause(error)}") from error
-        _flush(engine)
+            await self.app(scope, receive, sent)
+        except Exception as error:
+            failure = type(error).__qualname__  # the name alone: the text may hold anything
+            raise
+        finally:
+            current.detach(before)
+            _finish(span, method, route_of(scope), status, failure or (str(status) if status >= 500 else ""))
 
 
-def found(path: Path, hashes: Collection[bytes], call_ids: Collection[str]) -> bool:
-    """Tell whether a file has a hash in it, or an entry of a call_id in an index."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if any(data.find(one) >= 0 for one in hashes):
-            return True
-        texts = {call_id.encode() for call_id in call_ids}
-        for entry in _ENTRY.finditer(data) if texts else ():
-            kind, begin = entry[1] or entry[2], entry.start() + (3 if entry[1] else 4)
-            size = (kind[0] if entry[1] else (kind[0] & 0x7F) << 7 | kind[1]) - 13
-            if size % 2 == 0 and data[begin : begin + size // 2] in texts:
-                return True
-    return False
+def _finish(span: trace.Span, method: str, route: str, status: int, failure: str) -> None:
+    name = "HTTP" if method == "_OTHER" else method
+    if route != OTHER:
+        name += f" {route}"
+        span.set_attribute("http.route", route)
+    span.update_name(name)
+    if status:
+        span.set_attribute("http.response.status_code", status)
+    if failure:
+        span.set_attribute("error.type", failure)
+        span.set_status(trace.StatusCode.ERROR)
+    span.end()
 
 
-def _flush(engine: Engine) -> None:
-    """Bring what stands in the log beside the file into it, and empty the log."""
-    until = time.monotonic() + PATIENCE_S
-    try:
-        with engine.connect() as connection:
-            while connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
-                if time.monotonic() > until:
-                    raise StoreError(f"{engine.url.database}: others use its log without a pause: erase once more")
-                time.sleep(0.05)
-    except SQLAlchemyError as error:
-        raise StoreError(f"{engine.url.database}: its log cannot be emptied: {cause(error)}") from error
+def _parent(scope: Scope) -> current.Context:
+    given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"]
+    return _PROPAGATOR.extract({"traceparent": given[0]} if len(given) == 1 else {}, current.Context())

@@ -34,7 +34,7 @@ AS_RECORDED = {
     "name": "Saring-Clock",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "enum": ["as-recorded"]},
+    "schema": {"type": "string", "examples": ["as-recorded"]},
     "description": "`as-recorded` takes now from the event itself, for a log that is replayed; anything else does not.",
 }
 _TEXTS = {

@@ -77,6 +77,18 @@ def told(calls: int, *, over: float = 200.0, late: float = 0.0, seed: int = 1) -
     return sorted(steps, key=lambda step: step.at)
 
 
+def shifted(steps: Sequence[Step], by: timedelta, name: str) -> list[Step]:
+    """Make other calls of the same callers: later, and each with a name before its call_id."""
+
+    def one(step: Step) -> Step:
+        said = {key: value + by if isinstance(value, datetime) else value for key, value in step.said.items()}
+        if "call_id" in said:
+            said["call_id"] = f"{name} {step.call_id}"
+        return Step(step.at + by, step.kind, f"{name} {step.call_id}", step.caller, said, step.known_at + by)
+
+    return [one(step) for step in steps]
+
+
 class House:
     """An intake on a SQLite file in a folder, with the keys beside it."""
 

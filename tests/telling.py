@@ -151,7 +151,7 @@ class Teller:
             (status, answer), *other = answers
             if status == 200:
                 if other and other[0][0] == 200:
-                    assert other[0][1] == answer, (kind, call_id)
+                    assert other[0][1] == answer, (kind, call_id, other[0][1], answer)
                 if answer["durable"]:
                     return answer
             assert self.until_acknowledged, (kind, call_id, status, answer)

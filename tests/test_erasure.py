@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 import re
 import sqlite3
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from service.journal import Journal
 from service.journal_file import START as FIRST_BLOCK
+from service.leftovers import found
 from service.pseudonyms import Pseudonyms, read_keys, rotate
 from tests.past import saring
 
@@ -282,3 +284,24 @@ def test_the_command_never_makes_a_key_and_says_that_a_number_can_be_seen(servin
     assert "1 calls and 6 events removed" in said
     assert NUMBER not in said
     assert traces(tmp_path, ["mine"]) == []
+
+
+@pytest.mark.parametrize("size", [8, 36, 57, 58, 120, 200])
+def test_copies_in_unused_space_are_found_and_nothing_else_is_taken_for_one(tmp_path, size):
+    """SQLite leaves copies behind when it moves entries between pages; ids that begin alike are other ids."""
+    chance = random.Random(size)
+    ids = [f"{chance.getrandbits(64):0{size}x}"[-size:] for _ in range(3_000)]
+    path = tmp_path / "saring.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("CREATE TABLE calls (call_id TEXT PRIMARY KEY)")
+        connection.executemany("INSERT INTO calls VALUES (?)", [(one,) for one in ids])
+        connection.executemany("DELETE FROM calls WHERE call_id = ?", [(one,) for one in ids[::2]])
+        connection.commit()
+        for gone in ids[:200:2]:
+            assert found(path, [], [gone]) == (gone.encode() in path.read_bytes())
+            assert found(path, [gone.encode()], []) == (gone.encode() in path.read_bytes())
+        assert found(path, [], ids[1:2])
+        assert not found(path, [], [ids[1][:-1], ids[1] + "0", "never"])
+        connection.execute("VACUUM")
+    assert not found(path, [gone.encode() for gone in ids[::2]], ids[::2])

@@ -16,7 +16,7 @@ from service.database import connect
 from service.log_import import import_log
 from service.rebuild import known_facts, labels_of, made_by, verify
 from service.rewrite import write
-from tests.past import CHRONIC, Step, change, days, house, saring, told
+from tests.past import CHRONIC, Step, change, days, house, saring, shifted, told
 
 CALLS = told(240)
 LATEST = CALLS[-1].at + days(9)
@@ -257,19 +257,11 @@ def test_a_rewriting_that_fails_in_the_middle_changes_nothing(folder, release, o
 
 def test_a_store_is_proven_as_of_one_moment_for_each_portion(folder, release):
     """Calls are told between the portions; none of them makes a difference."""
-    steps = iter(told(60, seed=4))
+    steps = iter(shifted(told(60, seed=4), days(400), "more"))
     with house(folder, release) as there:
-        shift = days(400)
 
         def tell_more(_events: int) -> None:
-            for step in [next(steps, None) for _ in range(40)]:
-                if step is not None:
-                    times = {name: value + shift for name, value in step.said.items() if name.endswith("_at")}
-                    said = step.said | times
-                    if "call_id" in said:
-                        said["call_id"] = f"more {step.call_id}"
-                    there.tell([step._replace(call_id=f"more {step.call_id}", at=step.at + shift, said=said,
-                                              known_at=step.known_at + shift)])  # fmt: skip
+            there.tell([step for step in [next(steps, None) for _ in range(40)] if step is not None])
 
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(chains, "CHAINS", 4)

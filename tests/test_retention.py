@@ -17,7 +17,7 @@ from model.errors import StoreError
 from model.release import read_release, write_release
 from service import retention
 from service.database import connect
-from service.erasure import flushed
+from service.leftovers import compact
 from service.log_import import import_log
 from service.problems import Unknown
 from service.rebuild import known_facts, labels_of, verify
@@ -150,7 +150,7 @@ def test_what_the_calls_brought_along_goes_with_them_from_the_very_bytes(folder)
     gone = {row[0] for row in read(folder, "SELECT call_id FROM calls")}
     removed(folder)
     engine = connect(url(folder))
-    flushed(engine)
+    compact(engine)
     engine.dispose()
     gone -= {row[0] for row in read(folder, "SELECT call_id FROM calls")}
     kept = b"".join(path.read_bytes() for path in folder.iterdir())
@@ -283,7 +283,7 @@ def test_the_command_says_what_it_did_and_refuses_what_would_change_later_scores
     assert (status, "expected at least 57d" in said) == (1, True)
     change(folder, "UPDATE calls SET state = 'answered' WHERE call_id = 'call 00003'")
     age = (datetime.now(UTC) - CUT) // timedelta(days=1)
-    status, said = saring("retention", "--older-than", f"{age}d", "--database", url(folder))
+    status, said = saring("retention", "--older-than", f"{age}d", "--compact", "--database", url(folder))
     assert status == 0, said
     assert "calls and" in said
     assert "old calls stay" in said

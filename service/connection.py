@@ -1,0 +1,128 @@
+"""One connection of a client: as long, as slow and as many as connections may be.
+
+The server reads a request's head however large it is and waits for the rest for ever, before anybody has asked for a
+key. Here a head has a size, a request a time to arrive in, and a process only so many connections that its own files,
+the store and the journal, can always be opened. Whoever is refused is told so in a problem document.
+
+What this does not protect against: requests that are whole, from somebody who may send them, and more senders than
+the line or the processor can take. That is for what stands in front of the service.
+"""
+
+import asyncio
+import resource
+from functools import cache
+from http import HTTPStatus
+from typing import cast
+
+from pydantic_core import to_json
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.problems import MEDIA_TYPE
+
+#: Of the line and the headers of a request, in bytes.
+HEAD_LIMIT = 65_536
+#: A request has so long to arrive, from its first byte, or from when the connection was made, to its last.
+REQUEST_S = 20.0
+#: Share of the files that a process may open.
+SHARE_OF_FILES = 0.8
+
+
+class Connection(HttpToolsProtocol):
+    """Hands requests on to the application; for uvicorn's `http`."""
+
+    _timer: asyncio.TimerHandle | None = None
+    #: When the request began that is still arriving; None while none is.
+    _since_s: float | None = None
+    _head = 0
+    _in_head = False
+    _refusal = (HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request, if there is room for one more connection."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._since_s = self.loop.time()
+        if len(self.connections) > most():
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; close some, or try again")
+        else:
+            self._timer = self.loop.call_later(REQUEST_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; what the parser holds of a head that has not ended yet counts as much as the rest of it."""
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > HEAD_LIMIT:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._since_s, self._head, self._in_head = self.loop.time(), 0, True
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of its address."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one of its headers."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Hand it on, now that its head has arrived."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Know that the whole of it has arrived."""
+        self._since_s = None
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read on, with a problem document."""
+        status, detail = self._refusal
+        document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+        body = to_json(document)
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}"
+        self.transport.write(f"{head}\r\nconnection: close\r\n\r\n".encode() + body)
+        self.transport.close()
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > HEAD_LIMIT:
+            self._refusal = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
+            raise ValueError  # the parser ends by it, and `send_400_response` is asked
+
+    def _look(self) -> None:
+        """See whether a request takes too long to arrive."""
+        if self.transport.is_closing():
+            return
+        waits_s = REQUEST_S
+        if self._since_s is not None and not self.flow.read_paused:
+            waits_s = self._since_s + REQUEST_S - self.loop.time()
+        if waits_s > 0.0:
+            self._timer = self.loop.call_later(waits_s, self._look)
+        elif self._in_head or (self.cycle is not None and not self.cycle.response_started):
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {REQUEST_S:.0f} seconds")
+        else:
+            self.transport.close()  # nothing was asked, or it is answered and the rest is not waited for
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        self._refusal = (status, detail)
+        self.send_400_response(detail)
+
+
+_TOO_LARGE = f"the line and the headers of the request have more than {HEAD_LIMIT:,} bytes"
+
+
+@cache
+def most() -> int:
+    """Give how many connections a process may have."""
+    return int(SHARE_OF_FILES * resource.getrlimit(resource.RLIMIT_NOFILE)[0])

@@ -1,0 +1,121 @@
+"""What goes out over HTTP of the centre and the service as a whole, as the OpenAPI document describes it."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from service.documents import Document
+
+
+class SwitchDocument(Document):
+    """Where the switch stands, and who put it there."""
+
+    on: bool
+    who: str
+    reason: str
+    at: datetime | None
+    """Null: nobody ever put it."""
+
+
+class StaffDocument(Document):
+    """The staff of a queue."""
+
+    queue: str | None
+    """Null: every queue that is not named."""
+    operators: int | None
+    """On duty; null: not known."""
+    mean_handling_s: float | None
+
+
+class OperationsDocument(Document):
+    """What people decided and what follows from it."""
+
+    switch: SwitchDocument
+    staff: list[StaffDocument]
+    mean_handling_s: float | None
+    """Mean seconds for which an operator handles a call: as told, else of the last calls; null: not known."""
+    waiting: dict[str, int]
+    """How many calls wait, by queue; "" is a call without one."""
+    deferral_on: bool
+    off_because: str | None
+    """Why nothing is deferred or marked, in one word; null: nothing stands against it."""
+
+
+class CallerDocument(Document):
+    """What is known of a caller."""
+
+    caller: str | None
+    """A short pseudonym; null: the text shows no number."""
+    known: bool
+    history: dict[str, float | None]
+    protected: bool
+    """Whether the caller is on the protected list, and never deferred."""
+
+
+class Erased(Document):
+    """What was removed."""
+
+    caller: str | None
+    calls: int
+    events: int
+
+
+class CertificateDocument(Document):
+    """What is promised, whether it holds, and until when; in words, in English and Indonesian."""
+
+    state: Literal["valid", "expired", "void"]
+    reason: str
+    expires_at: datetime
+    en: str
+    id: str
+
+
+class DeferralDocument(Document):
+    """Whether calls are deferred, and if not, why."""
+
+    on: bool
+    off_because: str | None
+
+
+class MonitorDocument(Document):
+    """What the monitor sees: an alarm sounds when an e-value reaches `alarm_at`."""
+
+    e_value: float
+    e_value_random_share: float
+    alarm_at: float | None
+    """Null: this release marks nobody, so there is nothing to watch."""
+    genuine_callers: int
+    genuine_callers_marked: int
+    alarmed: bool
+    since: datetime | None
+    base_rate: float | None
+    """Share of recently closed calls that were not genuine, 0 to 1; null: too few were closed."""
+
+
+class ModelDocument(Document):
+    """The release that is served."""
+
+    release: str
+    until: datetime
+    """It was trained on what was known then."""
+    created_at: datetime
+    time_zone: str
+    region: str
+    """ISO 3166, for numbers without a country code."""
+    labels: dict[str, int]
+    """Which dispositions count as genuine (0) and as not genuine (1)."""
+    data: dict[str, Any]
+    """The fingerprint of what it was trained on."""
+    intercepts: dict[str, float]
+    """Of each stage, in log-odds."""
+    certificate: CertificateDocument
+    deferral: DeferralDocument
+    random_share: float
+    """Share of the calls that would be deferred and are not, 0 to 1."""
+    monitor: MonitorDocument
+
+
+class Alive(Document):
+    """The process lives, or calls can be scored and kept."""
+
+    status: str
+    release: str | None = None
