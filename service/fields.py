@@ -24,7 +24,7 @@ EARLIEST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
 #: No control characters: neither those of ASCII nor the later ones, which some terminals obey too.
 PRINTED = r"^[^\x00-\x1f\x7f-\x9f]*$"
 #: Such a text that is not blank either.
-CALL_ID = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+NOT_BLANK = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 _TIMESTAMP = re.compile(TIMESTAMP)
 
 
@@ -73,14 +73,12 @@ Time = Annotated[
     AfterValidator(_plausible),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-CallId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=CALL_ID)]
+CallId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=NOT_BLANK)]
 Text = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=PRINTED)]
 Caller = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(strict=True, ge=0.0, le=86_400.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0, le=100_000), BeforeValidator(_whole)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
-Reason = Annotated[
-    str, StringConstraints(strict=True, strip_whitespace=True, min_length=3, max_length=500, pattern=PRINTED)
-]
+Reason = Annotated[str, StringConstraints(strict=True, min_length=3, max_length=500, pattern=NOT_BLANK)]
 Stage = Literal["ring", "opening", "ended"]
 Forgive = WrapValidator(_forgive)

@@ -25,7 +25,7 @@ from service.store import Store
 from service.writer import Changed
 
 #: So long an event is decided again and again while other processes are always there before.
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.004, 0.1
 
 
@@ -85,7 +85,14 @@ class Known:
         mine = None if anew else self._calls.get(call_id)
         if mine is not None:
             return mine[0]
-        call = await self._store.call(call_id)
+        if anew:
+            call = await self._store.call(call_id)
+        else:
+            call, last, later = await self._store.call_and_chain(call_id)
+            if call is not None and self._callers.get(call.chain) is None:
+                chain = made(last, later)
+                self._callers.put(call.chain, chain)
+                self._remember(call, chain)
         if call is None:
             raise _unknown()
         return call

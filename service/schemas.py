@@ -194,7 +194,7 @@ class Number(Strict):
         Caller,
         Field(
             min_length=1,
-            description="The caller's number as it was dialled or in E.164, or a stable pseudonym: 1 to 200 characters.",
+            description="The number as it was dialled or in E.164, or a stable pseudonym: 1 to 200 characters.",
         ),
     ]
 
@@ -203,7 +203,7 @@ class Erase(Number):
     """A caller whose history is to be forgotten, and why."""
 
     reason: Annotated[
-        Reason, Field(description="Why, in 3 to 500 characters and without the number; it is kept for good.")
+        Reason, Field(description="Why, in 3 to 500 characters, not blank and without the number; it is kept for good.")
     ]
 
 
@@ -214,7 +214,7 @@ class SwitchedTo(Strict):
     reason: Annotated[
         Reason,
         AfterValidator(masked),  # decisions are kept for good, and never with a number in them
-        Field(description="Why, in 3 to 500 characters; operators read it. A number in it is masked."),
+        Field(description="Why, in 3 to 500 characters, not blank; operators read it. A number in it is masked."),
     ]
 
 

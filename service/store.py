@@ -23,7 +23,7 @@ from model.errors import StoreError
 from model.history import Event
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
 from service.database import connect, parsed_url, run
-from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, event_of, microseconds
+from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, chain_of, event_of, microseconds
 from service.statements import CALL, EVENT
 from service.tables import bases, calls, checkpoints, decisions, events, facts, writers
 from service.writer import Writer
@@ -44,7 +44,8 @@ Row = dict[str, Any]
 
 _one_call = sa.select(calls).where(calls.c.call_id == sa.bindparam("call_id"))
 _live = sa.select(calls).where(calls.c.state.in_(LIVE))
-_checkpoint = sa.select(checkpoints).where(checkpoints.c.chain == sa.bindparam("chain"))
+_noted = sa.union_all(*(sa.select(one).where(one.c.chain == sa.bindparam("chain")) for one in (checkpoints, bases)))
+_caller = sa.select(calls.c.caller).where(calls.c.call_id == sa.bindparam("call_id"))
 _base = sa.select(bases).where(bases.c.chain == sa.bindparam("chain"))
 _events_after = (
     sa.select(*(events.c[name] for name in EVENT_COLUMNS))
@@ -127,6 +128,22 @@ class Store:
     ) -> tuple[Checkpoint | None, list[Event | None], Call | None]:
         """Give a chain, and a call that is at least as new as the chain."""
         return await self._in_thread(lambda connection: (*_chain(connection, chain), _call(connection, call_id)))
+
+    async def call_and_chain(self, call_id: str) -> tuple[Call | None, Checkpoint | None, list[Event | None]]:
+        """Give a call, and the chain that it belongs to, than which it is at least as new."""
+
+        def read(connection: Connection) -> tuple[Call | None, Checkpoint | None, list[Event | None]]:
+            row = connection.execute(_caller, {"call_id": call_id}).first()
+            if row is None:
+                return None, None, []
+            chain = chain_of(row.caller, call_id)
+            last, later = _chain(connection, chain)
+            call = _call(connection, call_id)
+            if call is None or call.chain != chain:  # it was moved or removed just now
+                return call, None, []
+            return call, last, later
+
+        return await self._in_thread(read)
 
     async def length(self, chain: bytes) -> int:
         """Give the place of the last event of a chain; 0 when there is none."""
@@ -306,11 +323,8 @@ def _call(connection: Connection, call_id: str) -> Call | None:
 
 
 def _chain(connection: Connection, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
-    row = (
-        connection.execute(_checkpoint, {"chain": chain}).mappings().first()
-        or connection.execute(_base, {"chain": chain}).mappings().first()
-    )
-    last = Checkpoint.of(dict(row)) if row else None
+    noted = [Checkpoint.of(dict(row)) for row in connection.execute(_noted, {"chain": chain}).mappings()]
+    last = max(noted, key=lambda one: one.included, default=None)
     later = connection.execute(_events_after, {"chain": chain, "included": last.included if last else 0})
     return last, [event_of(*row) for row in later]
 

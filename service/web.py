@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from service.access import Principal
-from service.fields import CALL_ID
+from service.fields import NOT_BLANK
 from service.problems import MEDIA_TYPE, Invalid, Malformed, TooLarge, Unavailable
 from service.reception import Reception
 from service.schemas import parse
@@ -25,7 +25,7 @@ CallIdInPath = Annotated[
     Path(
         min_length=1,
         max_length=200,
-        pattern=CALL_ID,
+        pattern=NOT_BLANK,
         description="The call's name, percent-encoded: `/` is `%2F`.",
         examples=["112-20261101-0042"],
     ),
