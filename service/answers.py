@@ -11,12 +11,13 @@ from service.life import IN_QUEUE
 from service.records import Call, microseconds, rfc3339
 from service.schemas import ScoreRequest
 from service.scoring import Scored
+from service.share import RandomShare
 
 Warnings = list[dict[str, str]]
 
 
 def place(
-    call: Call, scored: Scored, acts: Acts, *, share: bool, held_s: float, free: bool, settings: DeferralSettings
+    call: Call, scored: Scored, acts: Acts, *, share: RandomShare, held_s: float, free: bool, settings: DeferralSettings
 ) -> None:
     """Decide what a call is shown as and for how long it gives way to others; both are written on the call.
 
@@ -27,8 +28,8 @@ def place(
     scored : Scored
     acts : Acts
         What this stage may do now.
-    share : bool
-        Whether the call_id is one of the random share: such a call that would be deferred or flagged is not.
+    share : RandomShare
+        A call of it that would be deferred or flagged is not.
     held_s : float
         E~ of the call's queue.
     free : bool
@@ -38,7 +39,7 @@ def place(
     band = band_of(scored.guarded, scored.factor, acts.threshold)
     call.silent_band = band_of(scored.guarded, scored.factor, acts.silent_threshold).id
     would_act = scored.factor > 0.0 and (acts.defers or band is Band.LIKELY_PRANK)
-    call.held_out = call.held_out or (share and would_act)
+    call.held_out = call.held_out or (would_act and share.holds(call.call_id))
     call.shown_band = (Band.NORMAL if call.held_out else band).id
     if call.state not in IN_QUEUE:
         return

@@ -134,7 +134,7 @@ async def erase_caller(request: Request) -> Response:
         removed = await erase(reception.intake, hashes, who.name, asked.reason)
     except StoreError as error:
         raise out_of_reach(error) from error
-    await reception.wipe()
+    await reception.retelling.wipe()
     return json({"caller": short(hashes[0]), "calls": removed.calls, "events": removed.events})
 
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +15,7 @@ from model.errors import StoreError
 from model.release import read_release
 from service import api, api_centre, api_queue, api_score
 from service.access import Keys, rows
+from service.connection import LEAVING
 from service.guard import Guard, document
 from service.intake import Intake
 from service.journal import Journal
@@ -101,11 +102,13 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     renewal = Renewal(intake, settings.release, watch.served)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         await upkeep.read_decisions()
-        upkeep.start(every(LOOK_S, watch.look), every(RENEW_S, renewal.look), reception.drain(), watch_loop(metrics))
+        upkeep.start(
+            every(LOOK_S, watch.look), every(RENEW_S, renewal.look), reception.retelling.run(), watch_loop(metrics)
+        )
         try:
-            yield
+            yield {LEAVING: streams.close}  # the server asks for the end of the lifespan when no request is open
         finally:
             streams.close()
             await upkeep.stop()

@@ -23,6 +23,8 @@ from service.problems import MEDIA_TYPE
 HEAD_LIMIT = 65_536
 #: A request has so long to arrive, from its first byte, or from when the connection was made, to its last.
 REQUEST_S = 20.0
+#: Under this name the application's lifespan gives what is to be called when the server begins to stop.
+LEAVING = "saring.leaving"
 #: Share of the files that a process may open.
 SHARE_OF_FILES = 0.8
 
@@ -59,6 +61,11 @@ class Connection(HttpToolsProtocol):
             self._head += len(data)
             if self._head > HEAD_LIMIT:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
+
+    def shutdown(self) -> None:
+        """End what would not end by itself: the server waits for all that is under way before it stops."""
+        self.app_state.get(LEAVING, lambda: None)()
+        super().shutdown()
 
     def on_message_begin(self) -> None:
         """Begin a request."""

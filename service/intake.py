@@ -308,7 +308,7 @@ class Intake:
             call,
             scored,
             self.gate.acts(stage, now),
-            share=self.share.holds(call.call_id),
+            share=self.share,
             held_s=self.board.hold(call, expected),
             free=expected.operator_free,
             settings=self.release.policy.deferral,

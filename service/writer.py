@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
+from service.chains import alone
 from service.database import cause, is_lost, pause, run, wants_another_try
 from service.records import Call, Checkpoint, Said
 from service.statements import Row, Statements
@@ -151,6 +152,8 @@ class Writer:
                 if self._connection is None:
                     self._connection = self._engine.connect()
                 with self._connection.begin():
+                    # By itself Python's sqlite3 begins nothing for a statement that begins with WITH.
+                    alone(self._connection)
                     if writer is None:
                         writer = _register(self._connection)
                         self.numbers.add(writer)

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-HOT = "+6281200000000"
-OTHERS = [f"+62812000001{number:02}" for number in range(30)]
+#: A number for every caller of every telling; the first of each is the hot one.
+NUMBER = "+62812{seed:03}{caller:04}"
+OTHERS = 30
 PATIENCE_S = 60.0
 
 
@@ -67,14 +68,15 @@ class ToldCall:
         return [said for name, said, _ in self.acknowledged if name == kind]
 
 
-def calls_to_tell(count: int, seed: int, start: datetime, *, name: str = "call") -> list[ToldCall]:
-    """Make calls a second apart: a quarter of one caller, one in ten without a number."""
+def calls_to_tell(count: int, seed: int, start: datetime, *, name: str = "call", hot: float = 0.25) -> list[ToldCall]:
+    """Make calls a second apart: a share of one hot caller, one in ten without a number; other callers for each seed."""
     draw = random.Random(seed)
-    return [_call(f"{name} {n}", start + timedelta(seconds=n), draw) for n in range(count)]
+    callers = [NUMBER.format(seed=seed, caller=caller) for caller in range(OTHERS + 1)]
+    return [_call(f"{name} {n}", start + timedelta(seconds=n), callers, hot, draw) for n in range(count)]
 
 
-def _call(call_id: str, received_at: datetime, draw: random.Random) -> ToldCall:
-    caller = HOT if draw.random() < 0.25 else None if draw.random() < 0.1 else draw.choice(OTHERS)
+def _call(call_id: str, received_at: datetime, callers: Sequence[str], hot: float, draw: random.Random) -> ToldCall:
+    caller = callers[0] if draw.random() < hot else None if draw.random() < 0.1 else draw.choice(callers[1:])
 
     def at(seconds: float) -> str:
         return (received_at + timedelta(seconds=seconds)).isoformat()

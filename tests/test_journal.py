@@ -650,19 +650,20 @@ def test_a_disk_that_may_only_be_read_is_a_clear_sentence(tmp_path):
 
 @contextmanager
 def failing_disk(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Give a folder on a disk whose every write fails, at the time of the sync, while a file beside it fills it up."""
+    """Give a folder on a disk in memory, and the folder of that disk: see `make_fail`."""
     if not (shutil.which("mkfs.ext4") and shutil.which("fallocate")):
         pytest.skip("making a disk that fails takes mkfs.ext4 and fallocate")
     with mounted(folder / "below", "-t", "tmpfs", "-o", "size=6m", "tmpfs") as below:
         image = below / "image"
         image.touch()
         os.truncate(image, 2**24)
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-m", "0", image], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-O", "^has_journal", "-m", "0", image], check=True)
         with mounted(folder / "disk", "-o", "loop", str(image)) as disk:
             yield disk, below
 
 
-def make_fail(disk: Path, below: Path) -> None:
+def make_fail(below: Path) -> None:
+    """From now on let each sync fail of a block that was all zeros, until the file `others` is removed."""
     os.sync()
     subprocess.run(["fallocate", "--dig-holes", below / "image"], check=True)  # zeros take space no longer
     with (below / "others").open("wb", buffering=0) as others, suppress(OSError):
@@ -676,7 +677,7 @@ def test_after_a_sync_that_failed_nothing_refused_comes_back_and_nothing_acknowl
         journal = Journal(path, START + 64 * BLOCK)
         for number in range(3):
             journal.append(b"%d" % number)
-        make_fail(disk, below)
+        make_fail(below)
         for _ in range(3):
             with pytest.raises(StoreError, match="the disk did not take it"):
                 journal.append(b"refused" * 1_000)
@@ -698,7 +699,7 @@ def test_what_a_process_could_not_sync_before_it_died_puts_nothing_acknowledged_
         path = disk / "journal-1.saring"
         journal = Journal(path, START + 64 * BLOCK)
         journal.append(b"0")
-        make_fail(disk, below)
+        make_fail(below)
         with pytest.raises(StoreError, match="the disk did not take it"):
             journal.append(b"refused")
         journal.close()  # the zeros were not taken: in memory the kernel may hold what the disk does not
@@ -714,4 +715,21 @@ def test_what_a_process_could_not_sync_before_it_died_puts_nothing_acknowledged_
         subprocess.run(["mount", "-o", "loop", below / "image", disk], check=True)  # only what the disk holds is left
         journal = Journal(path)
         assert [record for record in records(journal) if record != b"refused"] == [b"0", b"1"]
+        journal.close()
+
+
+def test_a_record_of_which_a_sync_failed_does_not_come_back_after_a_restart(tmp_path):
+    with failing_disk(tmp_path) as (disk, below):
+        path = disk / "journal-1.saring"
+        journal = Journal(path, START + 64 * BLOCK)
+        for _ in range(10):
+            journal.append(b"in the first block")
+            journal.taken(journal.first()[0][0])
+        make_fail(below)
+        with pytest.raises(StoreError, match="the disk did not take it"):
+            journal.append(b"refused" * 1_000)  # it takes the first block, and its zeros, but not the second one
+        journal.close()
+        journal = Journal(path)
+        assert records(journal) == []
+        journal.append(b"in the first block")
         journal.close()

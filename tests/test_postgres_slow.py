@@ -43,7 +43,7 @@ def test_what_64_connections_tell_at_eight_services_is_one_history(postgres_serv
         group(8, tmp_path, release_folder, database) as eight,
     ):
         assert rows_of(database, "SELECT count(*) FROM alembic_version") == [{"count": 1}]
-        calls = calls_to_tell(1_500, 1, START)
+        calls = calls_to_tell(1_500, 1, START, hot=0.1)
         teller = Teller([process.url for process in eight.processes], key=eight.keys["intake"])
         asyncio.run(teller.tell(calls))
         assert teller.statuses() == {200}

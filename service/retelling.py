@@ -1,0 +1,209 @@
+"""What was said while the store did not answer in time: kept in the journal, and told to the store again.
+
+An event of a call that the journal holds goes to the journal too, so that nothing overtakes what was said of that call
+before; the other calls go on. Only when the store fails, or answers nobody in time, does everything go through the
+journal until the store has been told all of it. Telling twice does no harm: the intake counts the same thing once.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from model.errors import StoreError
+from service.intake import Intake
+from service.journal import Journal
+from service.problems import Problem, Unknown
+from service.pseudonyms import Pseudonyms
+from service.records import microseconds, rfc3339
+from service.rekey import moved
+from service.schemas import Answered, Body, Disposition, Ended, ScoreRequest
+from service.telemetry import Metrics
+
+#: When so many calls one after another had no answer in time, the store is taken to be out of reach.
+MISSED = 20
+PATIENCE_S = 5.0
+PAUSES_S = (0.05, 2.0)
+AT_ONCE = 256
+_EVENTS: dict[str, type[Body]] = {"answered": Answered, "ended": Ended, "disposed": Disposition}
+log = logging.getLogger(__name__)
+
+
+class Retelling:
+    """The journals of a process, and the way from them to the store.
+
+    Parameters
+    ----------
+    intake : Intake
+    pseudonyms : Pseudonyms
+    journals : sequence of Journal
+        This process's own first, then what processes that died have left. Without one nothing is kept.
+    metrics : Metrics
+    tell : callable
+        Tells the intake of an event of a known call: kind, call_id, request, now.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        pseudonyms: Pseudonyms,
+        journals: Sequence[Journal],
+        metrics: Metrics,
+        tell: Callable[[str, str, Any, datetime], Awaitable[Any]],
+    ) -> None:
+        self.intake, self.pseudonyms, self.metrics, self._tell = intake, pseudonyms, metrics, tell
+        self._own = journals[0] if journals else None
+        self._left_first = (*journals[1:], *journals[:1])
+        self._held: Counter[str] = Counter()
+        self._missed = self._keeping = 0
+        #: Whether everything goes through the journal.
+        self.down = any(len(journal) for journal in journals)
+        self._trouble = asyncio.Event()
+        # Also when all is well: a process that died may have told all that its journal held, and not wiped it.
+        self._trouble.set()
+        metrics.store_is(up=True)
+
+    def takes(self, call_id: str) -> bool:
+        """Say whether what is said of a call has to go through the journal."""
+        return self.down or call_id in self._held
+
+    def went_well(self) -> None:
+        """Take note that the store did its part in time."""
+        self._missed = 0
+
+    def failed(self, error: Exception) -> str:
+        """Take note that the store did not do its part, and say why in a word."""
+        slow = isinstance(error, TimeoutError)
+        self._missed += 1
+        if not self.down and (not slow or self._missed >= MISSED):
+            log.warning("calls are answered without a score: %s", str(error) or "the store answers nobody in time")
+            self.down = True
+        self._trouble.set()
+        return "slow" if slow else "store"
+
+    async def keep(
+        self, kind: str, call_id: str, now: datetime, said: dict[str, Any], more: dict[str, Any], within_s: float
+    ) -> bool:
+        """Keep what was said in the journal; False when that did not succeed in time."""
+        if self._own is None:
+            return False
+        record = {"kind": kind, "call_id": call_id, "at": rfc3339(microseconds(now)), "said": said, **more}
+        self._keeping += 1
+        self._held[call_id] += 1
+        try:
+            async with asyncio.timeout(within_s):
+                await self._own.keep(to_json(record, inf_nan_mode="null"))
+        except (StoreError, TimeoutError) as error:
+            log.error("the journal did not take an event: %s", str(error) or "not in time")
+            self._release(call_id)
+            return False
+        finally:
+            self._keeping -= 1
+            self._trouble.set()
+        self.metrics.journal_kept()
+        self.metrics.journal_holds(len(self._own))
+        return True
+
+    async def run(self) -> None:
+        """Tell the store what the journals hold, whenever there was trouble, until cancelled."""
+        pause_s = PAUSES_S[0]
+        while True:
+            await self._trouble.wait()
+            try:
+                done = await self._some()
+            except (StoreError, TimeoutError) as error:
+                self.metrics.store_is(up=False)
+                log.warning("the store is out of reach: %s", str(error) or "not in time")
+                await asyncio.sleep(pause_s)
+                pause_s = min(2.0 * pause_s, PAUSES_S[1])
+                continue
+            pause_s = PAUSES_S[0]
+            # Looked at once more: something may have been kept while the store was being asked.
+            if done and not self._keeping and not any(len(journal) for journal in self._left_first):
+                self.down = False
+                self._held.clear()
+                self._trouble.clear()
+                self.metrics.store_is(up=True)
+                await self.wipe()
+
+    async def wipe(self) -> None:
+        """Leave nothing in the journals of what the store was told; whoever is erased there must be gone here, too."""
+        for journal in self._left_first:
+            try:
+                await asyncio.to_thread(journal.wipe)
+            except StoreError as error:
+                log.error("what the journal held of callers may still be read in its file: %s", error)
+
+    async def _some(self) -> bool:
+        """Tell the store the oldest records of a journal; True when there are none and the store answers."""
+        for journal in self._left_first:
+            records = journal.first(AT_ONCE)
+            by_call: dict[str, list[dict[str, Any]]] = {}
+            for _, record in records:
+                told = from_json(record)
+                by_call.setdefault(told["call_id"], []).append(told)
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*(self._retell_all(of_call) for of_call in by_call.values()))
+            if records:
+                await asyncio.to_thread(journal.taken, records[-1][0])
+                for call_id, of_call in by_call.items():
+                    self._release(call_id, len(of_call))
+                self.metrics.journal_drained(len(records))
+                self.metrics.journal_holds(sum(map(len, self._left_first)))
+                return False
+        async with asyncio.timeout(PATIENCE_S):
+            await self.intake.store.length(b"")
+        return True
+
+    def _release(self, call_id: str, records: int = 1) -> None:
+        self._held[call_id] -= records
+        if self._held[call_id] <= 0:
+            del self._held[call_id]
+
+    async def _retell_all(self, records: Sequence[dict[str, Any]]) -> None:
+        """Tell what was said of one call, in its order."""
+        for record in records:
+            await self._retell(record)
+
+    async def _was_told(self, record: dict[str, Any], at_us: int) -> bool:
+        """Whether the store was told this very record before: the process died, or the store failed, right after.
+
+        What was told later has replaced it by then, so that telling it once more would be a change.
+        """
+        try:
+            call = await self.intake.find(record["call_id"])
+        except Unknown:
+            return False
+        if call.changed_at_us < at_us:
+            return False
+        said = {name: value for name, value in record["said"].items() if name != "received_at"}
+        body = said if record["kind"] != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
+        return any(
+            one["recorded_at_us"] == at_us and body.items() <= one["body"].items()
+            for one in await self.intake.store.said(call)
+        )
+
+    async def _retell(self, record: dict[str, Any]) -> None:
+        kind, call_id, now = record["kind"], record["call_id"], datetime.fromisoformat(record["at"])
+        if await self._was_told(record, microseconds(now)):
+            return
+        try:
+            if kind == "score":
+                request = ScoreRequest.model_validate_json(to_json(record["said"]))
+                caller = bytes.fromhex(record["caller"]) if record["caller"] else None
+                if caller and record.get("older"):
+                    await moved(self.intake, [bytes.fromhex(one) for one in record["older"]], caller)
+                told = record["answer"] | {"durable": True}
+                await self.intake.score(request, caller, told["warnings"], now, told)
+                if caller and not caller.startswith(self.pseudonyms.current):
+                    self.intake.known.forget_all()  # whoever rings under the current key is looked for under this one
+            else:
+                said = _EVENTS[kind].model_validate_json(to_json(record["said"]))
+                await self._tell(kind, call_id, said, now)
+        except Problem as problem:
+            log.error("the journal held an event that cannot be kept: %s of a call: %s", kind, type(problem).__name__)
+            self.metrics.degraded("refused")
