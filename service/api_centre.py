@@ -13,6 +13,7 @@ from service.access import Role
 from service.documents_centre import Alive, CallerDocument, Erased, ModelDocument, OperationsDocument
 from service.erasure import check_reason, erase
 from service.guard import GuardedRoute, allow, public
+from service.logs import masked
 from service.operations import decide
 from service.problems import Forbidden, Invalid, Unavailable
 from service.pseudonyms import short
@@ -128,10 +129,10 @@ async def erase_caller(request: Request) -> Response:
     if not hashes:
         raise Invalid("caller: shows no number", [("caller", "a telephone number")])
     check_reason(asked.reason, asked.caller)
-    if reception.down:  # the journal may hold a call of this caller, which would come back
+    if not reception.retelling.all_told():  # the journal may hold a call of this caller, which would come back
         raise Unavailable("the store has not been told everything yet; erase when /readyz says that it has")
     try:
-        removed = await erase(reception.intake, hashes, who.name, asked.reason)
+        removed = await erase(reception.intake, hashes, who.name, masked(asked.reason))
     except StoreError as error:
         raise out_of_reach(error) from error
     await reception.retelling.wipe()

@@ -21,10 +21,10 @@ from pydantic_core import PydanticCustomError
 from model.calls import TIMESTAMP
 
 EARLIEST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
-#: No control characters: neither those of ASCII nor the later ones, which some terminals obey too.
-PRINTED = r"^[^\x00-\x1f\x7f-\x9f]*$"
+#: Nothing that ends a line or moves a cursor: neither of ASCII nor later, since some terminals and logs obey that too.
+PRINTED = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 #: Such a text that is not blank either.
-NOT_BLANK = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+NOT_BLANK = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\x00-\x20\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 _TIMESTAMP = re.compile(TIMESTAMP)
 
 

@@ -26,7 +26,7 @@ from service.writer import Changed
 
 #: So long an event is decided again and again while other processes are always there before.
 PATIENCE_S = 30.0
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.004, 0.1
+PAUSE_S = 0.02
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ class Known:
         if turn is None:
             turn = self._turns[chain] = asyncio.Lock()
         async with turn:
-            until_s, pause_s = 0.0, SHORTEST_PAUSE_S
+            until_s = 0.0
             while True:
                 at_hand, mine = self._callers.get(chain), self._calls.get(call_id)
                 known = mine[0] if mine is not None and mine[1] is at_hand else None
@@ -158,9 +158,8 @@ class Known:
                     continue
                 if clock_s > until_s:
                     raise StoreError("other processes were always there before")
-                # Once more: several add to this chain just now. Whoever was there first goes on; the others wait.
-                await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)
-                pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
+                # Once more: several add to this chain just now. Who has lost often waits no longer than who has once.
+                await asyncio.sleep(random.uniform(0.0, PAUSE_S))
         if known is None:
             raise _unknown()
         # Its caller's number was hashed anew: it belongs to another chain by now.

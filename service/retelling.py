@@ -67,6 +67,10 @@ class Retelling:
         self._trouble.set()
         metrics.store_is(up=True)
 
+    def all_told(self) -> bool:
+        """Say whether the store was told all that was ever kept."""
+        return not self.down and not self._keeping and not any(len(journal) for journal in self._left_first)
+
     def takes(self, call_id: str) -> bool:
         """Say whether what is said of a call has to go through the journal."""
         return self.down or call_id in self._held
@@ -170,9 +174,9 @@ class Retelling:
             await self._retell(record)
 
     async def _was_told(self, record: dict[str, Any], at_us: int) -> bool:
-        """Whether the store was told this very record before: the process died, or the store failed, right after.
+        """Whether the store was told this very record before, or a later disposition of the same call.
 
-        What was told later has replaced it by then, so that telling it once more would be a change.
+        The process died, or the store failed, before the journal took note. To tell it once more would be a change.
         """
         try:
             call = await self.intake.find(record["call_id"])
@@ -180,10 +184,12 @@ class Retelling:
             return False
         if call.changed_at_us < at_us:
             return False
-        said = {name: value for name, value in record["said"].items() if name != "received_at"}
-        body = said if record["kind"] != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
+        kind, said = record["kind"], {name: value for name, value in record["said"].items() if name != "received_at"}
+        body = said if kind != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
         return any(
-            one["recorded_at_us"] == at_us and body.items() <= one["body"].items()
+            (one["recorded_at_us"] == at_us and body.items() <= one["body"].items())
+            # The same disposition twice left nothing the second time; told again, it would undo what came after it.
+            or (kind == one["kind"] == "disposed" and one["recorded_at_us"] > at_us)
             for one in await self.intake.store.said(call)
         )
 

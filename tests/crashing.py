@@ -1,8 +1,12 @@
 """A service that is told of calls from several sides until something breaks, and what must be in its store then."""
 
 import json
+import os
 import random
+import resource
+import shutil
 import sqlite3
+import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.past import saring
 
@@ -32,26 +37,39 @@ class Told:
         self.lost = 0
         self._lock = threading.Lock()
 
-    def tell(self, client: httpx.Client, kind: str, call_id: str, said: dict[str, Any]) -> bool:
-        """Tell one thing; False when nobody answered."""
+    def grows(self, by: int, seconds: float = 10.0) -> None:
+        """Wait until so much more was acknowledged."""
+        until, enough = time.monotonic() + seconds, len(self.kept) + by
+        while len(self.kept) < enough and time.monotonic() < until:
+            time.sleep(0.002)
+
+    def fails(self, by: int, seconds: float = 20.0) -> None:
+        """Wait until so much more was acknowledged from the journal."""
+        until, enough = time.monotonic() + seconds, self.degraded + by
+        while self.degraded < enough and time.monotonic() < until:
+            time.sleep(0.002)
+
+    def tell(self, client: httpx.Client, kind: str, call_id: str, said: dict[str, Any]) -> dict[str, Any] | None:
+        """Tell one thing; gives the answer, None when there was none."""
         path = {"score": "/v1/score", "disposed": f"/v1/calls/{call_id}/disposition"}.get(kind)
         with self._lock:
             self.tried[kind, call_id] += 1
         try:
             answer = client.post(path or f"/v1/calls/{call_id}/{kind}", json=said)
         except httpx.HTTPError:
-            return False
+            return None
+        found: dict[str, Any] = answer.json()
         with self._lock:
             if answer.status_code == 404 and kind != "score":
                 pass  # the score that came before was never answered
             elif answer.status_code != 200:
                 self.refused.append(f"{answer.status_code} {answer.text}")
-            elif answer.json()["durable"]:
+            elif found["durable"]:
                 self.kept.append((kind, call_id, said))
-                self.degraded += answer.json()["degraded"]
+                self.degraded += found["degraded"]
             else:
                 self.lost += 1
-        return True
+        return found
 
 
 def live(client: httpx.Client, told: Told, call_id: str, chance: random.Random) -> bool:
@@ -70,7 +88,7 @@ def live(client: httpx.Client, told: Told, call_id: str, chance: random.Random) 
     steps += [("ended", over)] * (1 + chance.randrange(2))
     for disposition in chance.choice((["prank"], ["prank", "genuine"], ["silent", "silent", "prank", "genuine"])):
         steps.append(("disposed", {"disposition": disposition, "disposed_at": over["ended_at"]}))
-    return all(told.tell(client, kind, call_id, said) for kind, said in steps)
+    return all(told.tell(client, kind, call_id, said) is not None for kind, said in steps)
 
 
 @contextmanager
@@ -109,6 +127,49 @@ def locked(path: Path) -> Iterator[None]:
         connection.close()
 
 
+@contextmanager
+def full(disk: Path, process: subprocess.Popen) -> Iterator[None]:
+    """Leave no space for a store: on a disk of its own for all, else for one process, by a limit of its files."""
+    filler = disk / "filler"
+    if os.path.ismount(disk):
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+    else:
+        size = max(path.stat().st_size for path in disk.iterdir())
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (max(size, 2**20), resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        filler.unlink(missing_ok=True)
+        if process.poll() is None:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[Path]:
+    """Give a folder on a small disk of its own where this user may mount one, else an ordinary one."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", folder], capture_output=True)
+    try:
+        yield folder
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def read_only(*paths: Path) -> Iterator[None]:
+    """Let nobody write files, not even those who have them open; skips where that cannot be done."""
+    done = subprocess.run(["chattr", "+i", *paths], capture_output=True) if shutil.which("chattr") else None
+    if done is None or done.returncode:
+        pytest.skip("files can be made read-only for root and for open files only by root, on some file systems")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", *paths], check=True)
+
+
 def check(database: Path, told: Told) -> None:
     """See that all that was acknowledged is in the store, none of it twice, and that the histories follow from it."""
     assert told.refused == []
@@ -134,7 +195,7 @@ def check(database: Path, told: Told) -> None:
         assert all(one != other for one, other in pairwise(given)), (call_id, given)
         # What was tried last and not answered may be there, too.
         attempts = told.tried["disposed", call_id] - sum(k == "disposed" and c == call_id for k, c, _ in told.kept)
-        assert attempts or closed[call_id] == last.get(call_id)
+        assert attempts or closed[call_id] == last.get(call_id), (call_id, closed[call_id], last.get(call_id), events)
     status, proof = saring("rebuild", "--database", f"sqlite:///{database}")
     assert status == 0, proof
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from urllib.parse import quote
 
 #: A number for every caller of every telling; the first of each is the hot one.
 NUMBER = "+62812{seed:03}{caller:04}"
-OTHERS = 30
+OTHERS = 300
 PATIENCE_S = 60.0
 
 
@@ -68,15 +69,15 @@ class ToldCall:
         return [said for name, said, _ in self.acknowledged if name == kind]
 
 
-def calls_to_tell(count: int, seed: int, start: datetime, *, name: str = "call", hot: float = 0.25) -> list[ToldCall]:
-    """Make calls a second apart: a share of one hot caller, one in ten without a number; other callers for each seed."""
+def calls_to_tell(count: int, seed: int, start: datetime, *, name: str = "call") -> list[ToldCall]:
+    """Make calls a second apart, a quarter of one hot caller, one in ten without a number; a seed has its own callers."""
     draw = random.Random(seed)
     callers = [NUMBER.format(seed=seed, caller=caller) for caller in range(OTHERS + 1)]
-    return [_call(f"{name} {n}", start + timedelta(seconds=n), callers, hot, draw) for n in range(count)]
+    return [_call(f"{name} {n}", start + timedelta(seconds=n), callers, draw) for n in range(count)]
 
 
-def _call(call_id: str, received_at: datetime, callers: Sequence[str], hot: float, draw: random.Random) -> ToldCall:
-    caller = callers[0] if draw.random() < hot else None if draw.random() < 0.1 else draw.choice(callers[1:])
+def _call(call_id: str, received_at: datetime, callers: Sequence[str], draw: random.Random) -> ToldCall:
+    caller = callers[0] if draw.random() < 0.25 else None if draw.random() < 0.1 else draw.choice(callers[1:])
 
     def at(seconds: float) -> str:
         return (received_at + timedelta(seconds=seconds)).isoformat()
@@ -124,13 +125,21 @@ class Teller:
     longest_s: float = 0.0
 
     async def tell(self, calls: Sequence[ToldCall]) -> None:
-        """Tell all of them; what is said of one call is said in its order."""
-        draw, waiting = random.Random(self.seed), list(reversed(calls))
+        """Tell all of them; what is said of one call is said in its order.
 
-        async def work() -> None:
+        An eighth of the connections tell the calls of the hot caller, so that no more of them are under way at once.
+        """
+        draw = random.Random(self.seed)
+        callers = Counter(call.caller for call in calls if call.caller)
+        hot = max(callers, key=callers.__getitem__)
+        waiting = {
+            of_hot: [call for call in reversed(calls) if (call.caller == hot) is of_hot] for of_hot in (True, False)
+        }
+
+        async def work(*, of_hot: bool) -> None:
             lines = [Line(url, self.key) for url in self.urls]
-            while waiting:
-                call = waiting.pop()
+            while waiting[of_hot]:
+                call = waiting[of_hot].pop()
                 own = draw.choice(lines)
                 for kind, said in call.steps:
                     both = draw.sample(lines, 2 if draw.random() < self.twice else 1)
@@ -140,8 +149,8 @@ class Teller:
                 await line.close()
 
         async with asyncio.TaskGroup() as workers:
-            for _ in range(self.connections):
-                workers.create_task(work())
+            for number in range(self.connections):
+                workers.create_task(work(of_hot=number % 8 == 0))
 
     async def _one(self, lines: Sequence["Line"], call_id: str, kind: str, said: dict[str, Any]) -> dict[str, Any]:
         path = "/v1/score" if kind == "score" else f"/v1/calls/{quote(call_id)}/{kind}"

@@ -43,7 +43,7 @@ def test_what_64_connections_tell_at_eight_services_is_one_history(postgres_serv
         group(8, tmp_path, release_folder, database) as eight,
     ):
         assert rows_of(database, "SELECT count(*) FROM alembic_version") == [{"count": 1}]
-        calls = calls_to_tell(1_500, 1, START, hot=0.1)
+        calls = calls_to_tell(1_000, 1, START)
         teller = Teller([process.url for process in eight.processes], key=eight.keys["intake"])
         asyncio.run(teller.tell(calls))
         assert teller.statuses() == {200}
@@ -93,7 +93,7 @@ def test_a_database_that_crashes_three_times_under_load_loses_and_doubles_nothin
     with postgres_server.database() as database:
         with processes(8, tmp_path, release_folder, database, deadline_ms=3_000) as eight:
             urls = [process.url for process in eight]
-            calls = calls_to_tell(1_200, 3, START)
+            calls = calls_to_tell(900, 3, START)
             teller = Teller(urls, connections=32, faithful=True, until_acknowledged=True)
             for outage in range(3):
                 before = len(teller.answers)
