@@ -24,7 +24,7 @@ from service.records import Call, Kind, Said, chain_of, label_change, microsecon
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.scoring import Scorer
 from service.share import RandomShare
-from service.store import Following, Store
+from service.store import SURGE_US, Following, Store
 
 _CALLS_EVER = FIELDS.index("calls_ever")
 
@@ -275,7 +275,9 @@ class Intake:
 
     def _kept(self, said: Said, call: Call) -> None:
         if said.kind == "received":
-            self._surge.add(call.received_at_us, call.first_call)
+            # What is told after weeks says nothing of a surge, and a clock that begins in 1990 would count from there.
+            if said.recorded_at_us - call.received_at_us <= SURGE_US:
+                self._surge.add(call.received_at_us, call.first_call)
         elif said.kind == "ended" and call.state == life.ABANDONED:
             self._abandoned(call.shown_band)
         self.board.put(call, microseconds(datetime.now(UTC)))

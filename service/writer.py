@@ -25,7 +25,8 @@ from service.statements import Row, Statements
 from service.tables import writers
 
 MOST_AT_ONCE = 512
-ATTEMPTS = 8
+#: So often a batch is tried while it comes in the way of other transactions, unless all who wait for it went away.
+ATTEMPTS = 40
 
 
 class Changed(Exception):  # noqa: N818 - not an error: look again
@@ -172,7 +173,7 @@ class Writer:
                         # It may be committed all the same, and only be seen later: whoever follows this process in
                         # the order of its numbers would miss it.
                         self.writer = None
-                if again and attempt + 1 < ATTEMPTS:
+                if again and attempt + 1 < ATTEMPTS and not all(item.done.done() for item in batch):
                     pause(attempt)
                     continue
             break

@@ -70,7 +70,7 @@ class ToldCall:
 
 
 def calls_to_tell(count: int, seed: int, start: datetime, *, name: str = "call") -> list[ToldCall]:
-    """Make calls a second apart, a quarter of one hot caller, one in ten without a number; a seed has its own callers."""
+    """Make calls a second apart, a quarter of one hot caller, one in ten without a number, others for each seed."""
     draw = random.Random(seed)
     callers = [NUMBER.format(seed=seed, caller=caller) for caller in range(OTHERS + 1)]
     return [_call(f"{name} {n}", start + timedelta(seconds=n), callers, draw) for n in range(count)]

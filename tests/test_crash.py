@@ -79,6 +79,7 @@ def test_a_store_that_cannot_be_written_costs_no_score_its_deadline_and_no_event
                 answers = []
                 while time.monotonic() < until:
                     answers.append(ring(client, told, f"while {len(answers)}"))
+                    time.sleep(0.01)
             ready(process.url)
             assert ring(client, told, "after")["durable"]
     finally:

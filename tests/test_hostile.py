@@ -540,7 +540,8 @@ def test_a_batch_that_is_no_list_of_calls_is_refused(service, body):
 
 def test_in_a_batch_one_that_cannot_be_scored_keeps_no_other_from_it(service):
     wrong = [b"null", b"5", b'"a"', b"[]", b"{}", b'{"call_id": "a"}', b'{"call_id": "\\u0000", "x_a": NaN}',
-             deep(b"[", b"]", times=150), b"NaN", b"1e999", b"9" * 400, b'{"x_a": "' + b"a" * 70_000 + b'"}']  # fmt: skip
+             deep(b"[", b"]", times=150), b"NaN", b"1e999", b"9" * 400,
+             b'{"x_a": "' + b"a" * 70_000 + b'"}']  # fmt: skip
     right = [with_call(call_id=f"beside {place}") for place in range(len(wrong))]
     items = [one for pair in zip(wrong, right, strict=True) for one in pair]
     results = batch(service, b'{"calls": [' + b",".join(items) + b"]}").json()["results"]
