@@ -116,8 +116,7 @@ def erase(
     journal: Journal = None,
 ) -> None:
     """Forget a caller: history, hash and every observation. What is left is a note that it was done."""
-    from service.erasure import check_journals, check_reason, erased
-    from service.leftovers import scrub
+    from service.erasure import check_journals, check_reason, erase_from
     from service.problems import Problem
     from service.pseudonyms import short
 
@@ -128,12 +127,9 @@ def erase(
         try:
             check_reason(reason, number)
             check_journals(journal or settings.journal)
-            with engine.connect() as connection:
-                removed = erased(connection, hashes, WHO, reason)
-                connection.commit()
+            removed = erase_from(engine, hashes, WHO, reason)
         except Problem as problem:
             _fail(problem.detail)
-        scrub(engine, hashes, removed.call_ids)
         print(f"{short(hashes[0])}: {removed.calls:,} calls and {removed.events:,} events removed")
 
 

@@ -7,16 +7,17 @@ caller's place in what was already learned, counted or exported.
 
 import asyncio
 import re
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from model.errors import StoreError
-from service.chains import alone
+from service.chains import again
 from service.intake import Intake
 from service.journal import Journal
 from service.journal_file import waiting_in
@@ -46,11 +47,26 @@ class Removed(NamedTuple):
 
 
 async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) -> Removed:
-    """Forget a caller everywhere.
+    """Forget a caller everywhere: in the database and in what this process has at hand.
+
+    Raises
+    ------
+    Conflict, StoreError
+        As `erase_from`.
+    """
+    removed = await asyncio.to_thread(erase_from, intake.store.engine, hashes, who, reason)
+    intake.known.forget_all()
+    board = intake.board
+    board.remove([call_id for call_id, call in board.calls.items() if call.caller in hashes])
+    return removed
+
+
+def erase_from(engine: Engine, hashes: Sequence[bytes], who: str, reason: str) -> Removed:
+    """Forget a caller in a database; services that run on it notice within a second.
 
     Parameters
     ----------
-    intake : Intake
+    engine : Engine
     hashes : sequence of bytes
         Of the number, under every live key.
     who, reason : str
@@ -61,36 +77,23 @@ async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) 
     Conflict
         When the caller has a call that is not over yet.
     StoreError
-        When the store did not do it; nothing was removed then.
+        When the store did not do it; nothing was removed then. Or when it did, and traces stay in the file.
     """
-    removed = await intake.store.in_thread(lambda connection: erased(connection, hashes, who, reason))
-    _forget(intake, hashes)
-    if intake.store.shared:
+
+    def noted(connection: Connection) -> Removed:
+        _check_nothing_live(connection, hashes)
+        removed = _remove(connection, hashes)
+        body = {"reason": reason, "calls": removed.calls, "events": removed.events}
+        decide(connection, who, "erase", body, microseconds(datetime.now(UTC)))
+        return removed
+
+    removed = again(engine, noted)
+    if engine.dialect.name != "sqlite":
         # A process that had not read of it yet may have added to the chain since.
-        await asyncio.sleep(SETTLED_S)
-        late = await intake.store.in_thread(lambda connection: _remove(connection, hashes))
+        time.sleep(SETTLED_S)
+        late = again(engine, lambda connection: _remove(connection, hashes))
         removed = Removed(removed.call_ids + late.call_ids, removed.events + late.events)
-        _forget(intake, hashes)
-    else:
-        await asyncio.to_thread(scrub, intake.store.engine, hashes, removed.call_ids)
-    return removed
-
-
-def erased(connection: Connection, hashes: Sequence[bytes], who: str, reason: str) -> Removed:
-    """Remove a caller's rows and note it, in the transaction of `connection`.
-
-    Raises
-    ------
-    Conflict
-        When the caller has a call that is not over yet.
-    """
-    alone(connection)
-    live = sa.select(calls.c.call_id).where(calls.c.call_id.in_(_call_ids(hashes)), calls.c.state.in_(LIVE))
-    if connection.execute(live).first() is not None:
-        raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
-    removed = _remove(connection, hashes)
-    body = {"reason": reason, "calls": removed.calls, "events": removed.events}
-    decide(connection, who, "erase", body, microseconds(datetime.now(UTC)))
+    scrub(engine, hashes, removed.call_ids)
     return removed
 
 
@@ -132,6 +135,12 @@ def check_journals(folder: Path) -> None:
         journal.close()
 
 
+def _check_nothing_live(connection: Connection, hashes: Sequence[bytes]) -> None:
+    live = sa.select(calls.c.call_id).where(calls.c.call_id.in_(_call_ids(hashes)), calls.c.state.in_(LIVE))
+    if connection.execute(live).first() is not None:
+        raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
+
+
 def _remove(connection: Connection, hashes: Sequence[bytes]) -> Removed:
     of_caller = sa.select(calls.c.call_id).where(calls.c.call_id.in_(_call_ids(hashes)))
     call_ids = list(connection.execute(of_caller).scalars())
@@ -144,9 +153,3 @@ def _remove(connection: Connection, hashes: Sequence[bytes]) -> Removed:
 
 def _call_ids(hashes: Sequence[bytes]) -> sa.Select[tuple[str]]:
     return sa.select(events.c.call_id).where(events.c.chain.in_(hashes))
-
-
-def _forget(intake: Intake, hashes: Sequence[bytes]) -> None:
-    intake.known.forget_all()
-    board = intake.board
-    board.remove([call_id for call_id, call in board.calls.items() if call.caller in hashes])

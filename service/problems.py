@@ -160,7 +160,10 @@ async def answer(request: Request, error: Exception) -> Response:
         }
         return Response(to_json(document), status.value, headers, MEDIA_TYPE)
     if isinstance(error, RequestValidationError):
-        error = Invalid.of(error.errors())
+        found = error.errors()
+        error = Invalid.of(found)
+        if all(item["loc"][0] == "path" for item in found):
+            error = Unknown(error.detail, error.fields)  # nothing has such a name
     if not isinstance(error, Problem):
         error = Problem("Something is wrong in this service; its log says what.")
     return error.response()

@@ -107,23 +107,25 @@ def rotate(path: Path) -> bytes:
     read_keys(path)
     lines = [line for line in path.read_text(encoding="ascii").splitlines(keepends=True) if not line.startswith("#")]
     key = secrets.token_bytes(KEY_BYTES)
-    beside = path.with_name(path.name + ".new")
-    _write(beside, [_line(key), *lines], flags=os.O_TRUNC)
-    beside.replace(path)
+    _replace(path, [_line(key), *lines])
     return key_id(key)
 
 
 def drop(path: Path, name: bytes) -> None:
     """Take a key out of the file for good."""
     lines = [line for line in path.read_text(encoding="ascii").splitlines(keepends=True) if not line.startswith("#")]
-    kept = [line for line in lines if key_id(bytes.fromhex(line.split()[1])) != name]
-    beside = path.with_name(path.name + ".new")
-    _write(beside, kept, flags=os.O_TRUNC)
-    beside.replace(path)
+    _replace(path, [line for line in lines if line.strip() and key_id(bytes.fromhex(line.split()[1])) != name])
 
 
 def _line(key: bytes) -> str:
     return f"{datetime.now(UTC):%Y-%m-%d} {key.hex()}\n"
+
+
+def _replace(path: Path, lines: Sequence[str]) -> None:
+    beside = path.with_name(path.name + ".new")
+    _write(beside, lines, flags=os.O_TRUNC)
+    beside.replace(path)
+    _sync_folder(path)
 
 
 def _write(path: Path, lines: Sequence[str], flags: int) -> None:
@@ -133,3 +135,13 @@ def _write(path: Path, lines: Sequence[str], flags: int) -> None:
         file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
+    _sync_folder(path)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make sure that the name is on disk, too: a key that callers are stored under and that is gone is a lost past."""
+    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

