@@ -73,10 +73,13 @@ def tells(text: str, number: str | None) -> bool:
     >>> tells("trunk 7, 62 812.3456.7890", "0812-3456-7890"), tells("trunk 7", "0812-3456-7890"), tells("a", None)
     (True, False, False)
     """
-    if number is None:
+    if number is None or len(text) < TELLING:
+        return False
+    told = _OTHER_THAN_DIGITS.sub("", text)
+    if len(told) < TELLING:
         return False
     digits = _OTHER_THAN_DIGITS.sub("", number)
-    return len(digits) >= TELLING and digits[-TELLING:] in _OTHER_THAN_DIGITS.sub("", text)
+    return len(digits) >= TELLING and digits[-TELLING:] in told
 
 
 def shown(name: str) -> str:

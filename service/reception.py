@@ -58,8 +58,8 @@ class Reception:
 
     @property
     def down(self) -> bool:
-        """Whether the store is out of reach, so that calls are answered without a score."""
-        return self.retelling.down
+        """Whether the store is out of reach, or has not been told everything yet."""
+        return self.retelling.behind
 
     def hashes_of(self, number: str) -> list[bytes]:
         """Give the hashes of a number under every live key, the current one first; empty when it shows none."""
@@ -100,7 +100,7 @@ class Reception:
         normal = normal_number(request.caller, self.intake.release.region)
         caller = None if normal is None else self.pseudonyms.hash(normal)
         reason = "journal"
-        if not self.retelling.takes(request.call_id):
+        if not self.retelling.takes(request.call_id, caller):
             try:
                 async with asyncio.timeout(TRIED * self._deadline_s * (1.0 + among / 20.0)):
                     if normal is not None and len(self.pseudonyms.key_ids) > 1:

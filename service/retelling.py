@@ -1,8 +1,9 @@
 """What was said while the store did not answer in time: kept in the journal, and told to the store again.
 
-An event of a call that the journal holds goes to the journal too, so that nothing overtakes what was said of that call
-before; the other calls go on. Only when the store fails, or answers nobody in time, does everything go through the
-journal until the store has been told all of it. Telling twice does no harm: the intake counts the same thing once.
+What is said of a call that the journal holds, or of another call of its caller, goes to the journal too, so that
+nothing overtakes what was said before; the other calls go on. Only when the store fails, or answers nobody in time,
+does everything go through the journal until the store has been told all of it. Telling twice does no harm: the intake
+counts the same thing once.
 """
 
 import asyncio
@@ -71,9 +72,16 @@ class Retelling:
         """Say whether the store was told all that was ever kept."""
         return not self.down and not self._keeping and not any(len(journal) for journal in self._left_first)
 
-    def takes(self, call_id: str) -> bool:
-        """Say whether what is said of a call has to go through the journal."""
-        return self.down or call_id in self._held
+    @property
+    def behind(self) -> bool:
+        """Whether the store is out of reach, or has not been told everything yet."""
+        return self.down or bool(self._held)
+
+    def takes(self, call_id: str, caller: bytes | None = None) -> bool:
+        """Say whether what is said of a call, or a new call of a caller, has to go through the journal."""
+        if self.down or not self._held:
+            return self.down
+        return call_id in self._held or (caller is not None and caller.hex() in self._held)
 
     def went_well(self) -> None:
         """Take note that the store did its part in time."""
@@ -97,13 +105,13 @@ class Retelling:
             return False
         record = {"kind": kind, "call_id": call_id, "at": rfc3339(microseconds(now)), "said": said, **more}
         self._keeping += 1
-        self._held[call_id] += 1
+        self._hold(record, 1)
         try:
             async with asyncio.timeout(within_s):
                 await self._own.keep(to_json(record, inf_nan_mode="null"))
         except (StoreError, TimeoutError) as error:
             log.error("the journal did not take an event: %s", str(error) or "not in time")
-            self._release(call_id)
+            self._hold(record, -1)
             return False
         finally:
             self._keeping -= 1
@@ -154,8 +162,9 @@ class Retelling:
                 await asyncio.gather(*(self._retell_all(of_call) for of_call in by_call.values()))
             if records:
                 await asyncio.to_thread(journal.taken, records[-1][0])
-                for call_id, of_call in by_call.items():
-                    self._release(call_id, len(of_call))
+                for of_call in by_call.values():
+                    for told in of_call:
+                        self._hold(told, -1)
                 self.metrics.journal_drained(len(records))
                 self.metrics.journal_holds(sum(map(len, self._left_first)))
                 return False
@@ -163,10 +172,13 @@ class Retelling:
             await self.intake.store.length(b"")
         return True
 
-    def _release(self, call_id: str, records: int = 1) -> None:
-        self._held[call_id] -= records
-        if self._held[call_id] <= 0:
-            del self._held[call_id]
+    def _hold(self, record: dict[str, Any], by: int) -> None:
+        """Count a record that waits (or waits no longer) for its call and, with a score, for its caller."""
+        for name in (record["call_id"], record.get("caller")):
+            if name is not None:
+                self._held[name] += by
+                if self._held[name] <= 0:
+                    del self._held[name]
 
     async def _retell_all(self, records: Sequence[dict[str, Any]]) -> None:
         """Tell what was said of one call, in its order."""

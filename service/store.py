@@ -59,7 +59,7 @@ _last_of_each = sa.select(
 _nth = sa.select(sa.func.max(events.c.nth)).where(events.c.chain == sa.bindparam("chain"))
 _said = (
     sa.select(events.c.kind, events.c.known_at_us, events.c.recorded_at_us, events.c.body)
-    .where(events.c.chain == sa.bindparam("chain"), events.c.call_id == sa.bindparam("call_id"))
+    .where(events.c.call_id == sa.bindparam("call_id"))
     .order_by(events.c.nth)
 )
 
@@ -157,7 +157,7 @@ class Store:
 
     async def said(self, call: Call) -> list[Row]:
         """Give kind, known_at_us, recorded_at_us and body of all that was said of a call, in that order."""
-        return await self._in_thread(lambda connection: _said_of(connection, call.chain, call.call_id))
+        return await self._in_thread(lambda connection: _said_of(connection, call.call_id))
 
     async def since(self, seen: Mapping[int, int]) -> tuple[list[Following], dict[int, int]]:
         """Give what other processes wrote since, each one's in its order, at most MOST_FOLLOWED events of each.
@@ -331,7 +331,7 @@ def _chain(connection: Connection, chain: bytes) -> tuple[Checkpoint | None, lis
 
 def _answered(connection: Connection, call: Call) -> Call:
     """Add to a call what was asked and answered at each stage."""
-    for said in _said_of(connection, call.chain, call.call_id):
+    for said in _said_of(connection, call.call_id):
         _add_answer(call, said["body"])
     return call
 
@@ -349,8 +349,8 @@ def _add_answer(call: Call, body: Row) -> None:
         call.answers[body["answer"]["stage"]] = body["answer"]
 
 
-def _said_of(connection: Connection, chain: bytes, call_id: str) -> list[Row]:
-    rows = connection.execute(_said, {"chain": chain, "call_id": call_id}).mappings()
+def _said_of(connection: Connection, call_id: str) -> list[Row]:
+    rows = connection.execute(_said, {"call_id": call_id}).mappings()
     return [{**row, "body": from_json(row["body"])} for row in rows]
 
 

@@ -68,7 +68,8 @@ events = sa.Table(
     sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("chain", sa.LargeBinary, nullable=False),
     sa.Column("nth", sa.Integer, nullable=False),
-    sa.Column("call_id", sa.Text, nullable=False),
+    # What was said of one call is found as fast however often its caller has rung.
+    sa.Column("call_id", sa.Text, nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("received_at_us", sa.BigInteger, nullable=False),
     sa.Column("known_at_us", sa.BigInteger, nullable=False),

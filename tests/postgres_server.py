@@ -1,11 +1,13 @@
 """A real PostgreSQL server, from the package pgserver: in a folder of its own, on loopback, gone afterwards."""
 
+import ctypes
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ import psycopg
 
 #: PostgreSQL refuses to run as root; this user is on every machine that has one.
 NOBODY = "nobody"
+PR_SET_PDEATHSIG = 1
 LOGINS = """\
 local all all trust
 host all guarded 127.0.0.1/32 scram-sha-256
@@ -26,6 +29,12 @@ host all all 127.0.0.1/32 trust
 """
 #: A commit is written before it is acknowledged, so that it outlives the server, though not the machine.
 OPTIONS = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "200", "deadlock_timeout": "100ms"}
+
+
+def end_with_parent() -> None:
+    """Let a process that is being started end when the tests are killed (on Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 @contextmanager
@@ -115,7 +124,9 @@ class PostgresServer:
             "postgres", "-D", str(self.data), "-p", str(self.port), "-k", str(self.folder), *options
         )
         with (self.folder / "log").open("ab") as log:
-            self._server = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._as)
+            self._server = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, preexec_fn=end_with_parent, **self._as
+            )
         for _ in range(600):
             try:
                 self.run("postgres", "SELECT 1")

@@ -16,6 +16,7 @@ import httpx
 
 from service.access import create
 from service.database import connect
+from tests.postgres_server import end_with_parent
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -51,6 +52,7 @@ class Process:
                 stderr=log,
                 cwd=CHECKOUT,
                 env=os.environ | environment,
+                preexec_fn=end_with_parent,
             )
 
     def ready(self) -> Self:

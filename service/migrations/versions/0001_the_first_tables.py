@@ -111,6 +111,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("chain", "nth", name="uq_events_chain"),
         sqlite_with_rowid=False,
     )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_events_call_id"), ["call_id"], unique=False)
+
     op.create_table(
         "facts",
         sa.Column("name", sa.Text(), nullable=False),
