@@ -75,7 +75,7 @@ def test_a_store_that_cannot_be_written_costs_no_score_its_deadline_and_no_event
                 ring(client, told, f"before {number}")
             files = (database, tmp_path / "saring.db-wal") if trouble is read_only else (database,)
             with trouble(*files):
-                until = time.monotonic() + 2.5
+                until = time.monotonic() + 1.5
                 answers = []
                 while time.monotonic() < until:
                     answers.append(ring(client, told, f"while {len(answers)}"))

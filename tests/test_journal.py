@@ -671,6 +671,7 @@ def make_fail(disk: Path, below: Path) -> None:
             others.write(bytes(BLOCK))
 
 
+@pytest.mark.slow  # it makes a disk of its own, and lets it fail
 def test_after_a_sync_that_failed_nothing_refused_comes_back_and_nothing_acknowledged_is_lost(tmp_path):
     with failing_disk(tmp_path) as (disk, below):
         path = disk / "journal-1.saring"
@@ -694,6 +695,7 @@ def test_after_a_sync_that_failed_nothing_refused_comes_back_and_nothing_acknowl
         journal.close()
 
 
+@pytest.mark.slow  # it makes a disk of its own, and lets it fail
 def test_what_a_process_could_not_sync_before_it_died_puts_nothing_acknowledged_later_at_risk(tmp_path):
     with failing_disk(tmp_path) as (disk, below):
         path = disk / "journal-1.saring"
@@ -718,6 +720,7 @@ def test_what_a_process_could_not_sync_before_it_died_puts_nothing_acknowledged_
         journal.close()
 
 
+@pytest.mark.slow  # it makes a disk of its own, and lets it fail
 def test_a_record_of_which_a_sync_failed_does_not_come_back_after_a_restart(tmp_path):
     with failing_disk(tmp_path) as (disk, below):
         path = disk / "journal-1.saring"
