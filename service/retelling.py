@@ -127,7 +127,7 @@ class Retelling:
             await self._trouble.wait()
             try:
                 done = await self._some()
-            except (StoreError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the journal is told again until it succeeds
                 self.metrics.store_is(up=False)
                 log.warning("the store is out of reach: %s", str(error) or "not in time")
                 await asyncio.sleep(pause_s)
@@ -222,6 +222,6 @@ class Retelling:
             else:
                 said = _EVENTS[kind].model_validate_json(to_json(record["said"]))
                 await self._tell(kind, call_id, said, now)
-        except Problem as problem:
+        except (Problem, ValueError) as problem:
             log.error("the journal held an event that cannot be kept: %s of a call: %s", kind, type(problem).__name__)
             self.metrics.degraded("refused")

@@ -52,6 +52,7 @@ def run(
     options: dict[str, Any] = {
         "host": host,
         "port": port,
+        "http": "service.connection:Connection",
         "log_config": None,
         "access_log": False,
         "server_header": False,

@@ -17,13 +17,16 @@ import httpx
 import psycopg
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from model.errors import StoreError
 from service.app import Opened, opened
-from service.database import connect
+from service.database import MIGRATIONS, VERSION, connect
 from service.operations import decide
 from service.settings import Settings
 from service.store import Store
+from service.tables import tables
 from service.upkeep import Upkeep
 from tests.postgres_server import PostgresServer
 from tests.processes import Group, Process, group, until
@@ -384,6 +387,16 @@ def test_connections_that_were_cut_while_nothing_happened_cost_no_call_its_score
         postgres_server.run("postgres", throw_out, name)
         assert score(client, "after")["degraded"] is False
         assert client.get("/v1/calls/before").status_code == 200
+
+
+def test_the_migrations_make_the_very_tables_that_the_code_knows(postgres, tmp_path):
+    newest = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("*.py"))
+    assert newest == VERSION
+    for url in (postgres, f"sqlite:///{tmp_path / 'saring.db'}"):
+        engine = connect(url)
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), tables) == []
+        engine.dispose()
 
 
 def test_a_database_that_cannot_be_used_is_told_in_one_sentence_without_its_password(postgres_server, tmp_path):
