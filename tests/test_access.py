@@ -22,7 +22,7 @@ from service import cli_keys
 from service.access import Keys, Principal, Role, create, listed, revoke, rotate, rows
 from service.database import connect
 from service.records import microseconds
-from service.tables import access_keys, decisions
+from service.tables import decisions
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOW_US = microseconds(NOW)
@@ -37,26 +37,14 @@ def sqlite(tmp_path: Path) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[str]:
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    pgserver = pytest.importorskip("pgserver")
-    running = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield running.get_uri()
-    running.cleanup()
-
-
 @pytest.fixture
-def postgres(server: str) -> Iterator[sa.Engine]:
-    engine = connect(server)
-    with engine.begin() as connection:
-        connection.execute(sa.delete(access_keys))
-        connection.execute(sa.delete(decisions))
+def postgresql(postgres: str) -> Iterator[sa.Engine]:
+    engine = connect(postgres)
     yield engine
     engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request) -> sa.Engine:
     return request.getfixturevalue(request.param)
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from model.errors import StoreError
 from service.journal import MOST_BYTES, Journal
-from service.journal_file import BLOCK, START, JournalFile
+from service.journal_file import BLOCK, SLOTS, START, JournalFile
 
 ROOT = Path(__file__).parent.parent
 SMALL = START + 12 * BLOCK
@@ -607,12 +607,34 @@ def test_a_disk_that_takes_nothing_stops_the_journal_until_it_takes_the_zeros(pa
         with pytest.raises(StoreError, match="the disk did not take it"):
             journal.append(b"refused, though there is space at the beginning")
     journal.append(b"after")
-    with no_file_longer_than(0), pytest.raises(StoreError, match="the disk did not take note"):
-        journal.taken(journal.first()[0][0])
     assert records(journal) == [b"after"]
     journal.close()
     journal = Journal(path, SMALL)
     assert records(journal) == [b"after"]
+    journal.close()
+
+
+def test_what_was_taken_stays_taken_however_often_the_disk_does_not_take_note_of_more(path):
+    journal = Journal(path, SMALL)
+    for number in range(SLOTS + 2):
+        journal.append(b"%d" % number)
+    for position, _ in journal.first(SLOTS):
+        journal.taken(position)
+    with no_file_longer_than(20):  # a slot in the first block, where the newest one is, would be torn
+        for _ in range(SLOTS + 1):
+            with pytest.raises(StoreError, match="the disk did not take note"):
+                journal.taken(journal.first()[0][0])
+    left = [b"%d" % number for number in range(SLOTS, SLOTS + 2)]
+    assert records(journal) == left
+    journal.close()
+    journal = Journal(path)
+    assert records(journal) == left
+    with no_file_longer_than(0), pytest.raises(StoreError, match="the disk did not take note"):
+        journal.taken(journal.first()[0][0])
+    journal.taken(journal.first()[0][0])
+    journal.close()
+    journal = Journal(path)
+    assert records(journal) == left[1:]
     journal.close()
 
 
