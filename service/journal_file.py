@@ -36,7 +36,7 @@ from model.errors import StoreError
 BLOCK = 4096
 SLOTS = 8  # more than two: the newest one that can be read may never have been synced
 START = SLOTS * BLOCK
-PATIENCE_S = 1.0  # whoever looks for what was left behind holds a file for a moment
+PATIENCE_S = 0.1  # whoever looks for what was left behind holds a file for a moment
 
 _SLOT = b"saring journal 1"  # the identity of slots, in every file of this format
 _CRC = Struct("<I")  # of all that follows
@@ -157,6 +157,7 @@ def left_behind(path: Path) -> bool:
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_UN)  # reading takes longer than whoever wants to open it waits
         content = _read(file, path)
         return content is not None and bool(content.records)
     except BlockingIOError:
