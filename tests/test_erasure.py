@@ -5,6 +5,7 @@ import logging
 import random
 import re
 import sqlite3
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -284,6 +285,27 @@ def test_the_command_never_makes_a_key_and_says_that_a_number_can_be_seen(servin
     assert "1 calls and 6 events removed" in said
     assert NUMBER not in said
     assert traces(tmp_path, ["mine"]) == []
+
+
+def test_a_copy_that_sqlite_left_in_unused_space_goes_too(serving, tmp_path, release_folder):
+    with serving(tmp_path, release_folder) as client:
+        take_place(client, "mine")
+        take_place(client, "theirs", OTHER)
+    left = Pseudonyms(read_keys(tmp_path / "saring.key")).hash(NUMBER)
+    path = tmp_path / "saring.db"
+    content = bytearray(path.read_bytes())
+    pages = range(4096, len(content), 4096)  # of each: kind, then where the cells' pointers end and the cells begin
+    heads = {at: struct.unpack(">BHHH", content[at : at + 7]) for at in pages}
+    at = next(at for at, (kind, _, cells, begin) in heads.items() if kind in (10, 13) and begin - 2 * cells > 100)
+    gap = at + 8 + 2 * heads[at][2]
+    content[gap : gap + len(left)] = left
+    path.write_bytes(content)
+    with serving(tmp_path, release_folder) as client:
+        assert traces(tmp_path, ["mine"])
+        assert erase(client).status_code == 200
+        assert traces(tmp_path, ["mine"]) == []
+        assert client.get("/v1/calls/theirs").status_code == 200
+    assert saring("rebuild", "--database", f"sqlite:///{path}")[0] == 0
 
 
 @pytest.mark.parametrize("size", [8, 36, 57, 58, 120, 200])
