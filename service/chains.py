@@ -115,20 +115,7 @@ def stored(connection: Connection, chain: bytes) -> Stored:
 
 def portion(connection: Connection, after: bytes) -> tuple[list[Stored], bytes | None]:
     """Read the chains that follow `after`, in their order; the second is the last of them, None at the end."""
-    counted = (
-        sa.select(events.c.chain, sa.func.count())
-        .where(events.c.chain > after)
-        .group_by(events.c.chain)
-        .order_by(events.c.chain)
-        .limit(CHAINS)
-    )
-    upto, most, read = None, PORTION, 0
-    for chain, count in connection.execute(counted):
-        if read and count > most:
-            break
-        upto, most, read = chain, most - count, read + 1
-    else:
-        upto = upto if read == CHAINS else None  # nothing follows: take what else there is, too
+    upto = _end_of_portion(connection, after)
 
     def within(table: sa.Table) -> sa.ColumnElement[bool]:
         return table.c.chain > after if upto is None else sa.and_(table.c.chain > after, table.c.chain <= upto)
@@ -139,6 +126,27 @@ def portion(connection: Connection, after: bytes) -> tuple[list[Stored], bytes |
     said = {chain: list(rows) for chain, rows in groupby(_read(connection, query), itemgetter("chain"))}
     names = sorted({*based, *noted, *said})
     return [Stored(name, based.get(name), noted.get(name), said.get(name, [])) for name in names], upto
+
+
+def _end_of_portion(connection: Connection, after: bytes) -> bytes | None:
+    """Give the last chain of the portion that begins behind `after`; None when nothing follows it."""
+    ends = []
+    for table in (bases, checkpoints):
+        query = sa.select(table.c.chain).where(table.c.chain > after).order_by(table.c.chain).offset(CHAINS - 1)
+        ends += connection.execute(query.limit(1)).scalars().all()
+    counted = (
+        sa.select(events.c.chain, sa.func.count())
+        .where(events.c.chain > after)
+        .group_by(events.c.chain)
+        .order_by(events.c.chain)
+        .limit(CHAINS)
+    )
+    read, left, last = 0, PORTION, b""
+    for chain, count in connection.execute(counted):
+        if read and count > left:
+            return min((last, *ends))
+        read, left, last = read + 1, left - count, chain
+    return min((*ends, last) if read == CHAINS else ends, default=None)
 
 
 def rows_of(connection: Connection, call_ids: Iterable[str]) -> dict[str, Row]:
