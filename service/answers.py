@@ -1,19 +1,38 @@
 """What is answered of a call: its place in the queue, decided once more each time more becomes known of it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Self
+
+from pydantic_core import from_json
 
 from model.deferral import DeferralSettings, defer_s
 from model.policy import Band, band_of
 from service.board import Expected
 from service.gate import Acts
 from service.life import IN_QUEUE
-from service.records import Call, microseconds, rfc3339
+from service.records import Call, json_of, microseconds, rfc3339
 from service.schemas import ScoreRequest
 from service.scoring import Scored
 from service.share import RandomShare
 
 Warnings = list[dict[str, str]]
+
+
+class Reply(NamedTuple):
+    """What is answered to a score, and the same as JSON: written once, sent and kept."""
+
+    answer: dict[str, Any]
+    written: bytes
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Self:
+        """Write an answer down."""
+        return cls(answer, json_of(answer))
+
+    @classmethod
+    def again(cls, written: bytes) -> Self:
+        """Read what was answered before."""
+        return cls(from_json(written), written)
 
 
 def place(

@@ -22,6 +22,7 @@ from service.web import (
     reception_of,
     refusals,
     takes,
+    written,
 )
 
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
@@ -61,7 +62,7 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     Told once more in the same way it gives the same answer; in another way it is refused (409).
     """
     asked, warnings = await read(request, Ended)
-    return json(await reception_of(request).ended(call_id, asked, warnings, moment(request, asked.ended_at)))
+    return written(await reception_of(request).ended(call_id, asked, warnings, moment(request, asked.ended_at)))
 
 
 @router.post(
@@ -129,7 +130,7 @@ def _known(call: Call) -> dict[str, Any]:
         "caller": short(call.caller),
         "history": dict(zip(FIELDS, call.history.tolist(), strict=True)),
         "surge": {"calls": call.surge[0], "new_numbers": call.surge[1]},
-        "scores": call.answers,
+        "scores": {stage: call.answer(stage) for stage in call.answers},
     }
 
 

@@ -12,7 +12,7 @@ from service.documents import BatchResponse, ScoreResponse
 from service.guard import GuardedRoute, allow, direct
 from service.problems import Invalid, Problem, not_json
 from service.schemas import MOST_IN_BATCH, Batch, ScoreRequest
-from service.web import body_of, json, links, moment, parsed, read, reception_of, refusals, settings_of, takes
+from service.web import body_of, json, links, moment, parsed, read, reception_of, refusals, settings_of, takes, written
 
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
 _ASKED = {
@@ -42,7 +42,7 @@ async def score(request: Request) -> Response:
     time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
     """
     asked, warnings = await read(request, ScoreRequest)
-    return json(await reception_of(request).score(asked, warnings, moment(request, asked.received_at)))
+    return written(await reception_of(request).score(asked, warnings, moment(request, asked.received_at)))
 
 
 @router.post(
@@ -74,7 +74,8 @@ async def batch(request: Request) -> Response:
             if len(body) > settings.body_limit:
                 raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
             asked, warnings = parsed(body, ScoreRequest, settings)
-            return await reception.score(asked, warnings, moment(request, asked.received_at), among=len(items))
+            now = moment(request, asked.received_at)
+            return (await reception.score(asked, warnings, now, among=len(items))).answer
         except Problem as problem:
             return problem.document()
 

@@ -29,6 +29,7 @@ from service.renewal import LOOK_S as RENEW_S
 from service.renewal import Renewal
 from service.settings import Settings
 from service.share import RandomShare, share_for
+from service.shortcut import Shortcut
 from service.store import Store
 from service.stream import Streams
 from service.telemetry import Metrics
@@ -134,7 +135,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     document(app)
     describe(app)
     guarded = Guard(
-        app,
+        Shortcut(app),
         lambda: keys,
         insecure_local=settings.insecure_local,
         hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),

@@ -1,7 +1,7 @@
 """The badge as a picture, for screens that take only pictures: word, shape, colour and score, never colour alone."""
 
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from service.records import Call
 
@@ -41,7 +41,7 @@ def badge_svg(call: Call, language: str = "en") -> str:
     name = "none" if call.held_out else call.shown_band
     look = LOOKS[name]
     word = look.words[language]
-    answer: dict[str, Any] = next((call.answers[stage] for stage in ("opening", "ring") if stage in call.answers), {})
+    answer = call.answer("opening", "ring") or {}
     likelihood = answer.get("prank_likelihood") if name not in ("none", "unscored") else None
     score = "" if likelihood is None else f" {likelihood:.0%}"
     width = 34 + 7 * len(word + score)

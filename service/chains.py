@@ -130,7 +130,7 @@ def portion(connection: Connection, after: bytes) -> tuple[list[Stored], bytes |
 
 def _end_of_portion(connection: Connection, after: bytes) -> bytes | None:
     """Give the last chain of the portion that begins behind `after`; None when nothing follows it."""
-    ends = []
+    ends: list[bytes] = []
     for table in (bases, checkpoints):
         query = sa.select(table.c.chain).where(table.c.chain > after).order_by(table.c.chain).offset(CHAINS - 1)
         ends += connection.execute(query.limit(1)).scalars().all()
@@ -141,11 +141,12 @@ def _end_of_portion(connection: Connection, after: bytes) -> bytes | None:
         .order_by(events.c.chain)
         .limit(CHAINS)
     )
-    read, left, last = 0, PORTION, b""
+    last: bytes = b""
+    read, left = 0, PORTION
     for chain, count in connection.execute(counted):
         if read and count > left:
             return min((last, *ends))
-        read, left, last = read + 1, left - count, chain
+        read, left, last = read + 1, left - count, bytes(chain)
     return min((*ends, last) if read == CHAINS else ends, default=None)
 
 

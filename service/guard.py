@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.errors import SaringError
@@ -183,12 +182,9 @@ class GuardedRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse before the body is read."""
-        problem = _not_let_in(self.endpoint, scope)
+        problem = not_let_in(self.endpoint, scope)
         if problem is not None:
             await problem.response()(scope, receive, send)
-        elif hasattr(self.endpoint, _DIRECT) and scope["method"] in (self.methods or ()):
-            response = await self.endpoint(Request(scope, receive, send))
-            await response(scope, receive, send)
         else:
             await super().handle(scope, receive, send)
 
@@ -201,9 +197,14 @@ def allow(*roles: Role) -> Callable[[T], T]:
 
 
 def direct(endpoint: T) -> T:
-    """Call an endpoint with the request alone, which it reads by itself: FastAPI's reading would cost as much again."""
+    """Mark an endpoint that takes the request alone and reads it by itself: `service.shortcut` leads to it."""
     setattr(endpoint, _DIRECT, True)
     return endpoint
+
+
+def is_direct(endpoint: object) -> bool:
+    """Whether an endpoint is marked so."""
+    return hasattr(endpoint, _DIRECT)
 
 
 def public(endpoint: T) -> T:
@@ -272,7 +273,8 @@ def _declare(endpoint: T, allowed: frozenset[Role] | None) -> T:
     return endpoint
 
 
-def _not_let_in(endpoint: Any, scope: Scope) -> Problem | None:
+def not_let_in(endpoint: Any, scope: Scope) -> Problem | None:
+    """Say why an endpoint may not be called by who sent this; None when it may."""
     allowed = getattr(endpoint, _ALLOWED, _NOBODY)
     if allowed is None:
         return None

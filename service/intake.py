@@ -13,19 +13,21 @@ from model.history import FIELDS, VERSION
 from model.release import Release
 from model.surge import MINUTE_US, Surge, first_minute
 from service import life
-from service.answers import Warnings, answer_of, place
+from service.answers import Reply, Warnings, answer_of, place
 from service.board import Board, Expected
 from service.callers import Chain
 from service.gate import Gate
 from service.known import Answer, Known, Told
 from service.operations import Operations
 from service.problems import Conflict
-from service.records import Call, Kind, Said, chain_of, label_change, microseconds, rfc3339
+from service.records import Call, Kind, Said, chain_of, json_of, label_change, microseconds, rfc3339
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.scoring import Scorer
 from service.share import RandomShare
 from service.store import SURGE_US, Following, Store
 
+#: The number is nowhere kept, and received_at stands with the call.
+_NOT_ASKED = {"caller", "received_at"}
 _CALLS_EVER = FIELDS.index("calls_ever")
 
 
@@ -93,7 +95,7 @@ class Intake:
         warnings: Warnings,
         now: datetime,
         told: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Reply:
         """Score a call and keep it; the same request again gives the same answer and counts once.
 
         Parameters
@@ -114,7 +116,7 @@ class Intake:
             When the store did not take it.
         """
         received_at_us, stage = microseconds(request.received_at), request.at()
-        asked = request.model_dump(mode="json", exclude={"caller", "received_at"}, exclude_none=True)
+        asked = request.model_dump_json(exclude=_NOT_ASKED, exclude_none=True).encode()
 
         def decide(known: Call | None, chain: Chain) -> Told | Answer:
             kind: Kind = "scored"
@@ -124,18 +126,17 @@ class Intake:
             elif (known.received_at_us, known.caller) != (received_at_us, caller):
                 name = "caller" if known.received_at_us == received_at_us else "received_at"
                 raise Conflict(f"{name} of a known call cannot change", [(name, "the value of the first request")])
-            elif known.asked.get(stage) == asked and told in (None, known.answers[stage]):
-                return Answer(dict(known.answers[stage]))
+            elif known.asked.get(stage) == asked and told in (None, known.answer(stage)):
+                return Answer(Reply.again(known.answers[stage]))
             else:
                 call = self._changed(known, now)
             _take_in(call, request, stage)
-            answer = self._decided(call, stage, request.expected_wait_s, warnings, now, told)
-            call.asked[stage], call.answers[stage] = asked, answer
-            body = {"stage": stage, "request": asked, "answer": answer}
-            return Told(call, kind, received_at_us, body, answer)
+            reply = Reply.of(self._decided(call, stage, request.expected_wait_s, warnings, now, told))
+            call.asked[stage], call.answers[stage] = asked, reply.written
+            return Told(call, kind, received_at_us, _scored(asked, reply, stage), reply)
 
-        answer: dict[str, Any] = await self.known.tell(request.call_id, chain_of(caller, request.call_id), now, decide)
-        return answer
+        reply: Reply = await self.known.tell(request.call_id, chain_of(caller, request.call_id), now, decide)
+        return reply
 
     async def answered(self, call_id: str, request: Answered, now: datetime) -> None:
         """Keep that an operator took up a call; of several times the first one stays."""
@@ -144,11 +145,11 @@ class Intake:
             if not life.answered(call, request.answered_at, request.operator):
                 return Answer()
             body = {"answered_at": rfc3339(call.answered_at_us), "operator": request.operator}
-            return Told(call, "answered", call.answered_at_us or 0, body)
+            return Told(call, "answered", call.answered_at_us or 0, json_of(body))
 
         await self._tell_of_known(call_id, now, decide)
 
-    async def ended(self, call_id: str, request: Ended, warnings: Warnings, now: datetime) -> dict[str, Any]:
+    async def ended(self, call_id: str, request: Ended, warnings: Warnings, now: datetime) -> Reply:
         """Keep the end of a call and score the whole of it.
 
         Raises
@@ -158,7 +159,7 @@ class Intake:
         Conflict
             When it ended before its arrival, or ended already and in another way.
         """
-        asked = request.model_dump(mode="json", exclude_none=True)
+        asked = request.model_dump_json(exclude_none=True).encode()
         told = (microseconds(request.ended_at), request.ended_by, request.duration_s, request.silence_ratio)
 
         def decide(call: Call) -> Told | Answer:
@@ -166,18 +167,18 @@ class Intake:
                 if told != (call.ended_at_us, call.ended_by, call.duration_s, call.silence_ratio):
                     raise Conflict("the call has ended already, in another way", [("ended_at", "the first one told")])
                 if call.asked.get("ended") == asked:
-                    return Answer(dict(call.answers["ended"]))
+                    return Answer(Reply.again(call.answers["ended"]))
                 # An imported end was never answered: say what would have been said.
-                return Answer(self._decided(call, "ended", None, warnings, now))
+                return Answer(Reply.of(self._decided(call, "ended", None, warnings, now)))
             call.ended_by, call.duration_s, call.silence_ratio = told[1:]
             was_answered = life.ended(call, request.ended_at)
-            answer = self._decided(call, "ended", None, warnings, now)
-            call.asked["ended"], call.answers["ended"] = asked, answer
+            reply = Reply.of(self._decided(call, "ended", None, warnings, now))
+            call.asked["ended"], call.answers["ended"] = asked, reply.written
             heard = {"answered": was_answered, "duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
-            return Told(call, "ended", told[0], {"request": asked, "answer": answer}, answer, heard)
+            return Told(call, "ended", told[0], _scored(asked, reply), reply, heard)
 
-        answer: dict[str, Any] = await self._tell_of_known(call_id, now, decide)
-        return answer
+        reply: Reply = await self._tell_of_known(call_id, now, decide)
+        return reply
 
     async def disposed(self, call_id: str, request: Disposition, now: datetime, known_at: datetime) -> None:
         """Keep how a call was closed; said again, it corrects what was said before.
@@ -200,7 +201,7 @@ class Intake:
             call.disposed_at_us = microseconds(known_at)
             life.closed(call)
             body = request.model_dump(mode="json", exclude_none=True)
-            return Told(call, "disposed", call.disposed_at_us, body, adds=dict(change))
+            return Told(call, "disposed", call.disposed_at_us, json_of(body), adds=dict(change))
 
         await self._tell_of_known(call_id, now, decide)
 
@@ -260,7 +261,7 @@ class Intake:
     ) -> Call:
         def decide(call: Call) -> Told | Answer:
             body = {"operator": operator, "state": call.state}
-            return Told(call, kind, microseconds(now), body, call) if move(call) else Answer(call)
+            return Told(call, kind, microseconds(now), json_of(body), call) if move(call) else Answer(call)
 
         call: Call = await self._tell_of_known(call_id, now, decide)
         return call
@@ -320,6 +321,12 @@ class Intake:
             call.shown_band, call.defer_s, call.held_out = told["band"], min(call.defer_s, told["defer_s"]), False
             return told
         return answer_of(call, stage, scored, expected, name, warnings, now)
+
+
+def _scored(asked: bytes, reply: Reply, stage: str | None = None) -> bytes:
+    """Put down what was asked and answered; both are written already."""
+    named = b"" if stage is None else b'"stage":"%s",' % stage.encode()
+    return b'{%s"request":%s,"answer":%s}' % (named, asked, reply.written)
 
 
 def _take_in(call: Call, request: ScoreRequest, stage: str) -> None:

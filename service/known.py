@@ -36,7 +36,7 @@ class Told:
     call: Call
     kind: Kind
     known_at_us: int
-    body: dict[str, Any]
+    body: bytes
     answer: Any = None
     adds: dict[str, Any] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from model.feature_table import FeatureTable
 from model.release import Release
 from service.life import CLOSED, ENDED
 from service.pseudonyms import Pseudonyms
-from service.records import Call, Kind, Said, label_change, microseconds
+from service.records import Call, Kind, Said, json_of, label_change, microseconds
 from service.retention import removed_before
 from service.store import Store
 
@@ -126,7 +126,7 @@ def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Itera
         said = {"imported": True} | (body or {})
         received_at_us = call.received_at_us
         # Its place in the chain is the store's to give: it knows what is there already.
-        return Said(call.chain, 0, call.call_id, kind, received_at_us, known_at_us, known_at_us, said, **adds)
+        return Said(call.chain, 0, call.call_id, kind, received_at_us, known_at_us, known_at_us, json_of(said), **adds)
 
     yield one("received", call.received_at_us)
     if call.answered_at_us is not None:

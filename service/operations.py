@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from sqlalchemy.engine import Connection, Engine
 
 from service.chains import transaction
-from service.records import text_of
+from service.records import json_of
 from service.tables import calls, decisions, protected
 
 LIVE = ("waiting", "taken")
@@ -86,7 +86,7 @@ class Operations:
 
 def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:
     """Write a decision down. Putting the switch also takes back what the waiting calls were deferred by."""
-    connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=text_of(dict(body))))
+    connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=json_of(dict(body)).decode()))
     if kind == "switch":  # also when it is put on again: a process may not have read yet that it was off
         connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
 

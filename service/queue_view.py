@@ -15,8 +15,7 @@ _CALLS, _GENUINE, _NOT_GENUINE = (FIELDS.index(name) for name in ("calls_ever", 
 
 def queued(call: Call) -> dict[str, Any]:
     """Give a call as a board shows it; one of the random share without band, score and reasons."""
-    answer = next((call.answers[stage] for stage in _STAGES if stage in call.answers), None)
-    told = answer if answer is not None and not call.held_out else {}
+    told = {} if call.held_out else call.answer(*_STAGES) or {}
     return {
         "call_id": call.call_id,
         "received_at": rfc3339(call.received_at_us),

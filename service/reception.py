@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.calls import normal_number
 from model.errors import StoreError
 from model.history import empty, merge
-from service.answers import Warnings, degraded
+from service.answers import Reply, Warnings, degraded
 from service.callers import made
 from service.intake import Intake
 from service.journal import Journal
@@ -79,9 +79,7 @@ class Reception:
             history = merge(history, made(*await self.intake.store.chain(chain)).caller.read(as_of_us))
         return (hashes[0] if hashes else None), history
 
-    async def score(
-        self, request: ScoreRequest, warnings: Warnings, now: datetime, *, among: int = 1
-    ) -> dict[str, Any]:
+    async def score(self, request: ScoreRequest, warnings: Warnings, now: datetime, *, among: int = 1) -> Reply:
         """Score a call, or say in time that it could not be.
 
         Parameters
@@ -105,10 +103,10 @@ class Reception:
                 async with asyncio.timeout(TRIED * self._deadline_s * (1.0 + among / 20.0)):
                     if normal is not None and len(self.pseudonyms.key_ids) > 1:
                         await moved(self.intake, self.pseudonyms.older(normal), self.pseudonyms.hash(normal))
-                    answer = await self.intake.score(request, caller, warnings, now)
+                    reply = await self.intake.score(request, caller, warnings, now)
                 self.retelling.went_well()
-                self._count(answer, warnings)
-                return answer
+                self._count(reply.answer, warnings)
+                return reply
             except (StoreError, TimeoutError) as error:
                 reason = self.retelling.failed(error)
         answer = degraded(request, self.intake.release.name, warnings, now)
@@ -118,20 +116,20 @@ class Reception:
         said = request.model_dump(mode="json", exclude={"caller"}, exclude_none=True)
         within_s = KEPT * self._deadline_s
         answer["durable"] = await self.retelling.keep("score", request.call_id, now, said, record, within_s)
-        return answer
+        return Reply.of(answer)
 
     async def answered(self, call_id: str, request: Answered, now: datetime) -> bool:
         """Keep that an operator took up a call; False when it went to the journal instead of the store."""
         return await self._told("answered", call_id, request, now) is not None
 
-    async def ended(self, call_id: str, request: Ended, warnings: Warnings, now: datetime) -> dict[str, Any]:
+    async def ended(self, call_id: str, request: Ended, warnings: Warnings, now: datetime) -> Reply:
         """Keep the end of a call and score the whole of it, or say in time that it could not be scored."""
-        answer: dict[str, Any] | None = await self._told("ended", call_id, request, now, warnings)
-        if answer is None:
+        reply: Reply | None = await self._told("ended", call_id, request, now, warnings)
+        if reply is None:
             of_nothing = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
-            return degraded(of_nothing, self.intake.release.name, warnings, now) | {"durable": True}
-        self._count(answer, warnings)
-        return answer
+            return Reply.of(degraded(of_nothing, self.intake.release.name, warnings, now) | {"durable": True})
+        self._count(reply.answer, warnings)
+        return reply
 
     async def disposed(self, call_id: str, request: Disposition, now: datetime) -> bool:
         """Keep how a call was closed; False when it went to the journal instead of the store."""

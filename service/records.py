@@ -78,7 +78,7 @@ class Call:
     changed_at_us : int
         When something was last said of it.
     asked, answers : dict
-        The last request at each stage and what was answered; not in the row, but in the call's events.
+        The last request at each stage and its answer, as JSON; not in the row, but in the call's events.
     """
 
     call_id: str
@@ -109,8 +109,13 @@ class Call:
     operator: str | None = None
     changed_at_us: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
-    asked: dict[str, Any] = field(default_factory=dict)
-    answers: dict[str, Any] = field(default_factory=dict)
+    asked: dict[str, bytes] = field(default_factory=dict)
+    answers: dict[str, bytes] = field(default_factory=dict)
+
+    def answer(self, *stages: str) -> dict[str, Any] | None:
+        """Give what was answered at the first of these stages that was scored; None when none of them was."""
+        written = next((self.answers[stage] for stage in stages if stage in self.answers), None)
+        return None if written is None else from_json(written)
 
     @property
     def chain(self) -> bytes:
@@ -157,21 +162,18 @@ class Call:
     @property
     def written_extra(self) -> str:
         """The extra fields as the row has them."""
-        return text_of(self.extra) if self.extra else "{}"
+        return json_of(self.extra).decode() if self.extra else "{}"
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], bodies: Mapping[str, Any] | None = None) -> Self:
-        """Read a row of the table `calls`, with the bodies of the last event of each stage."""
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row of the table `calls`."""
         values = {name: row[name] for name in _PLAIN}
         for name in _FLAGS:
             values[name] = bool(values[name])
         values["extra"] = from_json(row["extra"])
         values["history"] = np.frombuffer(row["history"], dtype=np.float64)
         values["surge"] = (row["surge_calls"], row["surge_new"])
-        call = cls(**values)
-        for stage, body in (bodies or {}).items():
-            call.asked[stage], call.answers[stage] = body["request"], body["answer"]
-        return call
+        return cls(**values)
 
 
 # Where a column is not a field of the same name.
@@ -195,12 +197,12 @@ def chain_of(caller: bytes | None, call_id: str) -> bytes:
     return b"\0" + call_id.encode() if caller is None else caller
 
 
-def text_of(document: Any) -> str:
-    """Write JSON as the store keeps it; NaN and infinity become null."""
-    return to_json(document, inf_nan_mode="null").decode()
+def json_of(document: Any) -> bytes:
+    """Write JSON as it is sent and kept; NaN and infinity become null."""
+    return to_json(document, inf_nan_mode="null")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Said:
     """One thing that was said of a call: a row of the table `events`, which is only ever added to.
 
@@ -212,8 +214,8 @@ class Said:
         "received" is the first score of a call, "left" is said by this service when nothing more was heard of it.
     known_at_us, recorded_at_us : int
         When it became known, and when this service wrote it down.
-    body : dict
-        What was said, and what was answered.
+    body : bytes
+        What was said, and what was answered, as JSON.
     answered, duration_s, silence_ratio, genuine, not_genuine
         What it adds to the caller's history, as in `model.history.Event`.
     """
@@ -225,7 +227,7 @@ class Said:
     received_at_us: int
     known_at_us: int
     recorded_at_us: int
-    body: dict[str, Any]
+    body: bytes
     answered: bool | None = None
     duration_s: float | None = None
     silence_ratio: float | None = None
@@ -235,7 +237,7 @@ class Said:
     def row(self) -> tuple[Any, ...]:
         """Give it as a row of the table `events`, but for the writer and its number there."""
         return (self.chain, self.nth, self.call_id, self.kind, self.received_at_us, self.known_at_us,
-                self.recorded_at_us, text_of(self.body), self.answered, self.duration_s, self.silence_ratio,
+                self.recorded_at_us, self.body.decode(), self.answered, self.duration_s, self.silence_ratio,
                 self.genuine, self.not_genuine)  # fmt: skip
 
     def event(self) -> Event | None:

@@ -1,9 +1,12 @@
 """The statements that write a batch, in the words of a database's driver; made once for each number of rows.
 
-Each says by RETURNING which rows it took, so that one that came too late does not hold up the others.
+None takes a row that came too late. How many it took costs nothing to ask; which ones, by RETURNING, is asked when it
+was not all of them: SQLite gives up Python's lock for each row that it returns, and has to wait for it each time.
 """
 
+from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy.engine import Connection, Engine
@@ -14,7 +17,7 @@ from service.tables import calls, checkpoints, events
 FIXED = frozenset({"call_id", "received_at_us", "caller", "history", "surge_calls", "surge_new", "first_call"})
 EVENT, CALL, CHECKPOINT = (tuple(table.c.keys()) for table in (events, calls, checkpoints))
 CHANGING = tuple(name for name in CALL if name not in FIXED)
-#: Rows of one statement; a power of two, so that few different statements are ever made.
+#: The most rows of one statement; so many different ones are made at most, and the driver keeps them prepared.
 MOST_ROWS = 32
 Row = tuple[Any, ...]
 
@@ -40,13 +43,35 @@ class Statements:
             "WHERE excluded.included > checkpoints.included"
         )
 
+    def add(self, connection: Connection, said: list[Row], new: list[Row], changed: list[Row]) -> bool:
+        """Add events that are the next of their chains and calls that are not known, and change calls that are.
+
+        Parameters
+        ----------
+        connection : Connection
+        said, new : list of tuple
+            Rows of the tables `events` and `calls`.
+        changed : list of tuple
+            Values of CHANGING, then the call_id.
+
+        Returns
+        -------
+        bool
+            Whether each of them was in time; if not, some were written and some were not.
+        """
+        return (
+            self._insert(connection, self._events, said) == len(said)
+            and self._insert(connection, self._calls, new) == len(new)
+            and (not changed or connection.exec_driver_sql(self._change, changed).rowcount == len(changed))
+        )
+
     def add_events(self, connection: Connection, rows: list[Row]) -> set[int]:
         """Add events that are the next of their chains; gives the numbers (`seq`) of those."""
-        return self._insert(connection, self._events, rows)
+        return self._inserted(connection, self._events, rows, "seq")
 
     def add_calls(self, connection: Connection, rows: list[Row]) -> set[str]:
         """Add calls that are not known; gives the call_ids of those."""
-        return self._insert(connection, self._calls, rows)
+        return self._inserted(connection, self._calls, rows, "call_id")
 
     def change_call(self, connection: Connection, row: Row) -> bool:
         """Change a call (values of CHANGING, then the call_id); False when it is not there."""
@@ -65,14 +90,16 @@ class Statements:
         )
 
     @staticmethod
-    def _insert(connection: Connection, statement: Any, rows: list[Row]) -> set[Any]:
+    def _insert(connection: Connection, statement: Callable[[int], str], rows: list[Row]) -> int:
+        return sum(
+            connection.exec_driver_sql(statement(size), values).rowcount for size, values in _statements_of(rows)
+        )
+
+    @staticmethod
+    def _inserted(connection: Connection, statement: Callable[[int], str], rows: list[Row], column: str) -> set[Any]:
         taken: set[Any] = set()
-        start = 0
-        while start < len(rows):
-            size = min(MOST_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
-            values = tuple(value for row in rows[start : start + size] for value in row)
-            taken.update(connection.exec_driver_sql(statement(size), values).scalars())
-            start += size
+        for size, values in _statements_of(rows):
+            taken.update(connection.exec_driver_sql(f"{statement(size)} RETURNING {column}", values).scalars())
         return taken
 
     def _rows(self, columns: int, rows: int) -> str:
@@ -90,11 +117,15 @@ class Statements:
             f"WHERE ({nth} = 1 AND NOT EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain})) "
             f"OR EXISTS (SELECT 1 FROM events e WHERE e.chain = {chain} AND e.nth = {nth} - 1) "
             f"OR EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain} AND b.included = {nth} - 1) "
-            "ON CONFLICT DO NOTHING RETURNING seq"
+            "ON CONFLICT DO NOTHING"
         )
 
     def _calls_sql(self, rows: int) -> str:
-        return (
-            f"INSERT INTO calls ({', '.join(CALL)}) VALUES {self._rows(len(CALL), rows)} "
-            "ON CONFLICT DO NOTHING RETURNING call_id"
-        )
+        return f"INSERT INTO calls ({', '.join(CALL)}) VALUES {self._rows(len(CALL), rows)} ON CONFLICT DO NOTHING"
+
+
+def _statements_of(rows: list[Row]) -> Iterator[tuple[int, Row]]:
+    """Share rows out to statements: how many rows each has, and their values one after the other."""
+    for start in range(0, len(rows), MOST_ROWS):
+        part = rows[start : start + MOST_ROWS]
+        yield len(part), tuple(chain.from_iterable(part))

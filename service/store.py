@@ -23,7 +23,7 @@ from model.errors import StoreError
 from model.history import Event
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
 from service.database import connect, parsed_url, run
-from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, chain_of, event_of, microseconds
+from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, chain_of, event_of, json_of, microseconds
 from service.statements import CALL, EVENT
 from service.tables import bases, calls, checkpoints, decisions, events, facts, writers
 from service.writer import Writer
@@ -345,8 +345,8 @@ def _followed(row: Row) -> Call:
 
 def _add_answer(call: Call, body: Row) -> None:
     if "answer" in body:
-        call.asked[body["answer"]["stage"]] = body.get("request")
-        call.answers[body["answer"]["stage"]] = body["answer"]
+        call.asked[body["answer"]["stage"]] = json_of(body.get("request"))
+        call.answers[body["answer"]["stage"]] = json_of(body["answer"])
 
 
 def _said_of(connection: Connection, call_id: str) -> list[Row]:

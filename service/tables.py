@@ -37,7 +37,7 @@ calls = sa.Table(
     sa.Column("silence_ratio", sa.Float),
     sa.Column("disposition", sa.Text),
     sa.Column("category", sa.Text),
-    sa.Column("disposed_at_us", sa.BigInteger, index=True),
+    sa.Column("disposed_at_us", sa.BigInteger),
     sa.Column("history", sa.LargeBinary, nullable=False),
     sa.Column("surge_calls", sa.Float, nullable=False),
     sa.Column("surge_new", sa.Float, nullable=False),
@@ -58,6 +58,12 @@ sa.Index(
     calls.c.state,
     sqlite_where=calls.c.state.in_(("waiting", "taken", "answered")),
     postgresql_where=calls.c.state.in_(("waiting", "taken", "answered")),
+)
+sa.Index(
+    "ix_calls_disposed_at_us",
+    calls.c.disposed_at_us,
+    sqlite_where=calls.c.disposed_at_us.is_not(None),
+    postgresql_where=calls.c.disposed_at_us.is_not(None),
 )
 #: All that was ever said of calls, only added to. A chain is a caller (or one call that shows no number), and its
 #: events are numbered without a gap: two processes that both add to it cannot both be the next.
@@ -81,7 +87,6 @@ events = sa.Table(
     sa.Column("genuine", sa.Float),
     sa.Column("not_genuine", sa.Float),
     sa.UniqueConstraint("chain", "nth", name="uq_events_chain"),
-    sqlite_with_rowid=False,
 )
 #: A caller's state once the first `included` of its events were told, and those that no reading had come after. It
 #: follows from the base and the events, and only saves reading them all.

@@ -7,14 +7,15 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Request
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from model.errors import StoreError
 from service.access import Principal
+from service.answers import Reply
 from service.fields import NOT_BLANK
 from service.problems import MEDIA_TYPE, Invalid, Malformed, TooLarge, Unavailable
 from service.reception import Reception
+from service.records import json_of
 from service.schemas import parse
 from service.settings import Settings
 
@@ -158,6 +159,11 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
+def written(reply: Reply) -> Response:
+    """Answer with what is written already."""
+    return Response(reply.written, media_type="application/json")
+
+
 def json(document: dict[str, Any]) -> Response:
     """Answer with JSON."""
-    return Response(to_json(document, inf_nan_mode="null"), media_type="application/json")
+    return Response(json_of(document), media_type="application/json")

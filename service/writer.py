@@ -147,6 +147,7 @@ class Writer:
         kept: set[Waiting] = set()
         error: StoreError | None = None
         numbered = {self._seq + place: item for place, item in enumerate(batch, 1)}
+        careful = False
         for attempt in range(ATTEMPTS):
             written, writer = False, self.writer
             try:
@@ -158,9 +159,12 @@ class Writer:
                     if writer is None:
                         writer = _register(self._connection)
                         self.numbers.add(writer)
-                    kept = self._write(self._connection, writer, numbered)
+                    kept = self._write(self._connection, writer, numbered, careful=careful)
                     written = True
                 self.writer, error = writer, None
+            except Changed:
+                careful = True
+                continue
             except SQLAlchemyError as failure:
                 kept = set()
                 error = StoreError(f"did not take {len(batch)} events: {cause(failure)}")
@@ -180,9 +184,27 @@ class Writer:
         self._seq += len(batch)
         return Outcome(kept, error, time.perf_counter() - started)
 
-    def _write(self, connection: Connection, writer: int, numbered: dict[int, Waiting]) -> set[Waiting]:
-        write = self._statements
+    def _write(
+        self, connection: Connection, writer: int, numbered: dict[int, Waiting], *, careful: bool
+    ) -> set[Waiting]:
+        """Write a batch; gives what was in time. Unless `careful`, all of it is taken to be, or `Changed` is raised."""
         said = [(writer, seq, *item.said) for seq, item in numbered.items()]
+        if careful:
+            kept = self._write_each(connection, writer, said, numbered)
+        else:
+            items = numbered.values()  # in the order in which all processes write
+            new, changed = ([item.call for item in items if item.new is new] for new in (True, False))
+            if not self._statements.add(connection, said, new, changed):
+                raise Changed
+            kept = set(items)
+        self._statements.checkpoint(connection, [item.checkpoint for item in kept if item.checkpoint])
+        return kept
+
+    def _write_each(
+        self, connection: Connection, writer: int, said: list[Row], numbered: dict[int, Waiting]
+    ) -> set[Waiting]:
+        """Write a batch in which something came too late, but for that."""
+        write = self._statements
         kept = {seq: numbered[seq] for seq in write.add_events(connection, said)}
         new = {item.call_id: seq for seq, item in kept.items() if item.new}
         known_already = new.keys() - write.add_calls(connection, [kept[seq].call for seq in new.values()])
@@ -196,7 +218,6 @@ class Writer:
             if not item.new and not write.change_call(connection, item.call):
                 write.remove_events(connection, writer, [seq])
                 del kept[seq]
-        write.checkpoint(connection, [item.checkpoint for item in kept.values() if item.checkpoint])
         return set(kept.values())
 
     def _let_go(self) -> None:

@@ -63,7 +63,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("call_id"),
     )
     with op.batch_alter_table("calls", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_calls_disposed_at_us"), ["disposed_at_us"], unique=False)
+        batch_op.create_index(
+            "ix_calls_disposed_at_us",
+            ["disposed_at_us"],
+            unique=False,
+            sqlite_where=sa.text("disposed_at_us IS NOT NULL"),
+            postgresql_where=sa.text("disposed_at_us IS NOT NULL"),
+        )
         batch_op.create_index(
             "ix_calls_live",
             ["state"],
@@ -109,7 +115,6 @@ def upgrade() -> None:
         sa.Column("not_genuine", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("writer", "seq"),
         sa.UniqueConstraint("chain", "nth", name="uq_events_chain"),
-        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_events_call_id"), ["call_id"], unique=False)
