@@ -13,6 +13,8 @@ from model.errors import ReplayError
 from model.events import ordered, present
 
 WEEK = timedelta(weeks=1)
+#: So long one event is told again to a service that cannot keep it.
+PATIENCE_S = 60.0
 
 
 class Step(NamedTuple):
@@ -123,7 +125,7 @@ def replay(
     Raises
     ------
     ReplayError
-        At the first event that the service does not take.
+        At the first event that the service refuses, or cannot keep for PATIENCE_S.
     """
     headers = {"Saring-Clock": "as-recorded"} if as_recorded else {}
     started = monotonic()
@@ -132,15 +134,28 @@ def replay(
             sleep(max(0.0, (step.at - found[0].at).total_seconds() / speed - (monotonic() - started)))
         elif not as_recorded:
             sleep(max(0.0, (step.at - datetime.now(UTC)).total_seconds()))
-        body = {name: _json(value) for name, value in step.body.items()}
+        answer = _tell(step, client, headers)
+        if told:
+            told(step, answer)
+
+
+def _tell(step: Step, client: httpx.Client, headers: dict[str, str]) -> dict[str, Any]:
+    """Send a request, and again while the service cannot keep it: nothing of a log is lost because a disk was slow."""
+    body = {name: _json(value) for name, value in step.body.items()}
+    until_s, pause_s = monotonic() + PATIENCE_S, 0.05
+    while True:
         try:
             answer = client.post(step.path, json=body, headers=headers)
         except httpx.HTTPError as error:
             raise ReplayError(f"{client.base_url}: {error}") from error
-        if answer.status_code != httpx.codes.OK:
+        kept = answer.status_code == httpx.codes.OK and answer.json().get("durable", False)
+        if kept:
+            found: dict[str, Any] = answer.json()
+            return found
+        if answer.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE) or monotonic() > until_s:
             raise ReplayError(f"{step.path} for call {step.call_id}: {answer.status_code}: {answer.text}")
-        if told:
-            told(step, answer.json())
+        sleep(pause_s)
+        pause_s = min(1.0, 2.0 * pause_s)
 
 
 def _json(value: object) -> object:
