@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from model.errors import StoreError
 from service.access import Keys, Role
 from service.badge import badge_svg
+from service.console.sessions import Sessions
 from service.documents import Queued, QueueDocument, TokenDocument, event
 from service.guard import GuardedRoute, allow, public
 from service.problems import Conflict, Forbidden, Invalid, TooMany, Unauthorized
@@ -86,9 +87,12 @@ async def stream(
         raise Forbidden(f"this key has the role {principal.role}, expected operator or intake")
     if streams.open >= MOST_STREAMS:
         raise TooMany(f"{MOST_STREAMS} streams are open already")
-    open_to_all = settings_of(request).insecure_local
+    open_to_all, session = settings_of(request).insecure_local, request.scope["state"].get("session")
+    sessions: Sessions = request.app.state.sessions
 
     def may() -> bool:
+        if session is not None:
+            return sessions.holds(session, _now_us())
         return open_to_all or keys.holder(principal.key_id, _now_us()) is not None
 
     return StreamingResponse(streams.events(queue, last, limit, may), media_type="text/event-stream")

@@ -130,7 +130,7 @@ def portion(connection: Connection, after: bytes) -> tuple[list[Stored], bytes |
 
 def _end_of_portion(connection: Connection, after: bytes) -> bytes | None:
     """Give the last chain of the portion that begins behind `after`; None when nothing follows it."""
-    ends = []
+    ends: list[bytes] = []
     for table in (bases, checkpoints):
         query = sa.select(table.c.chain).where(table.c.chain > after).order_by(table.c.chain).offset(CHAINS - 1)
         ends += connection.execute(query.limit(1)).scalars().all()
