@@ -100,7 +100,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     intake, keys, metrics = parts.intake, parts.keys, parts.metrics
     reception = Reception(intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3)
     upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
-    streams = Streams(intake, settings.mode)
+    streams = Streams(intake, settings.mode, lambda: reception.down)
     renewal = Renewal(intake, settings.release, watch.served)
 
     @asynccontextmanager
