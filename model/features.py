@@ -101,6 +101,8 @@ class Feature:
             few = 0.0 < value < 0.1
             less = LESS_THAN_A_TENTH if indonesian else "less than 0.1"
             return self._said(less if few else _amount(value, language), language)
+        if self.unit == "h":  # of the day
+            return self._said(f"{int(value):02}:{int(value % 1 * 60):02}", language)
         return self._said(value, language)
 
     def _said(self, value: object, language: Language) -> str:
@@ -169,7 +171,7 @@ FEATURES: tuple[Feature, ...] = (
     # Odds and not a share: numerator and denominator each move with one kind of label only, so that the
     # direction holds to the last bit. One call of each kind stands before the first label.
     Feature("closed_odds_30d", "ring", "history", "ratio", "closed as not genuine for each closed as genuine, half-life "
-            "thirty days", 1, "{value:.2g} closed as not genuine for each genuine one", RATIO,
+            "thirty days", 1, "balance of the last month: {value:.2g} not genuine to 1 genuine", RATIO,
             "not_genuine_30d", 1.0, "genuine_30d", 1.0),
     Feature("short_share_30d", "ring", "history", "share", "share of past conversations of at most 19 s", 0,
             "{value:.0%} of past conversations very short", RATIO, "short_30d", 0.5, "heard_30d", 1.0),
@@ -184,7 +186,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("line", "ring", "line", "kind", "kind of line", 0, "line: {value}", GIVEN, "line", words=LINES),
     Feature("number_shown", "ring", "line", "yes or no", "whether the caller's number is known", 0,
             "number {value}", GIVEN, "number_shown", words=("not shown", "shown")),
-    Feature("local_hour", "ring", "time", "h", "local time of day", 0, "rings at {value:.1f} h local time", GIVEN, "local_hour"),
+    Feature("local_hour", "ring", "time", "h", "local time of day", 0, "rings at {value} local time", GIVEN, "local_hour"),
     Feature("weekday", "ring", "time", "day", "local day of the week", 0, "rings on a {value}", GIVEN, "weekday", words=WEEKDAYS),
     Feature("surge_calls", "ring", "surge", "ratio", "calls in the last ten minutes against the usual", -1,
             "{value:.1f} times the usual number of calls", GIVEN, "surge_calls"),

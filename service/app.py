@@ -134,6 +134,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     # What stands behind a call_id comes before the call.
     for routes in (api_score, api_queue, api_centre, api, door, board, assets):
         app.include_router(routes.router)
+    app.include_router(board.answers)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, answer)
     document(app)

@@ -155,7 +155,7 @@ def postgres(postgres_server):
 @pytest.fixture(scope="session")
 def browser():
     """A real Chromium; each test opens a context of its own in it."""
-    from tests.browsing import browser  # whoever runs no test of the console needs no Playwright
+    from benchmarks.browsing import browser  # whoever runs no test of the console needs no Playwright
 
     with browser() as running:
         yield running

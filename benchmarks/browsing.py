@@ -1,4 +1,4 @@
-"""A real Chromium for the tests of the console: found, or installed from Debian's package where that may be done."""
+"""A real Chromium for the tests and pictures of the console: found, or Debian's package installed where that may be."""
 
 import os
 import shutil
