@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from model.calls import ENDED_BY, LINES
 from model.history import FIELDS
 from model.kernels import kernel, log_kernel
+from model.phrases import LESS_THAN_A_TENTH, NO_EARLIER_CALL, NOT_KNOWN, PHRASES, UNITS, WORDS
+from model.promise import Language
 
 Group = Literal["history", "line", "time", "surge", "call"]
 STAGES = ("ring", "opening", "ended")
@@ -73,39 +75,74 @@ class Feature:
     words: tuple[str, ...] = ()
     silence: bool = False
 
-    def text(self, value: float) -> str:
+    def text(self, value: float, language: Language = "en") -> str:
         """Say a value in words.
 
         Examples
         --------
-        >>> FEATURES[NAMES.index("line")].text(1.0)
-        'line: landline'
+        >>> FEATURES[NAMES.index("line")].text(1.0), FEATURES[NAMES.index("line")].text(1.0, "id")
+        ('line: landline', 'jalur: telepon rumah')
         >>> FEATURES[NAMES.index("since_last_h")].text(math.nan)
         'no earlier call from this number'
+        >>> FEATURES[NAMES.index("calls_1d")].text(2.5), FEATURES[NAMES.index("calls_1d")].text(2.5, "id")
+        ('2.5 calls around the last day', '2,5 panggilan sekitar satu hari terakhir')
         """
+        indonesian = language == "id"
         if math.isnan(value):
-            return "no earlier call from this number" if self.how == SINCE else f"{self.meaning}: not known"
+            if self.how == SINCE:
+                return NO_EARLIER_CALL if indonesian else "no earlier call from this number"
+            return NOT_KNOWN.get(self.name, "tidak diketahui") if indonesian else f"{self.meaning}: not known"
         if self.words:
-            return self.phrase.format(value=self.words[int(value)].replace("_", " "))
+            word = self.words[int(value)]
+            return self._said(WORDS[word] if indonesian else word.replace("_", " "), language)
         if self.how == SINCE:
-            return self.phrase.format(value=_span(value * self.plus / 1e6))
+            return self._said(_span(value * self.plus / 1e6, language), language)
         if self.how == SUM:  # a sum of weights: what is left of one old call is no number to read
-            return self.phrase.format(value="less than 0.1" if 0.0 < value < 0.1 else f"{value:.3g}")
-        return self.phrase.format(value=value)
+            few = 0.0 < value < 0.1
+            less = LESS_THAN_A_TENTH if indonesian else "less than 0.1"
+            return self._said(less if few else _amount(value, language), language)
+        if self.unit == "h":  # of the day
+            return self._said(f"{int(value):02}:{int(value % 1 * 60):02}", language)
+        return self._said(value, language)
+
+    def _said(self, value: object, language: Language) -> str:
+        if language == "en":
+            return self.phrase.format(value=value)
+        if isinstance(value, float):  # written as in English, but for the decimal mark
+            written = self.phrase[self.phrase.index("{") : self.phrase.index("}") + 1].format(value=value)
+            value = written.replace(".", ",")
+        return PHRASES[self.name].format(value=value)
 
 
-def _span(seconds: float) -> str:
+def _amount(value: float, language: Language) -> str:
+    """Say a sum of weights: whole when it is, or when nobody asks for its tenths.
+
+    Examples
+    --------
+    >>> _amount(9.0, "en"), _amount(3.4142, "id"), _amount(0.97, "en"), _amount(1234.5, "en")
+    ('9', '3,4', '1', '1234')
+    """
+    text = f"{value:.0f}" if value >= 10.0 else f"{value:.1f}".removesuffix(".0")
+    return text.replace(".", ",") if language == "id" else text
+
+
+def _span(seconds: float, language: Language = "en") -> str:
     """Say a stretch of time in the largest unit of which there are at least two.
 
     Examples
     --------
-    >>> _span(30.0), _span(5400.0), _span(200_000.0)
-    ('30 seconds', '90 minutes', '2 days')
+    >>> _span(30.0), _span(5400.0), _span(200_000.0), _span(200_000.0, "id")
+    ('30 seconds', '90 minutes', '2 days', '2 hari')
     """
-    for unit, length in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    unit, length = next(
+        (
+            (unit, length)
+            for unit, length in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0))
+            if seconds >= 2 * length
+        ),
+        ("seconds", 1.0),
+    )
+    return f"{seconds / length:.0f} {UNITS[unit] if language == 'id' else unit}"
 
 
 def _sum(field: str, direction: int, meaning: str, phrase: str) -> Feature:
@@ -134,7 +171,7 @@ FEATURES: tuple[Feature, ...] = (
     # Odds and not a share: numerator and denominator each move with one kind of label only, so that the
     # direction holds to the last bit. One call of each kind stands before the first label.
     Feature("closed_odds_30d", "ring", "history", "ratio", "closed as not genuine for each closed as genuine, half-life "
-            "thirty days", 1, "{value:.2g} closed as not genuine for each genuine one", RATIO,
+            "thirty days", 1, "balance of the last month: {value:.2g} not genuine to 1 genuine", RATIO,
             "not_genuine_30d", 1.0, "genuine_30d", 1.0),
     Feature("short_share_30d", "ring", "history", "share", "share of past conversations of at most 19 s", 0,
             "{value:.0%} of past conversations very short", RATIO, "short_30d", 0.5, "heard_30d", 1.0),
@@ -149,7 +186,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("line", "ring", "line", "kind", "kind of line", 0, "line: {value}", GIVEN, "line", words=LINES),
     Feature("number_shown", "ring", "line", "yes or no", "whether the caller's number is known", 0,
             "number {value}", GIVEN, "number_shown", words=("not shown", "shown")),
-    Feature("local_hour", "ring", "time", "h", "local time of day", 0, "rings at {value:.1f} h local time", GIVEN, "local_hour"),
+    Feature("local_hour", "ring", "time", "h", "local time of day", 0, "rings at {value} local time", GIVEN, "local_hour"),
     Feature("weekday", "ring", "time", "day", "local day of the week", 0, "rings on a {value}", GIVEN, "weekday", words=WEEKDAYS),
     Feature("surge_calls", "ring", "surge", "ratio", "calls in the last ten minutes against the usual", -1,
             "{value:.1f} times the usual number of calls", GIVEN, "surge_calls"),

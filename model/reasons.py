@@ -1,11 +1,12 @@
 """The reasons of a score: its terms, the largest first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from model.features import FEATURES
+from model.features import FEATURES, NAMES
+from model.promise import Language
 
 
 def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words: bool = False) -> list[dict[str, Any]]:
@@ -42,6 +43,31 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
             reason["text"] = unknown if shown is None else _text(place, value)
         found.append(reason)
     return found
+
+
+def translated(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
+    """Give reasons that have a `text` with the text of a language.
+
+    Examples
+    --------
+    >>> translated(reasons([3.0], [0.5], in_words=True), "id")[0]["text"]
+    '3 panggilan sekitar satu jam terakhir'
+    """
+    return [
+        {**reason, "text": _in_language(reason["feature"], reason["value"], language) or reason["text"]}
+        for reason in found
+    ]
+
+
+@lru_cache(16_384)
+def _in_language(name: str, value: float | str | None, language: Language) -> str | None:
+    """Say a reason's value; None for a feature or a word that only another version knew."""
+    if name not in NAMES:
+        return None
+    feature = FEATURES[NAMES.index(name)]
+    if isinstance(value, str):
+        return feature.text(float(feature.words.index(value)), language) if value in feature.words else None
+    return feature.text(math.nan if value is None else value, language)
 
 
 @lru_cache(16_384)

@@ -9,10 +9,11 @@ from starlette.responses import Response, StreamingResponse
 from model.errors import StoreError
 from service.access import Keys, Role
 from service.badge import badge_svg
+from service.console.sessions import Sessions
 from service.documents import Queued, QueueDocument, TokenDocument, event
 from service.guard import GuardedRoute, allow, public
 from service.problems import Conflict, Forbidden, Invalid, TooMany, Unauthorized
-from service.queue_view import queue_document, queued
+from service.queue_view import View, queue_document, queued
 from service.records import microseconds, rfc3339
 from service.schemas import Take, TokenFor
 from service.stream import MOST_STREAMS, Streams
@@ -33,19 +34,24 @@ _EVENT = {
         event("queue", "QueueDocument"),
         event("call", "Queued"),
         event("deferral", "DeferralChange"),
+        event("beat", "Beat"),
         event("bye", None),
     ],
 }
 Language = Annotated[Literal["en", "id"], Query(description="English or Indonesian.")]
+Reasons = Annotated[int, Query(ge=0, le=100, description="So many reasons of each call at most, the largest first.")]
 #: The token of a badge holds its call_id, which may have 200 characters of 4 bytes.
 Token = Annotated[str | None, Query(max_length=1_200, description="A short-lived token from /v1/tokens.")]
 
 
 @router.get("/v1/queue", summary="The waiting calls", response_model=QueueDocument, responses=refusals(422))
 @allow(*WATCHERS)
-async def queue(request: Request, queue: Queue = None, limit: Limit = MOST_CALLS) -> Response:
+async def queue(
+    request: Request, queue: Queue = None, limit: Limit = MOST_CALLS, lang: Language = "en", reasons: Reasons = 100
+) -> Response:
     """Give the waiting calls in the order in which they are to be answered."""
-    return json(queue_document(reception_of(request).intake, settings_of(request).mode, queue, limit))
+    view = View(lang, reasons)
+    return json(queue_document(reception_of(request).intake, settings_of(request).mode, queue, limit, view))
 
 
 @router.get(
@@ -63,6 +69,8 @@ async def stream(
     queue: Queue = None,
     token: Token = None,
     limit: Limit = MOST_CALLS,
+    lang: Language = "en",
+    reasons: Reasons = 100,
     last: Annotated[
         str | None, Header(alias="Last-Event-ID", max_length=100, description="The id of the last event that came.")
     ] = None,
@@ -71,7 +79,8 @@ async def stream(
 
     The events are `queue` (the whole of it, as GET /v1/queue gives it), `call` (one call as it is now; in another
     state than waiting or taken, or in another queue than the one followed, it has left), `deferral` and, at the end,
-    `bye`. A comment every 5 seconds says that the line is alive. Cut off, come back with Last-Event-ID.
+    `bye`. A `beat` at least every two seconds of silence says that the line is alive. Cut off, come back with
+    Last-Event-ID.
     """
     streams: Streams = request.app.state.streams
     keys: Keys = request.app.state.keys
@@ -86,12 +95,17 @@ async def stream(
         raise Forbidden(f"this key has the role {principal.role}, expected operator or intake")
     if streams.open >= MOST_STREAMS:
         raise TooMany(f"{MOST_STREAMS} streams are open already")
-    open_to_all = settings_of(request).insecure_local
+    open_to_all, session = settings_of(request).insecure_local, request.scope["state"].get("session")
+    sessions: Sessions = request.app.state.sessions
 
     def may() -> bool:
+        if session is not None:
+            return sessions.holds(session, _now_us())
         return open_to_all or keys.holder(principal.key_id, _now_us()) is not None
 
-    return StreamingResponse(streams.events(queue, last, limit, may), media_type="text/event-stream")
+    return StreamingResponse(
+        streams.events(queue, last, limit, View(lang, reasons), may), media_type="text/event-stream"
+    )
 
 
 @router.post(

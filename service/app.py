@@ -16,6 +16,8 @@ from model.release import read_release
 from service import api, api_centre, api_queue, api_score
 from service.access import Keys, rows
 from service.connection import LEAVING
+from service.console import assets, board, door
+from service.console.sessions import Sessions
 from service.guard import Guard, document
 from service.intake import Intake
 from service.journal import Journal
@@ -99,7 +101,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     intake, keys, metrics = parts.intake, parts.keys, parts.metrics
     reception = Reception(intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3)
     upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
-    streams = Streams(intake, settings.mode)
+    streams = Streams(intake, settings.mode, lambda: reception.down)
     renewal = Renewal(intake, settings.release, watch.served)
 
     @asynccontextmanager
@@ -128,8 +130,12 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
     app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
     app.state.tokens = Tokens(parts.pseudonyms.secret)
-    for routes in (api_score, api_queue, api_centre, api):  # what stands behind a call_id comes before the call
+    sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
+    app.state.sessions = sessions
+    # What stands behind a call_id comes before the call.
+    for routes in (api_score, api_queue, api_centre, api, door, board, assets):
         app.include_router(routes.router)
+    app.include_router(board.answers)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, answer)
     document(app)
@@ -140,6 +146,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         insecure_local=settings.insecure_local,
         hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),
         origins=settings.origins,
+        sessions=sessions.of,
     )
     observed = Observed(guarded, metrics, SLOW_S)
     return Traced(observed, parts.traces) if parts.traces else observed

@@ -96,12 +96,18 @@ class Board:
         self._changed(call)
 
     def remove(self, call_ids: Iterable[str]) -> None:
-        """Take calls off that are no longer in the store."""
+        """Take calls off that are no longer in the store, and tell every stream the whole queue anew.
+
+        What was noted of earlier changes goes too: it may be of a caller who was forgotten, and is not told again.
+        """
         for call_id in call_ids:
             call = self.calls.pop(call_id, None)
             if call is not None:
                 self._count(call, -1)
                 self.heard_at_us.pop(call_id, None)
+        self.changes.clear()
+        self.number += 1
+        self._tell()
 
     def expected(self, queue: str | None, told_s: float | None = None) -> Expected:
         """Give the wait that one more call would face, first come, first served.
@@ -182,6 +188,9 @@ class Board:
     def _changed(self, call: Call) -> None:
         self.number += 1
         self.changes.append(Change(self.number, call))
+        self._tell()
+
+    def _tell(self) -> None:
         for follower in self.followers:
             follower.set()
 

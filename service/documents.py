@@ -182,6 +182,10 @@ class Queued(Document):
     earlier_calls: int
     earlier_genuine: int
     earlier_not_genuine: int
+    last_call_at: datetime | None
+    """When this number rang before; null: it never did, or is not shown."""
+    heard_at: datetime
+    """When something was last said of the call."""
 
 
 class QueueDocument(Document):
@@ -206,6 +210,15 @@ class TokenDocument(Document):
     token: str
     """For the parameter `token` of the badge or the stream."""
     expires_at: datetime
+
+
+class Beat(Document):
+    """The line is alive."""
+
+    at: datetime
+    """By the service's clock."""
+    degraded: bool
+    """Whether the store is out of reach, or behind: calls that arrive then may not stand in this queue."""
 
 
 class DeferralChange(Document):

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.errors import SaringError
 from service.access import Keys, Principal, Role
+from service.console.sessions import Session, without_session
 from service.problems import Forbidden, Malformed, Misdirected, Problem, Unauthorized
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ _PROXIED = frozenset(
     (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
 )
 _READ = _PROXIED | {
-    *(b"host", b"origin", b"authorization", b"x-request-id", b"access-control-request-method"),
+    *(b"host", b"origin", b"authorization", b"cookie", b"x-request-id", b"access-control-request-method"),
     *(b"sec-fetch-site", b"sec-fetch-mode"),
 }
 #: Stands for a header that came more than once, and is like no value that is taken.
@@ -74,6 +75,9 @@ class Guard:
         With `insecure_local` they are not asked for: only names of loopback are taken.
     origins : sequence of str
         Sites whose pages may call, such as `https://board.example.org`.
+    sessions : callable
+        Gives the session of a header Cookie at a moment, or None. It counts without another key only, and only when
+        the request comes from a page of this very host.
 
     Raises
     ------
@@ -89,11 +93,13 @@ class Guard:
         insecure_local: bool,
         hosts: Sequence[str],
         origins: Sequence[str],
+        sessions: Callable[[bytes, int], Session | None] = lambda _cookie, _now_us: None,
     ) -> None:
         self._app, self._keys, self._open = app, keys, insecure_local
         self._hosts = frozenset(_listed_host(text) for text in hosts if text != "*")
         self._any_host = "*" in hosts
         self._origins = frozenset(_listed_origin(text) for text in origins)
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in or answer it, and dress the answer."""
@@ -118,9 +124,20 @@ class Guard:
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
         if self._open:
             state["principal"] = LOCAL
+        elif b"cookie" in seen and b"authorization" not in seen:
+            self._recall(scope, seen[b"cookie"])
         else:
             state["principal"] = self._keys().who(seen.get(b"authorization"), time.time_ns() // 1_000)
         return await self._app(scope, receive, send)
+
+    def _recall(self, scope: Scope, cookie: bytes) -> None:
+        """Say who has signed in; what a page of another site sends is of nobody, whatever the browser adds to it."""
+        if from_own_page(scope):
+            session = self._sessions(cookie, time.time_ns() // 1_000)
+            if session is not None:
+                scope["state"] |= {"session": session, "principal": session.principal}
+        others = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
+        scope["headers"] = [*others, (b"cookie", without_session(cookie))]
 
     def _refused(self, scope: Scope, seen: dict[bytes, bytes]) -> Problem | None:
         # What is remembered of hosts stays small: no name is longer than 253, and what is cut is too long all the same.
@@ -175,6 +192,20 @@ class Guard:
             await send(message)
 
         return dressed
+
+
+def from_own_page(scope: Scope) -> bool:
+    """Whether a request that a browser sends comes from a page of the host that it is sent to, or from no page.
+
+    Behind a proxy that ends TLS the scheme of the two may differ. What changes something must say where it is from.
+    """
+    told = {name: value for name, value in scope["headers"] if name in _READ}
+    origin, site = told.get(b"origin"), told.get(b"sec-fetch-site")
+    if origin is not None:
+        return bool(origin.partition(b"://")[2] == told[b"host"].lower())
+    if scope["method"] not in ("GET", "HEAD"):
+        return site == b"same-origin"
+    return site in (None, b"none", b"same-origin") or told.get(b"sec-fetch-mode") == b"navigate"
 
 
 class GuardedRoute(APIRoute):

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from service.documents import DeferralChange
+from service.documents import Beat, DeferralChange
 from service.schemas import REQUESTS
 
 _ABOUT = """\
@@ -77,7 +77,8 @@ def _schemes() -> dict[str, Any]:
 
 def _requests() -> dict[str, Any]:
     _, found = models_json_schema(
-        [(model, "validation") for model in (*REQUESTS, DeferralChange)], ref_template="#/components/schemas/{model}"
+        [(model, "validation") for model in (*REQUESTS, Beat, DeferralChange)],
+        ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = found["$defs"]
     return schemas

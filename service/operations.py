@@ -50,6 +50,8 @@ class Operations:
         When each release was first served, in microseconds, by the fingerprint of its certificate.
     erased : int
         How many erasures and retentions there were: what is at hand of callers is dropped at each.
+    signed_out : set of str
+        Sessions at the console that were ended before their time.
     last : int
         The number of the last decision that was read.
     """
@@ -59,6 +61,7 @@ class Operations:
     protected: dict[bytes, int] = field(default_factory=dict)
     releases: dict[str, int] = field(default_factory=dict)
     erased: int = 0
+    signed_out: set[str] = field(default_factory=set)
     last: int = 0
 
     def take(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -74,6 +77,8 @@ class Operations:
                 self.releases.setdefault(body["fingerprint"], row["at_us"])
             elif kind in ("erase", "retention"):
                 self.erased += 1
+            elif kind == "sign-out":
+                self.signed_out.add(body["session"])
 
     def staff_of(self, queue: str | None) -> Staff:
         """Give the staff of a queue: its own, or that of every queue that is not named."""

@@ -1,21 +1,33 @@
 """The queue as people see it: each call with its badge, its reasons in words and its caller's history at a glance."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.history import FIELDS
+from model.promise import Language
+from model.reasons import translated
 from service.intake import Intake
 from service.pseudonyms import short
 from service.records import Call, microseconds, rfc3339
 
 #: Stages by which a waiting call is judged, the latest first.
 _STAGES = ("opening", "ring")
-_CALLS, _GENUINE, _NOT_GENUINE = (FIELDS.index(name) for name in ("calls_ever", "genuine_ever", "not_genuine_ever"))
+_CALLS, _GENUINE, _NOT_GENUINE, _LAST = (
+    FIELDS.index(name) for name in ("calls_ever", "genuine_ever", "not_genuine_ever", "last_call_us")
+)
 
 
-def queued(call: Call) -> dict[str, Any]:
+class View(NamedTuple):
+    """How calls are to be told: the language of their reasons, and how many of these, the largest first."""
+
+    language: Language = "en"
+    reasons: int | None = None
+
+
+def queued(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B008 - it cannot be changed
     """Give a call as a board shows it; one of the random share without band, score and reasons."""
     told = {} if call.held_out else call.answer(*_STAGES) or {}
+    reasons = told.get("reasons", [])[: view.reasons]
     return {
         "call_id": call.call_id,
         "received_at": rfc3339(call.received_at_us),
@@ -29,15 +41,23 @@ def queued(call: Call) -> dict[str, Any]:
         "band": None if call.held_out else call.shown_band,
         "prank_likelihood": told.get("prank_likelihood"),
         "defer_s": call.defer_s,
-        "reasons": told.get("reasons", []),
+        "reasons": reasons if view.language == "en" else translated(reasons, view.language),
         "guardrails": told.get("guardrails", []),
         "earlier_calls": round(call.history[_CALLS]),
         "earlier_genuine": round(call.history[_GENUINE]),
         "earlier_not_genuine": round(call.history[_NOT_GENUINE]),
+        "last_call_at": rfc3339(int(call.history[_LAST]) or None),
+        "heard_at": rfc3339(call.changed_at_us),
     }
 
 
-def queue_document(intake: Intake, mode: str, queue: str | None, limit: int) -> dict[str, Any]:
+def queue_document(
+    intake: Intake,
+    mode: str,
+    queue: str | None,
+    limit: int,
+    view: View = View(),  # noqa: B008
+) -> dict[str, Any]:
     """Give the queue (or all of them) in the order in which the calls are to be answered."""
     now, waiting = datetime.now(UTC), intake.board.waiting(queue)
     return {
@@ -47,5 +67,5 @@ def queue_document(intake: Intake, mode: str, queue: str | None, limit: int) -> 
         "deferral_on": intake.gate.defers(now),
         "off_because": intake.gate.off_because(now),
         "waiting": len(waiting),
-        "calls": [queued(call) for call in waiting[:limit]],
+        "calls": [queued(call, view) for call in waiting[:limit]],
     }

@@ -4,10 +4,11 @@
     event: call      one call as it is now; a `state` other than waiting or taken means that it has left the queue, and
                      so does a `queue` other than the one that is followed
     event: deferral  whether calls are deferred, when that changes
+    event: beat      every few seconds: the line is alive; the service's clock, and whether its store is out of reach
     event: bye       the service ends the stream, because it stops or the key is no longer live
 
-The id of an event is the stream's epoch and the number of the board's change. A comment every few seconds tells a
-board that the line is alive; one that hears nothing for longer must say so.
+The id of an event is the stream's epoch and the number of the board's change; a beat has none. A board that hears
+nothing for longer than two beats must say so.
 """
 
 import asyncio
@@ -22,9 +23,10 @@ from pydantic_core import to_json
 
 from service.intake import Intake
 from service.life import IN_QUEUE
-from service.queue_view import queue_document, queued
+from service.queue_view import View, queue_document, queued
+from service.records import microseconds, rfc3339
 
-BEAT_S = 5.0
+BEAT_S = 2.0
 RETRY_MS = 1_000
 MOST_STREAMS = 500
 
@@ -36,10 +38,12 @@ class Streams:
     ----------
     intake : Intake
     mode : str
+    degraded : callable
+        Whether the store is out of reach, or has not been told everything yet.
     """
 
-    def __init__(self, intake: Intake, mode: str) -> None:
-        self._intake, self._mode = intake, mode
+    def __init__(self, intake: Intake, mode: str, degraded: Callable[[], bool]) -> None:
+        self._intake, self._mode, self._degraded = intake, mode, degraded
         self.epoch = secrets.token_hex(4)
         self.open = 0
         self._closing = False
@@ -51,7 +55,7 @@ class Streams:
             follower.set()
 
     async def events(
-        self, queue: str | None, last_id: str | None, limit: int, may: Callable[[], bool]
+        self, queue: str | None, last_id: str | None, limit: int, view: View, may: Callable[[], bool]
     ) -> AsyncIterator[bytes]:
         """Give the events of one stream.
 
@@ -63,6 +67,7 @@ class Streams:
             Of the last event that was seen. Whoever follows one queue is told the whole of it anew.
         limit : int
             The most calls of a whole queue.
+        view : View
         may : callable
             Whether whoever listens still may.
         """
@@ -77,7 +82,7 @@ class Streams:
                 new.clear()
                 changes = board.since(number) if number is not None else None
                 if changes is None:
-                    document = queue_document(self._intake, self._mode, queue, limit)
+                    document = queue_document(self._intake, self._mode, queue, limit, view)
                     deferral = (document["deferral_on"], document["off_because"])
                     yield self._event("queue", document, board.number)
                     number = board.number
@@ -88,7 +93,7 @@ class Streams:
                         number = change.number
                         call_id, here = change.call.call_id, queue is None or change.call.queue == queue
                         if here or call_id in shown:
-                            yield self._event("call", queued(change.call), number)
+                            yield self._event("call", queued(change.call, view), number)
                         (shown.add if here and change.call.state in IN_QUEUE else shown.discard)(call_id)
                 now = datetime.now(UTC)
                 stands = (self._intake.gate.defers(now), self._intake.gate.off_because(now))
@@ -98,7 +103,7 @@ class Streams:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(new.wait(), BEAT_S)
                     continue
-                yield b": alive\n\n"
+                yield self._beat()
             yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
         finally:
             board.followers.discard(new)
@@ -107,6 +112,10 @@ class Streams:
     def _number(self, last_id: str | None) -> int | None:
         epoch, _, number = (last_id or "").partition("-")
         return int(number) if epoch == self.epoch and number.isdecimal() and len(number) < 16 else None
+
+    def _beat(self) -> bytes:
+        told = {"at": rfc3339(microseconds(datetime.now(UTC))), "degraded": self._degraded()}
+        return format_sse_event(data_str=to_json(told).decode(), event="beat")
 
     def _event(self, name: str, document: dict[str, Any], number: int) -> bytes:
         data = to_json(document, inf_nan_mode="null").decode()

@@ -152,6 +152,15 @@ def postgres(postgres_server):
         yield url
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """A real Chromium; each test opens a context of its own in it."""
+    from benchmarks.browsing import browser  # whoever runs no test of the console needs no Playwright
+
+    with browser() as running:
+        yield running
+
+
 @pytest.fixture
 def free_port():
     """A port on loopback that nobody listens on."""

@@ -131,3 +131,15 @@ def test_queues_that_are_empty_and_hold_nobody_are_forgotten():
     assert len(board.counts()) == 50
     board.prune()
     assert not board.counts()
+
+
+def test_what_was_noted_of_calls_that_were_removed_is_told_to_no_stream_again():
+    board = board_with()
+    board.put(call_of(1), NOW_US)
+    board.put(call_of(2), NOW_US)
+    seen = board.number
+    board.remove(["c1"])
+    assert [call.call_id for call in board.waiting()] == ["c2"]
+    assert board.since(seen) is None  # whoever follows is told the whole queue anew
+    assert list(board.since(board.number)) == []
+    assert not board.changes

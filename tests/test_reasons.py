@@ -1,8 +1,12 @@
 """The reasons of a score."""
 
 import math
+import re
+
+import pytest
 
 from model.features import FEATURES, NAMES
+from model.phrases import NOT_KNOWN
 from model.reasons import reasons
 
 
@@ -32,3 +36,14 @@ def test_in_words_each_reason_says_what_an_operator_reads():
 
 def test_an_average_call_has_no_reasons():
     assert reasons([1.0] * len(FEATURES), [0.0] * len(FEATURES)) == []
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_every_feature_is_said_in_indonesian_too(feature):
+    values = [math.nan, *range(len(feature.words))] if feature.words else [math.nan, 0.0, 0.05, 1.0, 3.14159, 1234.5]
+    for value in values:
+        english, indonesian = feature.text(float(value)), feature.text(float(value), "id")
+        assert english != indonesian
+        assert "{" not in indonesian
+        assert math.isnan(value) or re.sub(r"[^\d]", "", english) == re.sub(r"[^\d]", "", indonesian)
+    assert set(NOT_KNOWN) < set(NAMES)

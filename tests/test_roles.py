@@ -37,6 +37,15 @@ MAY: dict[str, set[str] | None] = {
     "GET /healthz": None,
     "GET /readyz": None,
     "GET /openapi.json": None,
+    "GET /console/static/{digest}/{name}": None,
+    "GET /console/sign-in": None,
+    "POST /console/sign-in": None,
+    "POST /console/language": None,
+}
+#: The same for pages: who has not signed in is led to where that is done, and a refusal is a page.
+PAGES: dict[str, set[str]] = {
+    "GET /console": {"operator"},
+    "POST /console/sign-out": {"operator"},
 }
 
 
@@ -53,7 +62,7 @@ def status(service: Keyed, who: str, route: str, **more) -> int:
     method, path = route.replace("{call_id}", "a").split(" ")
     headers = service.by(who) | more.pop("headers", {})
     with service.client.stream(method, path, headers=headers, **more) as answered:
-        if answered.status_code >= 400:
+        if answered.status_code >= 400 and not path.startswith("/console/sign-in"):
             assert answered.headers["content-type"] == "application/problem+json"
             assert {"type", "title", "status", "detail"} <= set(answered.read() and answered.json())
         return answered.status_code
@@ -66,7 +75,7 @@ def test_every_route_names_who_may_call_it_and_stands_in_the_table(service):
         for route in iter_route_contexts(service.app.routes)
         for method in (route.methods or ()) - {"HEAD"}
     }
-    assert routes == set(MAY)
+    assert routes == {*MAY, *PAGES}
 
 
 @pytest.mark.parametrize("who", WHOEVER)
@@ -75,10 +84,27 @@ def test_nobody_but_whom_the_table_names_is_let_in(service, route, who):
     allowed = MAY[route]
     answered = status(service, who, route)
     if allowed is None or who == Role.ADMIN or who in allowed:
-        assert answered not in (401, 403)
+        assert answered != 401
+        assert answered != 403 or route == "POST /console/sign-in"  # without a key in the form nobody is signed in
         assert answered < 500
     else:
         assert answered == (401 if who == NOBODY else 403)
+
+
+@pytest.mark.parametrize("who", WHOEVER)
+@pytest.mark.parametrize("route", PAGES)
+def test_a_page_leads_to_the_sign_in_or_says_that_it_is_not_for_this_role(service, route, who):
+    method, path = route.replace("{call_id}", "a").split(" ")
+    answered = service.ask(who, method, path)
+    if who == NOBODY:
+        assert answered.status_code == 303
+        assert answered.headers["location"].startswith("/console/sign-in")
+    elif who == Role.ADMIN or who in PAGES[route]:
+        assert answered.status_code in (200, 303)
+        assert not answered.headers.get("location", "/console/sign-in").startswith("/console?")
+    else:
+        assert answered.status_code == 403
+        assert answered.headers["content-type"] == "text/html; charset=utf-8"
 
 
 @pytest.mark.parametrize("route", [route for route, allowed in MAY.items() if allowed is not None])

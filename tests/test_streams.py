@@ -61,6 +61,9 @@ def events(answered: httpx.Response) -> Iterator[Event]:
         if line and name:
             fields[name] = value
         elif fields.get("event"):
+            if fields["event"] == "beat":  # it comes whenever nothing else does
+                fields = {}
+                continue
             yield Event(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
             fields = {}
 
@@ -135,6 +138,42 @@ def test_who_follows_one_queue_is_told_when_a_call_moves_to_another(service):
         assert next_event().data["call_id"] == "staying"
     for call_id in ("moving", "elsewhere", "staying"):
         end(service, call_id)
+
+
+def test_a_stream_tells_the_queue_anew_when_a_caller_was_forgotten(service):
+    ring(service, "to be forgotten", caller="+6281200000001")
+    ring(service, "to stay")
+    end(service, "to be forgotten")
+    with following(service) as next_event:
+        assert "to stay" in [call["call_id"] for call in next_event().data["calls"]]
+        erased = service.ask("admin", "POST", "/v1/callers/erase", json={"caller": "+6281200000001", "reason": "asked"})
+        assert erased.json()["calls"] == 1
+        told = next_event()
+        assert told.name == "queue"
+        assert "to stay" in [call["call_id"] for call in told.data["calls"]]
+    end(service, "to stay")
+
+
+def test_a_stream_that_has_nothing_to_tell_says_that_it_lives(service):
+    with service.client.stream("GET", "/v1/queue/stream", headers=service.by("operator")) as answered:
+        lines = answered.iter_lines()
+        assert next(line for line in lines if line == "event: beat")
+        beat = json.loads(next(lines).removeprefix("data: "))
+        assert beat["degraded"] is False
+        assert abs((datetime.now(UTC) - datetime.fromisoformat(beat["at"])).total_seconds()) < 5.0
+
+
+def test_reasons_are_told_in_the_language_and_number_that_were_asked_for(service):
+    ring(service, "why", caller="+6281200000002", line="landline")
+    plain = service.ask("operator", "GET", "/v1/queue").json()["calls"][0]["reasons"]
+    told = service.ask("operator", "GET", "/v1/queue", params={"lang": "id", "reasons": 2}).json()["calls"][0]
+    assert len(told["reasons"]) == min(2, len(plain))
+    for english, indonesian in zip(plain, told["reasons"], strict=False):
+        assert english["text"] != indonesian["text"]
+        assert {**english, "text": ""} == {**indonesian, "text": ""}
+    with following(service, lang="id", reasons=1) as next_event:
+        assert next_event().data["calls"][0]["reasons"] == told["reasons"][:1]
+    end(service, "why")
 
 
 def test_a_stream_tells_when_the_switch_is_put(service):

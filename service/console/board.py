@@ -1,0 +1,89 @@
+"""The board: the waiting calls in serving order, live. Its rows come by the stream; here is what is around them."""
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from model.calls import CATEGORIES
+from model.guardrails import GUARDRAILS
+from service.access import Role
+from service.badge import LOOKS
+from service.console.pages import PageRoute, data_for, page
+from service.console.words import Words, words_of
+from service.guard import GuardedRoute, allow
+from service.life import ANSWERED, TAKEN
+from service.queue_view import View, queued
+from service.web import json, principal_of, reception_of, settings_of
+
+#: How an operator closes a call: one key each, the most frequent within reach of one hand.
+DISPOSITIONS = (
+    ("1", "genuine"),
+    ("2", "prank"),
+    ("3", "silent"),
+    ("4", "accidental"),
+    ("5", "wrong_number"),
+    ("6", "information"),
+    ("7", "abusive"),
+    ("8", "duplicate"),
+    ("9", "test"),
+    ("0", "abandoned"),
+)
+CATEGORY_KEYS = tuple((str(place), name) for place, name in enumerate(CATEGORIES, 1))
+#: So many reasons stand in a row.
+REASONS = 3
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+answers = APIRouter(route_class=GuardedRoute, include_in_schema=False)
+
+
+@router.get("/console")
+@allow(Role.OPERATOR)
+async def board_page(request: Request) -> Response:
+    """Show the board."""
+    words, settings = words_of(request), settings_of(request)
+    zone = reception_of(request).intake.release.time_zone
+    data = data_for(
+        words,
+        *("nav.", "board.", "call.", "line.", "line_state.", "order.", "off.", "mine.", "keys."),
+        *("close.", "disposition.", "category."),
+        **closing_data(request),
+        mode=settings.mode,
+        time_zone=zone,
+        stale_s=settings.waiting_timeout_s / 2,
+        looks=looks(words),
+        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
+    )
+    return page(request, "board.html", data=data, mode=settings.mode, zone=abbreviation(zone))
+
+
+@answers.get("/console/mine")
+@allow(Role.OPERATOR)
+async def mine(request: Request) -> Response:
+    """Give the calls that whoever asks has taken or is talking to, the last one last."""
+    view, who = View(words_of(request).language, REASONS), principal_of(request).name
+    calls = reception_of(request).intake.board.calls.values()
+    own = [call for call in calls if call.state in (TAKEN, ANSWERED) and call.operator == who]
+    return json({"calls": [queued(call, view) for call in sorted(own, key=lambda call: call.changed_at_us)]})
+
+
+def closing_data(request: Request) -> dict[str, Any]:
+    """Give what a page needs in which calls are closed."""
+    return {"operator": principal_of(request).name, "dispositions": DISPOSITIONS, "categories": CATEGORY_KEYS}
+
+
+def looks(words: Words) -> dict[str, dict[str, str]]:
+    """Give the shape and the word of each state of the badge."""
+    return {name: {"shape": look.shape, "word": look.words[words.language]} for name, look in LOOKS.items()}
+
+
+def abbreviation(zone: str) -> str:
+    """Give what people call the centre's time.
+
+    Examples
+    --------
+    >>> abbreviation("Asia/Jakarta")
+    'WIB'
+    """
+    return datetime.now(UTC).astimezone(ZoneInfo(zone)).tzname() or zone
