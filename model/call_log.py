@@ -18,6 +18,7 @@ import pyarrow.parquet
 
 from model.calls import COLUMNS, CORRECTION_COLUMNS, TIMESTAMP, Column
 from model.errors import LogError
+from model.log_writer import LogWriter
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
 LATEST = pd.Timestamp("2100-01-01", tz="UTC")
@@ -95,16 +96,8 @@ def read_corrections(path: Path, calls: pd.DataFrame) -> pd.DataFrame:
 
 def write_log(calls: pd.DataFrame, path: Path) -> None:
     """Write calls or corrections as Parquet or, by the name's ending, as CSV; the file appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        if path.suffix == ".csv":
-            # RFC 4180's line end also has the writer quote a value that holds either half of it.
-            calls.to_csv(part, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z", lineterminator="\r\n")
-        else:
-            calls.to_parquet(part, index=False)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with LogWriter(path) as log:
+        log.write(calls)
 
 
 def _read_log(

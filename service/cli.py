@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from model.errors import SaringError
-from service import cli_history, cli_keys
+from service import cli_history, cli_keys, cli_loop
 from service.terminal import Bar, list_problems, tell_ranking
 
 app = typer.Typer(
@@ -256,6 +256,7 @@ def demo(
 
 app.add_typer(cli_keys.app, name="keys")
 cli_history.add_to(app)
+cli_loop.add_to(app)
 
 
 def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:

@@ -47,7 +47,7 @@ def rebuild(
     from service.rewrite import nobody_serves
     from service.rewrite import write as written_anew
 
-    with _opened(database) as engine:
+    with opened_database(database) as engine:
         stored = known_facts(engine)
         labels = read_release(release).labels if release else labels_of(stored)
         others = {name: value for name, value in made_by(labels).items() if stored.get(name, value) != value}
@@ -92,7 +92,7 @@ def retention(
         _fail(f"--older-than: {older_than}, expected at least 57d: what is usual is that of the last eight weeks")
     now = datetime.now(UTC)
     cutoff_us = microseconds(now - age)
-    with _opened(database) as engine:
+    with opened_database(database) as engine:
         since_us = watched_since_us(engine)
         if since_us is not None and since_us < cutoff_us:
             print("note: the monitor of this release has counted callers whose calls are removed now, and starts anew "
@@ -121,7 +121,7 @@ def erase(
     from service.pseudonyms import short
 
     settings = _settings()
-    with _opened(database) as engine:
+    with opened_database(database) as engine:
         number = _number(caller, release or settings.release)
         hashes = _hashes(engine, key_file or settings.key_file, number)
         try:
@@ -153,7 +153,7 @@ def protect_add(
 
     settings, now = _settings(), datetime.now(UTC)
     ends_us = microseconds(now + duration("--expires", expires))
-    with _opened(database) as engine:
+    with opened_database(database) as engine:
         normal = _number(number, release or settings.release)
         try:
             check_reason(reason, normal)
@@ -174,7 +174,7 @@ def protect_list(database: Database = None) -> None:
     from service.records import microseconds, rfc3339
 
     now_us = microseconds(datetime.now(UTC))
-    with _opened(database) as engine, transaction(engine) as connection:
+    with opened_database(database) as engine, transaction(engine) as connection:
         for one in listed(connection):
             ended = " (ended)" if one.expires_at_us <= now_us else ""
             print(f"{one.caller}  until {rfc3339(one.expires_at_us)}{ended}  {one.reason}")
@@ -191,7 +191,7 @@ def protect_remove(
     from service.records import microseconds
 
     settings, now_us = _settings(), microseconds(datetime.now(UTC))
-    with _opened(database) as engine:
+    with opened_database(database) as engine:
         hashes = _hashes(engine, key_file or settings.key_file, _number(number, release or settings.release))
         if not again(engine, lambda connection: remove(connection, hashes, now_us, WHO)):
             _fail(f"{short(hashes[0])} is not on the list")
@@ -212,7 +212,7 @@ def switch(
         _fail(f"{to!r}, expected on or off")
     if to is not None and len((reason or "").strip()) < 3:
         _fail("--reason: expected a few words, which operators read")
-    with _opened(database) as engine:
+    with opened_database(database) as engine:
         if to is not None:
             body, now_us = {"on": to == "on", "reason": (reason or "").strip()}, microseconds(datetime.now(UTC))
             again(engine, lambda connection: decide(connection, WHO, "switch", body, now_us))
@@ -277,7 +277,7 @@ def _settings() -> "Settings":
 
 
 @contextmanager
-def _opened(database: str | None) -> Iterator["Engine"]:
+def opened_database(database: str | None) -> Iterator["Engine"]:
     """Open a database that is there."""
     import sqlalchemy as sa
     from sqlalchemy.exc import SQLAlchemyError

@@ -80,6 +80,20 @@ def short(caller: bytes | None) -> str | None:
     return f"{text[:4]}-{text[4:]}"
 
 
+def whole(caller: bytes | None) -> str | None:
+    """Give a name for a caller that no other one has; its first two groups are what people see.
+
+    Examples
+    --------
+    >>> whole(b"k123" + bytes(32)), whole(None)
+    ('AAAA-AAAA-AAAA-AAAA-AAAA-AAAA', None)
+    """
+    if caller is None:
+        return None
+    text = b32encode(caller[ID_BYTES : ID_BYTES + 15]).decode()
+    return "-".join(text[place : place + 4] for place in range(0, len(text), 4))
+
+
 def read_keys(path: Path) -> list[bytes]:
     """Read the keys, making one that only this user can read when there is no file.
 
