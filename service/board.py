@@ -9,6 +9,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 from model.deferral import NOTHING_HELD, decaying_maximum, expected_wait_s
@@ -62,7 +63,9 @@ class Board:
 
     def __init__(self, operations: Operations, kappa: float) -> None:
         self._operations, self.kappa = operations, kappa
+        #: By call_id, the one longest not heard of first.
         self.calls: dict[str, Call] = {}
+        self._deferred: set[str] = set()
         self.heard_at_us: dict[str, int] = {}
         self._lanes: dict[str, Lane] = {}
         self._handled: deque[float] = deque(maxlen=HANDLED)
@@ -81,6 +84,7 @@ class Board:
             By this machine's clock: ghosts are found by it, also while an old log is replayed.
         """
         before = self.calls.pop(call.call_id, None)
+        self._deferred.discard(call.call_id)
         if before is not None:
             self._count(before, -1)
         elif call.state in OVER:
@@ -93,6 +97,8 @@ class Board:
             self.calls[call.call_id] = call
             self.heard_at_us[call.call_id] = now_us
             self._count(call, 1)
+            if call.defer_s > 0.0 and call.state in IN_QUEUE:
+                self._deferred.add(call.call_id)
         self._changed(call)
 
     def remove(self, call_ids: Iterable[str]) -> None:
@@ -104,6 +110,7 @@ class Board:
             call = self.calls.pop(call_id, None)
             if call is not None:
                 self._count(call, -1)
+                self._deferred.discard(call_id)
                 self.heard_at_us.pop(call_id, None)
         self.changes.clear()
         self.number += 1
@@ -153,20 +160,22 @@ class Board:
 
     def silent_since(self, waiting_us: int, answered_us: int) -> list[Call]:
         """Give the calls of which nothing was heard since: waiting ones since the first moment, answered since the second."""  # noqa: E501
+        latest_us = max(waiting_us, answered_us)
+        old = takewhile(lambda call: self.heard_at_us[call.call_id] < latest_us, self.calls.values())
         return [
             call
-            for call_id, call in self.calls.items()
-            if self.heard_at_us[call_id] < (answered_us if call.state == ANSWERED else waiting_us)
+            for call in old
+            if self.heard_at_us[call.call_id] < (answered_us if call.state == ANSWERED else waiting_us)
         ]
 
     def take_back(self) -> None:
         """Move every waiting call forward to its arrival: deferral has ended. It does not come back for them."""
-        for call in list(self.calls.values()):
-            if call.defer_s > 0.0 and call.state in IN_QUEUE:
-                changed = call.changed(call.changed_at_us)
-                changed.defer_s = 0.0
-                self.calls[call.call_id] = changed
-                self._changed(changed)
+        for call_id in self._deferred:
+            changed = self.calls[call_id].changed(self.calls[call_id].changed_at_us)
+            changed.defer_s = 0.0
+            self.calls[call_id] = changed
+            self._changed(changed)
+        self._deferred.clear()
 
     def prune(self) -> None:
         """Forget queues that nobody waits in and that hold nobody back any more."""
