@@ -104,8 +104,8 @@ def read_keys(path: Path) -> list[bytes]:
     OSError
         When it can neither be read nor made.
     """
-    with suppress(FileExistsError):
-        _write(path, [_line(secrets.token_bytes(KEY_BYTES))], flags=os.O_EXCL)
+    if not path.exists():
+        _make(path)
     lines = [line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines()]
     try:
         keys = [bytes.fromhex(line[1]) for line in lines if line and not line[0].startswith("#")]
@@ -133,6 +133,18 @@ def drop(path: Path, name: bytes) -> None:
 
 def _line(key: bytes) -> str:
     return f"{datetime.now(UTC):%Y-%m-%d} {key.hex()}\n"
+
+
+def _make(path: Path) -> None:
+    """Make a file with one key, whole or not at all: another process may make it, or read it, at the same moment."""
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        _write(beside, [_line(secrets.token_bytes(KEY_BYTES))], flags=os.O_EXCL)
+        with suppress(FileExistsError):
+            os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync_folder(path)
 
 
 def _replace(path: Path, lines: Sequence[str]) -> None:

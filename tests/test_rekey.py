@@ -4,8 +4,10 @@ import asyncio
 import shutil
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -215,3 +217,20 @@ def test_a_key_is_dropped_only_when_nobody_is_stored_under_it(folder, release):
         assert [name for name in there.store.facts("number key ") if old.hex() in name] == []
     assert saring("keys", "drop-numbers", old.hex(), *database, *key, *journal)[0] == 1
     assert saring("keys", "drop-numbers", "nonsense", *database, *key, *journal)[0] == 1
+
+
+def test_processes_that_start_together_make_one_key(tmp_path):
+    made = []
+    for number in range(50):
+        path, start = tmp_path / f"{number}.key", Barrier(8)
+
+        def read(path=path, start=start):
+            start.wait()
+            return read_keys(path)
+
+        with ThreadPoolExecutor(8) as pool:
+            found = [one.result() for one in [pool.submit(read) for _ in range(8)]]
+        assert all(keys == found[0] for keys in found)
+        made.append(found[0][0])
+    assert len(set(made)) == 50
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".key"] * 50
