@@ -89,7 +89,7 @@ class Store:
     url : str
         SQLAlchemy URL of a SQLite file, which is made when there is none, or of a PostgreSQL database.
     committed : callable, optional
-        Is told the seconds and the number of events of each commit.
+        Is told of each commit, as `service.writer.Writer` tells it.
 
     Raises
     ------
@@ -97,7 +97,9 @@ class Store:
         When it cannot be opened, or is a SQLite file that another process has open.
     """
 
-    def __init__(self, url: str, committed: Callable[[float, int], None] = lambda _seconds, _events: None) -> None:
+    def __init__(
+        self, url: str, committed: Callable[[float, int, int], None] = lambda _seconds, _events, _again: None
+    ) -> None:
         self._lock = alone(url)
         try:
             self.engine = connect(url)

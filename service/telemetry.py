@@ -139,14 +139,12 @@ class Metrics:
         """Say whether the store takes events."""
         self._gauges["store_up"].set(up)
 
-    def committed(self, seconds: float, batch: int) -> None:
-        """Count a commit of `batch` events."""
+    def committed(self, seconds: float, batch: int, again: int) -> None:
+        """Count a commit of `batch` events that was tried `again` so often because another one came between."""
+        if again:
+            self._counters["store_conflicts_total"].inc(again)
         self._histograms["store_write_seconds"].observe(seconds)
         self._histograms["store_batch_size"].observe(batch)
-
-    def conflicted(self) -> None:
-        """Count a commit that has to be tried again."""
-        self._counters["store_conflicts_total"].inc()
 
     def waiting(self, calls: Mapping[str, int]) -> None:
         """Say how many calls wait in each queue; "" is a call without one. Queues that are not named are empty."""

@@ -53,7 +53,8 @@ class Writer:
     ----------
     engine : Engine
     committed : callable
-        Is told the seconds and the number of events of each commit.
+        Is told of each commit the seconds, the number of events, and how often it was tried again because another
+        one came between.
 
     Raises
     ------
@@ -61,7 +62,7 @@ class Writer:
         When it cannot be written in the table `writers`.
     """
 
-    def __init__(self, engine: Engine, committed: Callable[[float, int], None]) -> None:
+    def __init__(self, engine: Engine, committed: Callable[[float, int, int], None]) -> None:
         self._engine, self._committed = engine, committed
         #: Its number in the table `writers`; None when it needs a new one.
         self.writer: int | None = run(engine, _register, commit=True)
@@ -126,7 +127,7 @@ class Writer:
         working.add_done_callback(tell)
 
     def _told(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting], outcome: "Outcome") -> None:
-        self._committed(outcome.seconds, len(outcome.kept))
+        self._committed(outcome.seconds, len(outcome.kept), outcome.again)
         for item in batch:
             if item.done.done():  # whoever waited went away
                 continue
@@ -182,7 +183,7 @@ class Writer:
                     continue
             break
         self._seq += len(batch)
-        return Outcome(kept, error, time.perf_counter() - started)
+        return Outcome(kept, error, time.perf_counter() - started, attempt)
 
     def _write(
         self, connection: Connection, writer: int, numbered: dict[int, Waiting], *, careful: bool
@@ -242,3 +243,4 @@ class Outcome:
     kept: set[Waiting]
     error: StoreError | None
     seconds: float
+    again: int

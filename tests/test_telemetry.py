@@ -436,8 +436,7 @@ def filled() -> Metrics:
     metrics.release("a")
     metrics.journal_kept()
     metrics.journal_drained(1)
-    metrics.conflicted()
-    metrics.committed(0.001, 3)
+    metrics.committed(0.001, 3, 1)
     metrics.deferral(switch_on=True, on=False)
     return metrics
 
