@@ -41,7 +41,8 @@ def assert_all_there_once(database: str, folder: Path, release: Path, calls: lis
     # What was told again after a cut may have been scored twice: what was answered then is kept, too.
     degraded = {call.call_id for call in calls if any(answer["degraded"] for _, _, answer in call.acknowledged)}
     kinds = {key: count for key, count in found.items() if key[1] != "scored" or key[0] not in degraded}
-    assert kinds == {key: count for key, count in told.items() if key[1] != "scored" or key[0] not in degraded}
+    expected = {key: count for key, count in told.items() if key[1] != "scored" or key[0] not in degraded}
+    assert kinds == expected, (kinds.items() - expected.items(), expected.items() - kinds.items())
     gaps = "SELECT chain FROM events GROUP BY chain HAVING count(*) <> max(nth) OR min(nth) <> 1"
     assert rows_of(database, gaps) == []
     expected = expected_rows(calls)
