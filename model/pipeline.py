@@ -25,8 +25,9 @@ from model.model_card import model_card
 from model.params import Params
 from model.policy import Policy
 from model.proof import StageCalls, certify
-from model.release import to_bytes
+from model.release import FINGERPRINT, to_bytes
 from model.report import report
+from model.sampled_log import fingerprint
 from model.scorecard import Scorecard
 from model.scored_log import stage_scores
 from model.training import Past, look_back, train
@@ -48,6 +49,8 @@ class Made:
     certificate : Certificate
     metrics : mapping
         Measured on the certify split, as docs/metrics.md says.
+    fingerprint : mapping
+        What calls looked like, as `model.fingerprint` has it.
     """
 
     past: Past
@@ -57,6 +60,7 @@ class Made:
     policy: Policy
     certificate: Certificate
     metrics: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
 
     def files(self) -> dict[str, bytes]:
         """Give the files of the release folder, but for the manifest."""
@@ -70,6 +74,7 @@ class Made:
             "policy.json": to_bytes(self.policy.to_json()),
             "certificate.json": self.certificate.to_json().encode(),
             "metrics.json": to_bytes(self.metrics),
+            FINGERPRINT: to_bytes(self.fingerprint),
             "report.html": page.encode(),
             "model_card.md": card.encode(),
             "estimator.joblib": estimators.getvalue(),
@@ -147,7 +152,7 @@ def make(
     )
     about = counts(past) | {"evaluated_on": "certify split"}
     metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
-    return Made(past, params, estimators, scorecards, policy, certificate, metrics)
+    return Made(past, params, estimators, scorecards, policy, certificate, metrics, fingerprint(past, scorecards))
 
 
 def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:

@@ -10,6 +10,7 @@ import typer
 
 from model.errors import SaringError
 from service import cli_history, cli_keys, cli_loop
+from service.given import Corrections, moment_of, read_log
 from service.terminal import Bar, list_problems, tell_ranking
 
 app = typer.Typer(
@@ -30,7 +31,6 @@ class Stage(StrEnum):
 
 
 Calls = Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")]
-Corrections = Annotated[Path | None, typer.Option(help="Later dispositions of the log's calls.")]
 ReleaseFolder = Annotated[Path, typer.Option(help="Release folder.")]
 Database = Annotated[str, typer.Option(help="SQLAlchemy URL of the service's store.")]
 KeyFile = Annotated[Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")]
@@ -95,8 +95,8 @@ def train(
     from model.release import write_release
 
     settings = read_params(params)
-    moment = _moment("--until", until) if until else None
-    log, later = _read(calls, corrections)
+    moment = moment_of("--until", until) if until else None
+    log, later = read_log(calls, corrections)
     now = datetime.now(UTC)
     with Bar("training"):
         made = make(log, settings, now, moment, later)
@@ -123,7 +123,7 @@ def score(
 
     opened = read_release(release)
     numbers = protected.read_text(encoding="utf-8").split("\n") if protected else []
-    log, later = _read(calls, corrections)
+    log, later = read_log(calls, corrections)
     with Bar(f"scoring {len(log):,} calls"):
         scores = score_log(log, opened, stage.value, later, numbers)
         write_log(scores, out)
@@ -148,8 +148,8 @@ def evaluate(
     from model.report import report
 
     opened = read_release(release)
-    moment = _moment("--from", since) if since else None
-    log, later = _read(calls, corrections)
+    moment = moment_of("--from", since) if since else None
+    log, later = read_log(calls, corrections)
     with Bar(f"evaluating {opened.name}"):
         metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
         page = report(metrics, opened.certificate, opened.scorecards, opened.policy, opened.manifest)
@@ -199,7 +199,7 @@ def import_(
     from service.store import Store
 
     opened = read_release(release)
-    log, later = _read(calls, corrections)
+    log, later = read_log(calls, corrections)
     store = Store(database)
     try:
         with Bar(f"importing {len(log):,} calls", len(log)) as progress:
@@ -228,7 +228,7 @@ def replay(
     from service.log_replay import replay as replayed
     from service.log_replay import shifted, steps
 
-    log, later = _read(calls, corrections)
+    log, later = read_log(calls, corrections)
     found = steps(log, later)
     if live:
         found = shifted(found, datetime.now(UTC))
@@ -259,14 +259,6 @@ cli_history.add_to(app)
 cli_loop.add_to(app)
 
 
-def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
-    from model.call_log import read_calls, read_corrections
-
-    with Bar(f"reading {calls}"):
-        log = read_calls(calls)
-        return log, read_corrections(corrections, log) if corrections else None
-
-
 def _settings(given: dict[str, Any]) -> Any:
     """Read the settings from the environment, with what was given on the command line."""
     from pydantic import ValidationError
@@ -278,18 +270,6 @@ def _settings(given: dict[str, Any]) -> Any:
     except ValidationError as error:
         found = error.errors()[0]
         _fail(f"SARING_{str(found['loc'][0]).upper()}: {found['msg']}")
-
-
-def _moment(option: str, text: str) -> Any:
-    import re
-
-    import pandas as pd
-
-    from model.calls import TIMESTAMP
-
-    if not re.fullmatch(TIMESTAMP, text):
-        _fail(f"{option}: {text!r}, expected a time with an offset, like 2024-01-31T08:15:00+07:00")
-    return pd.Timestamp(text).tz_convert("UTC")
 
 
 def _fail(message: str) -> NoReturn:
