@@ -3,7 +3,7 @@
     python -m benchmarks.drift [--seeds 40]
 
 A release is made of the first half; then the latest calls are looked at every day, as the service does.
-The tables stand in docs/drift.md. The limits of `model/drift.py` were set on seeds 0 to 19; these begin at 100.
+The tables stand in docs/drift.md. The limits of `model/drift.py` were set on seeds below 140; these begin at 200.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from model.params import Params
 from model.sampled_log import fingerprint, sample_of
 from model.training import look_back, train
 
-FIRST_SEED = 100
+FIRST_SEED = 200
 #: The calls of children are what the made-up campaign is made of.
 PERSONA = "children"
 

@@ -20,7 +20,7 @@ from model.promise import Language
 
 #: docs/drift.md shows what these four give in quiet years and in one that changes.
 WORTH_TELLING = 0.1
-TIMES_CHANCE = 15.0
+TIMES_CHANCE = 20.0
 STANDARD_ERRORS = 5.0
 ODDS = 1.5
 #: So many days are looked at, at most and at least: whole weeks, since weekdays differ.

@@ -17,6 +17,7 @@ from model.certificate import Certificate
 from model.errors import EvaluationError, TrainingError
 from model.events import UNLABELLED, microseconds
 from model.features import STAGES
+from model.own_effect import own_effect
 from model.params import Params
 from model.policy import Policy
 from model.ranking import judge
@@ -191,13 +192,14 @@ def evaluate_release(
         earlier = None
     window = Window(past.events, past.table, rows, closed, release.scorecards, release.policy)
     splits = {"calls": None, "genuine_calls": None}
+    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
     return evaluate(
         window,
         release.policy,
         release.certificate,
         earlier=earlier,
         params=params,
-        about=counts(past) | splits | {"evaluated_on": "later calls"},
+        about=counts(past) | splits | {"evaluated_on": "later calls", "own_effect": effect},
         effort=effort,
     )
 

@@ -47,6 +47,12 @@ class Boosting(_Strict):
     most_of_a_label: Annotated[int, Field(ge=1_000)] = 500_000
 
 
+class Training(_Strict):
+    """How the random share counts beside calls that were deferred or marked (`model.own_effect`)."""
+
+    random_share: Literal["ignore", "weight", "only"] = "ignore"
+
+
 class Rail(_Strict):
     """One guardrail: whether it is on, its cap and its limit (absent: the table's own)."""
 
@@ -82,6 +88,7 @@ class Params(_Strict):
     seed: Annotated[int, Field(ge=0)] = 0
     labels: dict[str, Literal[0, 1]] = Field(default_factory=_default_labels)
     split: Split = Split()
+    training: Training = Training()
     boosting: Boosting = Boosting()
     guardrails: dict[str, Rail] = Field(default_factory=dict)
     deferral: Deferral = Deferral()

@@ -22,6 +22,7 @@ from model.factor import FactorCurve, fit_factor
 from model.features import STAGES
 from model.history import VERSION
 from model.model_card import model_card
+from model.own_effect import own_effect
 from model.params import Params
 from model.policy import Policy
 from model.proof import StageCalls, certify
@@ -32,7 +33,7 @@ from model.scorecard import Scorecard
 from model.scored_log import stage_scores
 from model.training import Past, look_back, train
 from model.waits import handling
-from model.window import Window
+from model.window import QUEUE_STAGE, Window
 
 PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
 
@@ -150,7 +151,8 @@ def make(
         fingerprint=fingerprint_of(*(document.decode() for document in documents)),
         base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
     )
-    about = counts(past) | {"evaluated_on": "certify split"}
+    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
+    about = counts(past) | {"evaluated_on": "certify split", "own_effect": effect}
     metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
     return Made(past, params, estimators, scorecards, policy, certificate, metrics, fingerprint(past, scorecards))
 

@@ -34,7 +34,7 @@ from tests.past import saring
 @pytest.fixture(scope="module")
 def quiet():
     """A year of Bengkulu on whose seed no limit was set."""
-    return simulate("bengkulu", 101)
+    return simulate("bengkulu", 200)
 
 
 def moved(drift) -> set[str]:
