@@ -285,6 +285,11 @@ def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> 
     }
 
 
+def reliability(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the groups of calls by likelihood, of all stages, as rows of one table."""
+    return [{"stage": stage, **group} for stage in STAGES for group in metrics["stages"][stage]["reliability"] or []]
+
+
 def tidy(value: Any) -> Any:
     """Make a document that can be compared line by line: keys sorted, six significant digits, null for NaN.
 

@@ -145,6 +145,10 @@ class Params(_Strict):
         )
 
 
+#: Sections of `params.yaml` that dvc.yaml reads, and training does not.
+PIPELINE = ("data", "evaluation")
+
+
 def read_params(path: Path | None) -> Params:
     """Read `params.yaml`; without a path, the defaults.
 
@@ -157,6 +161,8 @@ def read_params(path: Path | None) -> Params:
         return Params()
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if isinstance(document, dict):
+            document = {name: value for name, value in document.items() if name not in PIPELINE}
         return Params.model_validate(document)
     except ValidationError as error:
         wrong = [

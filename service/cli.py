@@ -62,9 +62,11 @@ def simulate(
 def check(
     calls: Annotated[Path, typer.Argument(help="Call log, CSV or Parquet.")],
     corrections: Corrections = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for what was counted.")] = None,
 ) -> None:
     """Check a call log against the contract; list every row that breaks it."""
     from model.call_log import BrokenLogError, read_calls, read_corrections
+    from model.release import to_bytes
 
     try:
         with Bar(f"checking {calls}"):
@@ -77,8 +79,13 @@ def check(
     labelled = int(log["disposition"].notna().sum())
     print(f"{calls}: {len(log):,} calls from {first} to {last}, {log['caller'].nunique():,} numbers, no problem found")
     print(f"{labelled:,} calls with a disposition" + (f", {len(later):,} corrections" if later is not None else ""))
-    for name, count in log["disposition"].value_counts().items():
+    dispositions = {str(name): int(count) for name, count in log["disposition"].value_counts().items()}
+    for name, count in dispositions.items():
         print(f"  {name:<14}{count:>12,}")
+    if out:
+        counted = {"calls": len(log), "numbers": int(log["caller"].nunique()), "with_disposition": labelled}
+        counted |= {"corrections": 0 if later is None else len(later), "dispositions": dispositions}
+        out.write_bytes(to_bytes(counted))
 
 
 @app.command()
@@ -135,7 +142,7 @@ def score(
 def evaluate(
     release: ReleaseFolder,
     calls: Calls,
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html and reliability.csv.")],
     since: Annotated[
         str | None, typer.Option("--from", help="Evaluate calls from this moment on; default: the release's until.")
     ] = None,
@@ -143,7 +150,10 @@ def evaluate(
     seeds: Annotated[int, typer.Option(min=1, help="How often weeks and patience are drawn.")] = 20,
 ) -> None:
     """Measure a release on later calls: ranking, calibration, waits and losses, fairness."""
-    from model.evaluation import Effort, evaluate_release
+    from pandas import DataFrame
+
+    from model.call_log import write_log
+    from model.evaluation import Effort, evaluate_release, reliability
     from model.release import read_release, to_bytes
     from model.report import report
 
@@ -156,6 +166,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_bytes(to_bytes(metrics))
     (out / "report.html").write_text(page, encoding="utf-8")
+    write_log(DataFrame(reliability(metrics)), out / "reliability.csv")
     window = metrics["window"]
     print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
     tell_ranking(metrics["stages"])
