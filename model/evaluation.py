@@ -285,6 +285,16 @@ def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> 
     }
 
 
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the figures that two trainings are compared by first: few enough to be read side by side."""
+    ranking = ("auc", "average_precision_genuine", "brier", "calibration_error", "calibration_slope")
+    return {
+        "stages": {stage: {name: metrics["stages"][stage][name] for name in ranking} for stage in STAGES},
+        "summary": metrics["summary"],
+        "genuine_calls": metrics["window"]["genuine"],
+    }
+
+
 def reliability(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Give the groups of calls by likelihood, of all stages, as rows of one table."""
     return [{"stage": stage, **group} for stage in STAGES for group in metrics["stages"][stage]["reliability"] or []]

@@ -83,7 +83,11 @@ def check(
     for name, count in dispositions.items():
         print(f"  {name:<14}{count:>12,}")
     if out:
-        counted = {"calls": len(log), "numbers": int(log["caller"].nunique()), "with_disposition": labelled}
+        counted: dict[str, Any] = {
+            "calls": len(log),
+            "numbers": int(log["caller"].nunique()),
+            "with_disposition": labelled,
+        }
         counted |= {"corrections": 0 if later is None else len(later), "dispositions": dispositions}
         out.write_bytes(to_bytes(counted))
 
@@ -142,7 +146,7 @@ def score(
 def evaluate(
     release: ReleaseFolder,
     calls: Calls,
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html and reliability.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, headline.json and reliability.csv.")],
     since: Annotated[
         str | None, typer.Option("--from", help="Evaluate calls from this moment on; default: the release's until.")
     ] = None,
@@ -153,7 +157,7 @@ def evaluate(
     from pandas import DataFrame
 
     from model.call_log import write_log
-    from model.evaluation import Effort, evaluate_release, reliability
+    from model.evaluation import Effort, evaluate_release, headline, reliability
     from model.release import read_release, to_bytes
     from model.report import report
 
@@ -166,6 +170,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_bytes(to_bytes(metrics))
     (out / "report.html").write_text(page, encoding="utf-8")
+    (out / "headline.json").write_bytes(to_bytes(headline(metrics)))
     write_log(DataFrame(reliability(metrics)), out / "reliability.csv")
     window = metrics["window"]
     print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
