@@ -147,17 +147,22 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
     with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
         for stage in STAGES:
             width = WIDTHS[stage]
-            boosting = HistGradientBoostingClassifier(
-                interaction_cst="no_interactions",
-                monotonic_cst=[feature.direction for feature in FEATURES[:width]],
-                early_stopping=False,
-                random_state=params.seed,
-                **params.boosting.model_dump(exclude={"most_of_a_label"}),
-            ).fit(fitted[:, :width], label, past.weights[fit] if weighted else None)
+            boosting = boosting_of(stage, params).fit(fitted[:, :width], label, past.weights[fit] if weighted else None)
             weights = past.weights[past.calibrate] if weighted else None
             estimators[stage] = _calibrated(boosting, later[:, :width], later_label, weights)
             scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
+
+
+def boosting_of(stage: str, params: Params) -> HistGradientBoostingClassifier:
+    """Give the boosting of a stage, not yet fitted: without interactions, each feature in its allowed direction."""
+    return HistGradientBoostingClassifier(
+        interaction_cst="no_interactions",
+        monotonic_cst=[feature.direction for feature in FEATURES[: WIDTHS[stage]]],
+        early_stopping=False,
+        random_state=params.seed,
+        **params.boosting.model_dump(exclude={"most_of_a_label"}),
+    )
 
 
 def without_the_missing(rows: Numbers) -> Numbers:
