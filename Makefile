@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench test-slow lock clean
+.PHONY: help setup demo test pipeline check bench test-slow lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ demo: $(READY) ## the whole story on this machine, and its URL
 
 test: $(READY) ## the tests, without the slow proofs
 	$(BIN)/python -m pytest
+
+pipeline: $(READY) ## dvc.yaml: check, train, evaluate and register what params.yaml names
+	PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1 $(BIN)/dvc repro
 
 check: $(READY) ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ from model.certificate import Certificate
 from model.errors import EvaluationError, TrainingError
 from model.events import UNLABELLED, microseconds
 from model.features import STAGES
+from model.own_effect import own_effect
 from model.params import Params
 from model.policy import Policy
 from model.ranking import judge
@@ -191,13 +192,14 @@ def evaluate_release(
         earlier = None
     window = Window(past.events, past.table, rows, closed, release.scorecards, release.policy)
     splits = {"calls": None, "genuine_calls": None}
+    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
     return evaluate(
         window,
         release.policy,
         release.certificate,
         earlier=earlier,
         params=params,
-        about=counts(past) | splits | {"evaluated_on": "later calls"},
+        about=counts(past) | splits | {"evaluated_on": "later calls", "own_effect": effect},
         effort=effort,
     )
 
@@ -281,6 +283,21 @@ def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> 
         "slices_worse_off": {name: slices.worse_off(rows) for name, rows in found.items()},
         "slices_not_shown_to_gain": {name: slices.not_shown_to_gain(rows) for name, rows in found.items()},
     }
+
+
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the figures that two trainings are compared by first: few enough to be read side by side."""
+    ranking = ("auc", "average_precision_genuine", "brier", "calibration_error", "calibration_slope")
+    return {
+        "stages": {stage: {name: metrics["stages"][stage][name] for name in ranking} for stage in STAGES},
+        "summary": metrics["summary"],
+        "genuine_calls": metrics["window"]["genuine"],
+    }
+
+
+def reliability(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the groups of calls by likelihood, of all stages, as rows of one table."""
+    return [{"stage": stage, **group} for stage in STAGES for group in metrics["stages"][stage]["reliability"] or []]
 
 
 def tidy(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from model.answer import QUEUE_STAGE, Document
 from model.certificate import Certificate, StageProof
 from model.numerals import count, day, decimal, duration, of_people
+from model.own_effect import sentence
 from model.promise import percent
 
 Pairs = Iterator[tuple[str, str]]
@@ -44,6 +45,8 @@ def data_facts(metrics: Document, facts: Mapping[str, Any]) -> Pairs:
         f"{count(metrics['too_young_calls'])} calls, left out: a label was waited for {duration(data['maturity_s'])}, "
         "in which 95 of 100 labels come",
     )
+    if metrics.get("own_effect"):
+        yield "The system's own effect", sentence(metrics["own_effect"])
     yield "Handling time", f"{duration(window['mean_handling_s'])} a call on average"
     yield "Local time, numbers", f"{zone}, region {facts['region']}"
     yield "Fingerprint of the data", str(data["fingerprint"])

@@ -1,5 +1,6 @@
 """The settings of training: `params.yaml`, read once and carried in the release."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -47,6 +48,12 @@ class Boosting(_Strict):
     most_of_a_label: Annotated[int, Field(ge=1_000)] = 500_000
 
 
+class Training(_Strict):
+    """How the random share counts beside calls that were deferred or marked (`model.own_effect`)."""
+
+    random_share: Literal["ignore", "weight", "only"] = "ignore"
+
+
 class Rail(_Strict):
     """One guardrail: whether it is on, its cap and its limit (absent: the table's own)."""
 
@@ -82,6 +89,7 @@ class Params(_Strict):
     seed: Annotated[int, Field(ge=0)] = 0
     labels: dict[str, Literal[0, 1]] = Field(default_factory=_default_labels)
     split: Split = Split()
+    training: Training = Training()
     boosting: Boosting = Boosting()
     guardrails: dict[str, Rail] = Field(default_factory=dict)
     deferral: Deferral = Deferral()
@@ -138,6 +146,32 @@ class Params(_Strict):
         )
 
 
+#: Sections of `params.yaml` that dvc.yaml reads, and training does not.
+PIPELINE = ("data", "evaluation")
+
+
+def with_boosting(text: str, boosting: Boosting) -> str:
+    r"""Write settings of the boosting into the text of a `params.yaml`, and leave all else as it stands there.
+
+    Examples
+    --------
+    >>> with_boosting("seed: 0\nboosting:\n  max_iter: 1 # trees\n", Boosting(max_iter=70)).splitlines()[1:3]
+    ['boosting:', '  max_iter: 70 # trees']
+    """
+    left, lines, inside = boosting.model_dump(), [], False
+    for line in text.splitlines(keepends=True):
+        if line[:1] not in " #\n":
+            inside = line.startswith("boosting:")
+        found = re.match(r"(\s+(\w+):\s*)[^\s#]+(.*)", line, re.DOTALL) if inside else None
+        known = found is not None and found[2] in left
+        lines.append(f"{found[1]}{left.pop(found[2])}{found[3]}" if found and known else line)
+    missing = [f"  {name}: {value}\n" for name, value in left.items()]
+    head = next((place for place, line in enumerate(lines) if line.startswith("boosting:")), None)
+    if head is None:
+        return "".join([*lines, "boosting:\n", *missing])
+    return "".join([*lines[: head + 1], *missing, *lines[head + 1 :]])
+
+
 def read_params(path: Path | None) -> Params:
     """Read `params.yaml`; without a path, the defaults.
 
@@ -150,6 +184,8 @@ def read_params(path: Path | None) -> Params:
         return Params()
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if isinstance(document, dict):
+            document = {name: value for name, value in document.items() if name not in PIPELINE}
         return Params.model_validate(document)
     except ValidationError as error:
         wrong = [

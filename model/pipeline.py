@@ -22,16 +22,18 @@ from model.factor import FactorCurve, fit_factor
 from model.features import STAGES
 from model.history import VERSION
 from model.model_card import model_card
+from model.own_effect import own_effect
 from model.params import Params
 from model.policy import Policy
 from model.proof import StageCalls, certify
-from model.release import to_bytes
+from model.release import FINGERPRINT, to_bytes
 from model.report import report
+from model.sampled_log import fingerprint
 from model.scorecard import Scorecard
 from model.scored_log import stage_scores
 from model.training import Past, look_back, train
 from model.waits import handling
-from model.window import Window
+from model.window import QUEUE_STAGE, Window
 
 PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
 
@@ -48,6 +50,8 @@ class Made:
     certificate : Certificate
     metrics : mapping
         Measured on the certify split, as docs/metrics.md says.
+    fingerprint : mapping
+        What calls looked like, as `model.fingerprint` has it.
     """
 
     past: Past
@@ -57,6 +61,7 @@ class Made:
     policy: Policy
     certificate: Certificate
     metrics: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
 
     def files(self) -> dict[str, bytes]:
         """Give the files of the release folder, but for the manifest."""
@@ -70,6 +75,7 @@ class Made:
             "policy.json": to_bytes(self.policy.to_json()),
             "certificate.json": self.certificate.to_json().encode(),
             "metrics.json": to_bytes(self.metrics),
+            FINGERPRINT: to_bytes(self.fingerprint),
             "report.html": page.encode(),
             "model_card.md": card.encode(),
             "estimator.joblib": estimators.getvalue(),
@@ -145,9 +151,10 @@ def make(
         fingerprint=fingerprint_of(*(document.decode() for document in documents)),
         base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
     )
-    about = counts(past) | {"evaluated_on": "certify split"}
+    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
+    about = counts(past) | {"evaluated_on": "certify split", "own_effect": effect}
     metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
-    return Made(past, params, estimators, scorecards, policy, certificate, metrics)
+    return Made(past, params, estimators, scorecards, policy, certificate, metrics, fingerprint(past, scorecards))
 
 
 def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:

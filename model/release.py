@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from model.certificate import Certificate, StageProof
 from model.errors import ReleaseError, ScorecardError
 from model.features import STAGES
+from model.fingerprint import checked
 from model.history import VERSION
 from model.policy import Policy
 from model.scorecard import Scorecard
@@ -23,6 +24,8 @@ from model.scorecard import Scorecard
 FORMAT = 1
 MANIFEST = "manifest.json"
 SERVED = ("scorecard.json", "policy.json", "certificate.json")
+#: What calls looked like; releases from before there was one have none.
+FINGERPRINT = "fingerprint.json"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Release:
     time_zone, region : str
     labels : mapping of str to {0, 1}
     manifest : mapping
+    fingerprint : mapping, optional
+        What calls looked like when it was made (`model.fingerprint`).
     """
 
     name: str
@@ -49,6 +54,7 @@ class Release:
     region: str
     labels: Mapping[str, int]
     manifest: Mapping[str, Any]
+    fingerprint: Mapping[str, Any] | None = None
 
     def proof(self, stage: str) -> StageProof | None:
         """Give what is proven at a stage; None at one that does not act on the queue."""
@@ -124,6 +130,7 @@ def read_release(folder: Path) -> Release:
             region=manifest["region"],
             labels=manifest["labels"],
             manifest=manifest,
+            fingerprint=checked(_read_json(folder / FINGERPRINT)) if FINGERPRINT in manifest["files"] else None,
         )
     except ScorecardError as error:
         raise ReleaseError(f"{folder / 'scorecard.json'}: {error}") from error

@@ -1,5 +1,6 @@
 """Fits the boosting of each stage, calibrates it on later calls, and folds it into a scorecard."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from model.events import NEVER, UNLABELLED, Events, events_of, known_at, microse
 from model.feature_table import FeatureTable
 from model.features import FEATURES, STAGES, WIDTHS
 from model.folding import fold, platt
+from model.own_effect import training_weights
 from model.params import Params
 from model.scorecard import Scorecard
 
@@ -45,6 +47,8 @@ class Past:
         The 95th percentile of the time from a call to its first label.
     fit, calibrate, certify : bool (n,)
         Labelled calls, in this order of time. The last two leave out calls younger than `maturity_s`.
+    weights : float64 (n,)
+        How much each call counts where scorecards are fitted and calibrated; above 0 there.
     """
 
     calls: pd.DataFrame
@@ -55,6 +59,7 @@ class Past:
     fit: Rows
     calibrate: Rows
     certify: Rows
+    weights: Numbers
 
     @property
     def too_young(self) -> int:
@@ -96,6 +101,8 @@ def look_back(
     maturity_s = float(np.quantile((events.outcome_us - events.received_us)[closed], MATURE)) / 1e6
     fit_end, calibrate_end = _cuts(events, params)
     labelled = events.outcome != UNLABELLED
+    weights = training_weights(calls, params.training.random_share)
+    learnt = labelled & (weights > 0.0)
     mature = labelled & (events.received_us <= until_us - maturity_s * 1e6)
     return Past(
         calls=calls,
@@ -103,9 +110,10 @@ def look_back(
         table=FeatureTable(calls, events, params.time_zone),
         until_us=until_us,
         maturity_s=maturity_s,
-        fit=labelled & (events.received_us < fit_end),
-        calibrate=mature & (events.received_us >= fit_end) & (events.received_us < calibrate_end),
+        fit=learnt & (events.received_us < fit_end),
+        calibrate=mature & learnt & (events.received_us >= fit_end) & (events.received_us < calibrate_end),
         certify=mature & (events.received_us >= calibrate_end),
+        weights=weights,
     )
 
 
@@ -134,20 +142,27 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
     label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
     estimators, scorecards = {}, {}
     fitted = without_the_missing(rows)
+    weighted = bool((past.weights != 1.0).any())
     # On few rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
     with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
         for stage in STAGES:
             width = WIDTHS[stage]
-            boosting = HistGradientBoostingClassifier(
-                interaction_cst="no_interactions",
-                monotonic_cst=[feature.direction for feature in FEATURES[:width]],
-                early_stopping=False,
-                random_state=params.seed,
-                **params.boosting.model_dump(exclude={"most_of_a_label"}),
-            ).fit(fitted[:, :width], label)
-            estimators[stage] = _calibrated(boosting, later[:, :width], later_label)
+            boosting = boosting_of(stage, params).fit(fitted[:, :width], label, past.weights[fit] if weighted else None)
+            weights = past.weights[past.calibrate] if weighted else None
+            estimators[stage] = _calibrated(boosting, later[:, :width], later_label, weights)
             scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
+
+
+def boosting_of(stage: str, params: Params) -> HistGradientBoostingClassifier:
+    """Give the boosting of a stage, not yet fitted: without interactions, each feature in its allowed direction."""
+    return HistGradientBoostingClassifier(
+        interaction_cst="no_interactions",
+        monotonic_cst=[feature.direction for feature in FEATURES[: WIDTHS[stage]]],
+        early_stopping=False,
+        random_state=params.seed,
+        **params.boosting.model_dump(exclude={"most_of_a_label"}),
+    )
 
 
 def without_the_missing(rows: Numbers) -> Numbers:
@@ -170,12 +185,15 @@ def thinned(past: Past, params: Params) -> Rows:
 
 
 def _calibrated(
-    boosting: HistGradientBoostingClassifier, rows: Numbers, label: NDArray[np.int8]
+    boosting: HistGradientBoostingClassifier, rows: Numbers, label: NDArray[np.int8], weights: Numbers | None
 ) -> CalibratedClassifierCV:
     """Fit Platt's two parameters on the decision function of calls later than those fitted on."""
     every = np.arange(len(label))
     calibrated = CalibratedClassifierCV(FrozenEstimator(boosting), method="sigmoid", cv=[(every, every)])
-    calibrated.fit(rows, label)
+    with warnings.catch_warnings():
+        # What is frozen is not fitted again: that weights count for the calibration alone is what is meant.
+        warnings.filterwarnings("ignore", "Since FrozenEstimator", UserWarning)
+        calibrated.fit(rows, label, sample_weight=weights)
     slope, _ = platt(calibrated)
     if slope < NO_SLOPE:
         (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators

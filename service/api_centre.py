@@ -174,6 +174,7 @@ async def model(request: Request) -> Response:
             "deferral": {"on": intake.gate.defers(now), "off_because": intake.gate.off_because(now)},
             "random_share": intake.share.share,
             "monitor": request.app.state.watch.document(),
+            "drift": request.app.state.drift.document(),
         }
     )
 

@@ -12,12 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from model.errors import StoreError
-from model.release import read_release
+from model.release import Release, read_release
 from service import api, api_centre, api_queue, api_score
 from service.access import Keys, rows
 from service.connection import LEAVING
 from service.console import assets, board, door
 from service.console.sessions import Sessions
+from service.drift_watch import DriftWatch
 from service.guard import Guard, document
 from service.intake import Intake
 from service.journal import Journal
@@ -101,14 +102,24 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     intake, keys, metrics = parts.intake, parts.keys, parts.metrics
     reception = Reception(intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3)
     upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
+    drift = DriftWatch(intake, metrics, settings.database)
     streams = Streams(intake, settings.mode, lambda: reception.down)
-    renewal = Renewal(intake, settings.release, watch.served)
+
+    def served(release: Release) -> None:
+        watch.served(release)
+        drift.served(release)
+
+    renewal = Renewal(intake, settings.release, served)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         await upkeep.read_decisions()
         upkeep.start(
-            every(LOOK_S, watch.look), every(RENEW_S, renewal.look), reception.retelling.run(), watch_loop(metrics)
+            every(LOOK_S, watch.look),
+            every(RENEW_S, renewal.look),
+            reception.retelling.run(),
+            watch_loop(metrics),
+            drift.run(),
         )
         try:
             yield {LEAVING: streams.close}  # the server asks for the end of the lifespan when no request is open
@@ -129,6 +140,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     )
     app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
     app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
+    app.state.drift = drift
     app.state.tokens = Tokens(parts.pseudonyms.secret)
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
     app.state.sessions = sessions

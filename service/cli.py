@@ -10,6 +10,7 @@ import typer
 
 from model.errors import SaringError
 from service import cli_history, cli_keys, cli_loop
+from service.given import Corrections, moment_of, read_log
 from service.terminal import Bar, list_problems, tell_ranking
 
 app = typer.Typer(
@@ -30,7 +31,6 @@ class Stage(StrEnum):
 
 
 Calls = Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")]
-Corrections = Annotated[Path | None, typer.Option(help="Later dispositions of the log's calls.")]
 ReleaseFolder = Annotated[Path, typer.Option(help="Release folder.")]
 Database = Annotated[str, typer.Option(help="SQLAlchemy URL of the service's store.")]
 KeyFile = Annotated[Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")]
@@ -62,9 +62,11 @@ def simulate(
 def check(
     calls: Annotated[Path, typer.Argument(help="Call log, CSV or Parquet.")],
     corrections: Corrections = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for what was counted.")] = None,
 ) -> None:
     """Check a call log against the contract; list every row that breaks it."""
     from model.call_log import BrokenLogError, read_calls, read_corrections
+    from model.release import to_bytes
 
     try:
         with Bar(f"checking {calls}"):
@@ -77,8 +79,17 @@ def check(
     labelled = int(log["disposition"].notna().sum())
     print(f"{calls}: {len(log):,} calls from {first} to {last}, {log['caller'].nunique():,} numbers, no problem found")
     print(f"{labelled:,} calls with a disposition" + (f", {len(later):,} corrections" if later is not None else ""))
-    for name, count in log["disposition"].value_counts().items():
+    dispositions = {str(name): int(count) for name, count in log["disposition"].value_counts().items()}
+    for name, count in dispositions.items():
         print(f"  {name:<14}{count:>12,}")
+    if out:
+        counted: dict[str, Any] = {
+            "calls": len(log),
+            "numbers": int(log["caller"].nunique()),
+            "with_disposition": labelled,
+        }
+        counted |= {"corrections": 0 if later is None else len(later), "dispositions": dispositions}
+        out.write_bytes(to_bytes(counted))
 
 
 @app.command()
@@ -95,8 +106,8 @@ def train(
     from model.release import write_release
 
     settings = read_params(params)
-    moment = _moment("--until", until) if until else None
-    log, later = _read(calls, corrections)
+    moment = moment_of("--until", until) if until else None
+    log, later = read_log(calls, corrections)
     now = datetime.now(UTC)
     with Bar("training"):
         made = make(log, settings, now, moment, later)
@@ -123,7 +134,7 @@ def score(
 
     opened = read_release(release)
     numbers = protected.read_text(encoding="utf-8").split("\n") if protected else []
-    log, later = _read(calls, corrections)
+    log, later = read_log(calls, corrections)
     with Bar(f"scoring {len(log):,} calls"):
         scores = score_log(log, opened, stage.value, later, numbers)
         write_log(scores, out)
@@ -135,7 +146,7 @@ def score(
 def evaluate(
     release: ReleaseFolder,
     calls: Calls,
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, headline.json and reliability.csv.")],
     since: Annotated[
         str | None, typer.Option("--from", help="Evaluate calls from this moment on; default: the release's until.")
     ] = None,
@@ -143,19 +154,24 @@ def evaluate(
     seeds: Annotated[int, typer.Option(min=1, help="How often weeks and patience are drawn.")] = 20,
 ) -> None:
     """Measure a release on later calls: ranking, calibration, waits and losses, fairness."""
-    from model.evaluation import Effort, evaluate_release
+    from pandas import DataFrame
+
+    from model.call_log import write_log
+    from model.evaluation import Effort, evaluate_release, headline, reliability
     from model.release import read_release, to_bytes
     from model.report import report
 
     opened = read_release(release)
-    moment = _moment("--from", since) if since else None
-    log, later = _read(calls, corrections)
+    moment = moment_of("--from", since) if since else None
+    log, later = read_log(calls, corrections)
     with Bar(f"evaluating {opened.name}"):
         metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
         page = report(metrics, opened.certificate, opened.scorecards, opened.policy, opened.manifest)
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_bytes(to_bytes(metrics))
     (out / "report.html").write_text(page, encoding="utf-8")
+    (out / "headline.json").write_bytes(to_bytes(headline(metrics)))
+    write_log(DataFrame(reliability(metrics)), out / "reliability.csv")
     window = metrics["window"]
     print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
     tell_ranking(metrics["stages"])
@@ -199,7 +215,7 @@ def import_(
     from service.store import Store
 
     opened = read_release(release)
-    log, later = _read(calls, corrections)
+    log, later = read_log(calls, corrections)
     store = Store(database)
     try:
         with Bar(f"importing {len(log):,} calls", len(log)) as progress:
@@ -228,7 +244,7 @@ def replay(
     from service.log_replay import replay as replayed
     from service.log_replay import shifted, steps
 
-    log, later = _read(calls, corrections)
+    log, later = read_log(calls, corrections)
     found = steps(log, later)
     if live:
         found = shifted(found, datetime.now(UTC))
@@ -259,14 +275,6 @@ cli_history.add_to(app)
 cli_loop.add_to(app)
 
 
-def _read(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
-    from model.call_log import read_calls, read_corrections
-
-    with Bar(f"reading {calls}"):
-        log = read_calls(calls)
-        return log, read_corrections(corrections, log) if corrections else None
-
-
 def _settings(given: dict[str, Any]) -> Any:
     """Read the settings from the environment, with what was given on the command line."""
     from pydantic import ValidationError
@@ -278,18 +286,6 @@ def _settings(given: dict[str, Any]) -> Any:
     except ValidationError as error:
         found = error.errors()[0]
         _fail(f"SARING_{str(found['loc'][0]).upper()}: {found['msg']}")
-
-
-def _moment(option: str, text: str) -> Any:
-    import re
-
-    import pandas as pd
-
-    from model.calls import TIMESTAMP
-
-    if not re.fullmatch(TIMESTAMP, text):
-        _fail(f"{option}: {text!r}, expected a time with an offset, like 2024-01-31T08:15:00+07:00")
-    return pd.Timestamp(text).tz_convert("UTC")
 
 
 def _fail(message: str) -> NoReturn:

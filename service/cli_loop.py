@@ -1,12 +1,14 @@
-"""What a data scientist does besides training: `saring export`."""
+"""What a data scientist does besides training: `saring export`, `drift` and `search`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from model.errors import ReleaseError
 from service.cli_history import Database, opened_database
-from service.terminal import Bar
+from service.given import Corrections, moment_of, read_log
+from service.terminal import Bar, tell_drift
 
 
 def export(
@@ -22,7 +24,70 @@ def export(
     print(f"{written.calls:,} calls in {out}, {written.corrections:,} corrections in {beside}")
 
 
+def drift(
+    release: Annotated[Path, typer.Option(help="Release folder.")],
+    calls: Annotated[Path, typer.Option(help="Call log, CSV or Parquet, with the calls before as their histories.")],
+    corrections: Corrections = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="Look at calls from this moment on; default: the last weeks, 1 to 4.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every measure, not only those nearest their limit.")
+    ] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 when there is an alarm.")] = False,
+) -> None:
+    """Say whether calls still look like those that a release was made from."""
+    from model.drift import look
+    from model.release import read_release
+    from model.sampled_log import latest_calls
+
+    opened = read_release(release)
+    if opened.fingerprint is None:
+        raise ReleaseError(f"{release}: was made before releases had a fingerprint; train again to watch for drift")
+    log, later = read_log(calls, corrections)
+    with Bar(f"looking at {calls}"):
+        start = moment_of("--from", since) if since else None
+        found = look(opened.fingerprint, latest_calls(log, opened, later, since=start))
+    tell_drift(found, every=every)
+    if fail and found.alarm:
+        raise typer.Exit(1)
+
+
+def search(
+    calls: Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the settings go when better ones were found; else nothing is written.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=2, help="How many settings are tried, those there are among them.")] = 30,
+    params: Annotated[Path, typer.Option(help="The settings there are.")] = Path("params.yaml"),
+    until: Annotated[str | None, typer.Option(help="Look at what was known at this moment, with its offset.")] = None,
+    corrections: Corrections = None,
+) -> None:
+    """Look for better settings of the boosting, forward in time, and say whether they are better on later calls."""
+    from model.params import read_params, with_boosting
+    from model.search import search as searched
+    from model.training import look_back
+
+    settings = read_params(params)
+    moment = moment_of("--until", until) if until else None
+    log, later = read_log(calls, corrections)
+    with Bar("searching", trials) as bar:
+        found = searched(look_back(log, settings, moment, later), settings, trials, bar.advance)
+    changed = found.boosting.model_dump()
+    for name, value in settings.boosting.model_dump().items():
+        print(f"  {name:<20}{value:>10}" + (f" -> {changed[name]}" if changed[name] != value else ""))
+    print(
+        f"{found.trials} tried; at the cuts of the search log-loss {found.searched[0]:.5f} -> {found.searched[1]:.5f}"
+    )
+    print(found.sentence())
+    if out and found.better:
+        part = out.with_name(out.name + ".part")
+        part.write_text(with_boosting(params.read_text(encoding="utf-8"), found.boosting), encoding="utf-8")
+        part.replace(out)
+        print(f"written to {out}")
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the one command."""
-    for command in (export,):
+    for command in (export, drift, search):
         app.command()(command)

@@ -91,6 +91,34 @@ class MonitorDocument(Document):
     """Share of recently closed calls that were not genuine, 0 to 1; null: too few were closed."""
 
 
+class DriftMeasure(Document):
+    """One measure of drift."""
+
+    name: str
+    meaning: str
+    change: str
+    """What it was when the release was made, and what it is now, in words."""
+    size: float | None
+    """How far it moved; null: too few calls to say."""
+    limit: float | None
+    """From where on that is an alarm."""
+    moved: bool
+
+
+class DriftDocument(Document):
+    """Whether the latest calls look like those that the release was made from."""
+
+    at: datetime
+    """When that was looked at; it is once an hour."""
+    calls: int
+    days: float
+    alarm: bool
+    sentence: dict[str, str]
+    """In English (`en`) and Indonesian (`id`)."""
+    measures: list[DriftMeasure]
+    """Those nearest to their limit, or furthest beyond it."""
+
+
 class ModelDocument(Document):
     """The release that is served."""
 
@@ -112,6 +140,8 @@ class ModelDocument(Document):
     random_share: float
     """Share of the calls that would be deferred and are not, 0 to 1."""
     monitor: MonitorDocument
+    drift: DriftDocument | None
+    """Null: not yet looked at, or the release has no fingerprint of the calls that it was made from."""
 
 
 class Alive(Document):

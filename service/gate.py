@@ -33,12 +33,14 @@ class Gate:
         self._operations = operations
         #: Share of recently closed calls that were not genuine; None when too few were closed.
         self.base_rate: float | None = None
+        #: Whether scores have drifted beyond what the release was made from.
+        self.drifted = False
         self.adopt(release)
 
     def adopt(self, release: Release) -> None:
         """Let another release decide from now on."""
         proofs = release.certificate.stages
-        self.release = release
+        self.release, self.drifted = release, False
         self._proofs = {proof.stage: proof for proof in proofs}
         self._may_defer = any(proof.deferral.on for proof in proofs)
         self._proven = self._may_defer or any(proof.flag.threshold is not None for proof in proofs)
@@ -46,7 +48,9 @@ class Gate:
     def state(self, now: datetime) -> State:
         """Say whether the certificate holds."""
         certificate = self.release.certificate
-        return certificate.state(now, fingerprint=certificate.fingerprint, base_rate=self.base_rate)
+        return certificate.state(
+            now, fingerprint=certificate.fingerprint, base_rate=self.base_rate, drifted=self.drifted
+        )
 
     def off_because(self, now: datetime) -> str | None:
         """Say in one word why nothing may be deferred or flagged at any stage; None when the stages' proofs decide."""

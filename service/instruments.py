@@ -90,6 +90,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("deferral_on", "1 while calls may be deferred: switch, certificate and monitor all allow it"),
     _gauge("monitor_e_value", "evidence that the certificate's promise is broken; 1 is none", "kind"),
     _gauge("monitor_alarmed", "1 once the evidence has switched flags and deferral off"),
+    _gauge("drift_measures_moved", "measures by which calls no longer look like those that the release was made from"),
     _gauge(
         "certificate_expires_timestamp_seconds",
         "when the certificate expires, in seconds since 1970; 0 without one",

@@ -171,6 +171,10 @@ class Metrics:
         self._gauges["monitor_e_value"].labels("random_share").set(random_share)
         self._gauges["monitor_alarmed"].set(alarmed)
 
+    def drift(self, moved: int) -> None:
+        """Say how many measures of drift moved beyond their limit when calls were last looked at."""
+        self._gauges["drift_measures_moved"].set(moved)
+
     def certificate(self, expires_at: datetime | None) -> None:
         """Say when the certificate expires, None when there is none."""
         self._gauges["certificate_expires_timestamp_seconds"].set(expires_at.timestamp() if expires_at else 0.0)

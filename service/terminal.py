@@ -7,6 +7,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+#: So much of what did not move is shown.
+SHOWN = 5
+
 
 class Bar:
     """A bar on a terminal while long work goes on, on standard error; nothing when that is not a terminal.
@@ -57,3 +60,18 @@ def tell_ranking(stages: Mapping[str, Any]) -> None:
         auc, precision = stages[stage]["auc"], stages[stage]["average_precision_genuine"]
         if auc is not None:
             print(f"  {stage:<8} AUC {auc:.3f}, average precision of genuine {precision:.3f}")
+
+
+def tell_drift(drift: Any, *, every: bool) -> None:
+    """Print what a look at the latest calls found: a sentence, then what came nearest to its limit, or went beyond."""
+    print(drift.sentence("en"))
+    shown = [one for place, one in enumerate(drift.findings) if every or one.moved or place < SHOWN]
+    if not shown:
+        return
+    print(f"\n{'':<8}{'moved':>7}{'limit':>7}  measure")
+    for one in shown:
+        numbers = f"{one.size:>7.2f}{one.limit:>7.2f}" if one.size is not None else f"{'':>14}"
+        print(f"{'MOVED' if one.moved else 'steady' if one.limit else '-':<8}{numbers}  {one.name}: {one.meaning}")
+        print(f"{'':<24}{one.change}")
+    if len(shown) < len(drift.findings):
+        print(f"\nand {len(drift.findings) - len(shown)} more, none of them moved; --all shows them")

@@ -57,7 +57,11 @@ def test_a_log_that_no_one_here_wrote_is_checked_trained_on_and_scored(folder, c
     trained = saring("train", *words, "--out", "release", "--params", ROOT / "params.yaml", folder=folder)
     assert (trained.returncode, trained.stderr) == (0, "")
     expected = {"scorecard.json", "policy.json", "certificate.json", "metrics.json", "report.html", "model_card.md"}
-    assert {path.name for path in (folder / "release").iterdir()} == expected | {"estimator.joblib", "manifest.json"}
+    assert {path.name for path in (folder / "release").iterdir()} == expected | {
+        "estimator.joblib",
+        "fingerprint.json",
+        "manifest.json",
+    }
     for stage in ("ring", "opening", "ended"):
         scored = saring("score", "--release", "release", *words, "--out", "s.parquet", "--stage", stage, folder=folder)
         assert (scored.returncode, scored.stderr) == (0, "")
