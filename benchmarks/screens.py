@@ -208,7 +208,12 @@ def main(folder: Path = FOLDER) -> None:
             page.keyboard.press("1")
             page.locator("#said").wait_for()
             shoot(page, "board-closed")
-            story(page, folder, shoot)
+            page.locator("li.row[data-band=unsure]").last.focus()
+            page.keyboard.press("w")
+            page.locator("details").first.wait_for()
+            shoot(page, "story", whole=True)
+            page.goto("/console/shift")
+            shoot(page, "shift", whole=True)
         with signed_in(running, made, **LIGHT | {"viewport": PHONE, "locale": "id-ID", "has_touch": True}) as page:
             page.locator("li.row").first.wait_for()
             shoot(page, "board-phone")
@@ -220,10 +225,6 @@ def main(folder: Path = FOLDER) -> None:
             page.context.set_offline(True)
             page.locator("#lost").wait_for()
             shoot(page, "board-lost")
-
-
-def story(page: Page, folder: Path, shoot: Any) -> None:
-    """Show one call's whole story."""
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ FEATURES: tuple[Feature, ...] = (
     # Odds and not a share: numerator and denominator each move with one kind of label only, so that the
     # direction holds to the last bit. One call of each kind stands before the first label.
     Feature("closed_odds_30d", "ring", "history", "ratio", "closed as not genuine for each closed as genuine, half-life "
-            "thirty days", 1, "balance of the last month: {value:.2g} not genuine to 1 genuine", RATIO,
+            "thirty days", 1, "last month: {value:.2g} not genuine to 1 genuine", RATIO,
             "not_genuine_30d", 1.0, "genuine_30d", 1.0),
     Feature("short_share_30d", "ring", "history", "share", "share of past conversations of at most 19 s", 0,
             "{value:.0%} of past conversations very short", RATIO, "short_30d", 0.5, "heard_30d", 1.0),

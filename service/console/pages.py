@@ -20,7 +20,10 @@ from service.web import reception_of, settings_of
 
 SIGN_IN = "/console/sign-in"
 #: The pages in the order of the navigation: address, its name in the catalogues, and who sees it besides an admin.
-NAVIGATION: tuple[tuple[str, str, Role], ...] = (("/console", "nav.board", Role.OPERATOR),)
+NAVIGATION: tuple[tuple[str, str, Role], ...] = (
+    ("/console", "nav.board", Role.OPERATOR),
+    ("/console/shift", "nav.shift", Role.OPERATOR),
+)
 #: Nothing but our own modules, style sheet and answers; forms lead here; nobody frames a page.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
