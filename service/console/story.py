@@ -51,7 +51,7 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         look=looks(words)["none" if call.held_out else call.shown_band],
         band="none" if call.held_out else call.shown_band,
         hidden=hidden,
-        stages=[] if hidden else [explained(call.answers[name], name, words.language) for name in call.answers],
+        stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
         guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
         events=[] if hidden else [told(one, words) for one in said],
         decimal=lambda value, digits=0: decimal(value, digits, words.language),
