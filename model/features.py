@@ -102,7 +102,8 @@ class Feature:
             less = LESS_THAN_A_TENTH if indonesian else "less than 0.1"
             return self._said(less if few else _amount(value, language), language)
         if self.unit == "h":  # of the day
-            return self._said(f"{int(value):02}:{int(value % 1 * 60):02}", language)
+            minutes = round(value * 60.0)
+            return self._said(f"{minutes // 60:02}:{minutes % 60:02}", language)
         return self._said(value, language)
 
     def _said(self, value: object, language: Language) -> str:

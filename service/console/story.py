@@ -13,7 +13,7 @@ from model.promise import Language
 from model.reasons import translated
 from service.access import Role
 from service.console.board import closing_data, looks
-from service.console.pages import PageRoute, data_for, page, refused
+from service.console.pages import PageRoute, data_for, page, percent, refused
 from service.console.words import Words, words_of
 from service.guard import allow
 from service.life import CLOSED
@@ -46,7 +46,7 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         request,
         "story.html",
         call=call,
-        caller=short(call.caller) or words("call.unnamed"),
+        caller=short(call.caller) or words("call.somebody"),
         known=queued(call),
         look=looks(words)["none" if call.held_out else call.shown_band],
         band="none" if call.held_out else call.shown_band,
@@ -105,7 +105,7 @@ def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
     who = body.get("operator") or words("story.somebody")
     name, values = f"said.{kind}", {"who": who}
     if kind in ("received", "scored", "ended") and (body.get("answer") or {}).get("prank_likelihood") is not None:
-        values["score"] = decimal(100.0 * body["answer"]["prank_likelihood"], 0, words.language)
+        values["score"] = percent(body["answer"]["prank_likelihood"])
         name += "_scored"
     if kind == "disposed":
         parts = [words(f"disposition.{body['disposition']}"), category_of(body.get("category"), words)]
