@@ -75,7 +75,7 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
     earlier = earlier[earlier["call_id"].isin(past["call_id"])]
     import_log(past, earlier, release, store, Pseudonyms(read_keys(folder / "saring.key")), lambda _: None)
     started = datetime.now(UTC)
-    key, own = (create(store.engine, name, role, started) for name, role in (("you", "operator"), ("demo", "admin")))
+    key, own = (create(store.engine, name, role, started) for name, role in (("rina", "operator"), ("demo", "admin")))
     store.close()
     later = [step for step in steps(log.calls, log.corrections) if until <= step.at < started]
     headers = {"Authorization": f"Bearer {own}"}

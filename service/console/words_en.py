@@ -79,7 +79,7 @@ WORDS = {
     "call.one_genuine": "1 earlier call, closed as genuine",
     "call.genuine": "{genuine} of {closed} earlier calls closed as genuine",
     "call.both": "{other} of {closed} earlier calls closed as not genuine, {genuine} as genuine",
-    "call.again": "Rang {ago} before",
+    "call.again": "Last rang {ago} earlier",
     "call.stale": "No news of this call for {time}: the caller may have gone",
     "call.held_out": "Shown without a badge, as a small share of calls is by lot, and not deferred. It says nothing about the caller.",
     "call.unscored": "Not scored: something was missing or out of reach. Treated like any other call.",

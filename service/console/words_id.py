@@ -79,7 +79,7 @@ WORDS = {
     "call.one_genuine": "1 panggilan terdahulu, ditutup sebagai darurat",
     "call.genuine": "{genuine} dari {closed} panggilan terdahulu ditutup sebagai darurat",
     "call.both": "{other} dari {closed} panggilan terdahulu ditutup sebagai bukan darurat, {genuine} sebagai darurat",
-    "call.again": "Menelepon {ago} sebelumnya",
+    "call.again": "Terakhir menelepon {ago} sebelumnya",
     "call.stale": "Tidak ada kabar panggilan ini selama {time}: penelepon mungkin sudah pergi",
     "call.held_out": "Ditampilkan tanpa lencana, seperti sebagian kecil panggilan yang diundi, dan tidak ditunda. Ini tidak mengatakan apa pun tentang penelepon.",
     "call.unscored": "Tanpa skor: ada yang kurang atau tak terjangkau. Diperlakukan seperti panggilan lain.",
