@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test pipeline check bench test-slow lock clean
+.PHONY: help setup demo test pipeline check bench screens test-slow lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ check: $(READY) ## format, lint, types, direction of imports
 
 bench: $(READY) ## speed and size, as ratios inside one run
 	$(BIN)/python -m benchmarks
+
+screens: $(READY) ## the pictures of the console in docs/screens
+	$(BIN)/python -m benchmarks.screens
 
 test-slow: $(READY) ## the slow proofs
 	$(BIN)/python -m pytest -m slow

@@ -59,7 +59,7 @@ class Scene:
         columns = ["caller", "line", "opening_duration_s", "opening_silence_ratio"]
         self._likely = calls[columns].tail(600).astype(object).where(calls[columns].tail(600).notna(), None)
         counted = calls[calls["disposition"].isin(["prank", "abusive", "silent"])]["caller"].value_counts()
-        self._often = list(counted.index[:12])
+        self.often = list(counted.index[:12])
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Ask the service."""
@@ -72,7 +72,7 @@ class Scene:
         self._rung += 1
         found = self._likely.iloc[self._draw.randrange(len(self._likely))]
         if caller == "":
-            caller = self._draw.choice(self._often) if self._draw.random() < 0.35 else found["caller"]
+            caller = self._draw.choice(self.often) if self._draw.random() < 0.35 else found["caller"]
         body = {
             "call_id": f"screen-{self._rung}",
             "received_at": (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(),
@@ -89,10 +89,9 @@ class Scene:
         """Give a number that never rang."""
         return f"+62811{self._draw.randrange(10**7):07}"
 
-    def clear(self) -> None:
-        """Let everybody go."""
-        for call in self.ask("GET", "/v1/queue")["calls"]:
-            self.ask("POST", f"/v1/calls/{call['call_id']}/ended", {"ended_at": datetime.now(UTC).isoformat()})
+    def clear_last(self) -> None:
+        """Let go who rang last."""
+        self.ask("POST", f"/v1/calls/screen-{self._rung}/ended", {"ended_at": datetime.now(UTC).isoformat()})
 
     def busy(self, count: int, longest_s: float, *, new: float = 0.0) -> None:
         """Let many ring, some of them for the first time."""
@@ -126,7 +125,7 @@ def scene(folder: Path, mode: str = "board") -> Iterator[Scene]:
         journal_mib=1,
         mode=mode,
         deadline_ms=10_000,
-        waiting_timeout_s=3_600,
+        random_share=0.1,
     )
     store = Store(settings.database)
     release = read_release(folder / "release")
@@ -169,6 +168,12 @@ def signed_in(running: Browser, made: Scene, who: str = "rina", **options: Any) 
         yield page
 
 
+def held_out(made: Scene) -> None:
+    """Let somebody ring whose call is of the random share."""
+    while not made.ring(330, made.often[5], duration_s=6.0, silence_ratio=0.2, expected_wait_s=340)["held_out"]:
+        made.clear_last()
+
+
 LIGHT = {"viewport": WIDE, "locale": "en-GB", "color_scheme": "light"}
 DARK = LIGHT | {"color_scheme": "dark"}
 
@@ -193,6 +198,9 @@ def main(folder: Path = FOLDER) -> None:
             page.locator("li.row").first.wait_for()
             shoot(page, "board-quiet")
         made.busy(24, 340, new=0.2)
+        for place in range(3):
+            made.ring(560 - 30 * place, made.often[place], duration_s=9.0, silence_ratio=0.1, expected_wait_s=340)
+        held_out(made)
         with signed_in(running, made, **LIGHT) as page, signed_in(running, made, **DARK) as dark:
             page.locator("li.row").first.wait_for()
             page.keyboard.press("n")
@@ -200,15 +208,16 @@ def main(folder: Path = FOLDER) -> None:
             shoot(page, "board-busy")
             dark.locator("article.mine").wait_for()
             shoot(dark, "board-dark")
-            page.keyboard.press("?")
-            shoot(page, "board-keys")
-            page.keyboard.press("Escape")
             page.keyboard.press("1")
-            shoot(page, "board-genuine")
+            page.locator("dialog[open]").wait_for()
             page.keyboard.press("1")
-            page.locator("#said").wait_for()
-            shoot(page, "board-closed")
-            story(page, folder, shoot)
+            page.locator("article.mine").wait_for(state="detached")
+            page.locator("li.row[data-band=likely_prank]").first.focus()
+            page.keyboard.press("w")
+            page.locator("details").first.wait_for()
+            shoot(page, "story", whole=True)
+            page.goto("/console/shift")
+            shoot(page, "shift", whole=True)
         with signed_in(running, made, **LIGHT | {"viewport": PHONE, "locale": "id-ID", "has_touch": True}) as page:
             page.locator("li.row").first.wait_for()
             shoot(page, "board-phone")
@@ -220,10 +229,6 @@ def main(folder: Path = FOLDER) -> None:
             page.context.set_offline(True)
             page.locator("#lost").wait_for()
             shoot(page, "board-lost")
-
-
-def story(page: Page, folder: Path, shoot: Any) -> None:
-    """Show one call's whole story."""
 
 
 if __name__ == "__main__":

@@ -102,7 +102,8 @@ class Feature:
             less = LESS_THAN_A_TENTH if indonesian else "less than 0.1"
             return self._said(less if few else _amount(value, language), language)
         if self.unit == "h":  # of the day
-            return self._said(f"{int(value):02}:{int(value % 1 * 60):02}", language)
+            minutes = round(value * 60.0)
+            return self._said(f"{minutes // 60:02}:{minutes % 60:02}", language)
         return self._said(value, language)
 
     def _said(self, value: object, language: Language) -> str:
@@ -171,7 +172,7 @@ FEATURES: tuple[Feature, ...] = (
     # Odds and not a share: numerator and denominator each move with one kind of label only, so that the
     # direction holds to the last bit. One call of each kind stands before the first label.
     Feature("closed_odds_30d", "ring", "history", "ratio", "closed as not genuine for each closed as genuine, half-life "
-            "thirty days", 1, "balance of the last month: {value:.2g} not genuine to 1 genuine", RATIO,
+            "thirty days", 1, "last month: {value:.2g} not genuine to 1 genuine", RATIO,
             "not_genuine_30d", 1.0, "genuine_30d", 1.0),
     Feature("short_share_30d", "ring", "history", "share", "share of past conversations of at most 19 s", 0,
             "{value:.0%} of past conversations very short", RATIO, "short_30d", 0.5, "heard_30d", 1.0),

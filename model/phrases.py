@@ -16,7 +16,7 @@ PHRASES: Mapping[str, str] = {
     "not_genuine_1d": "{value} ditutup sebagai bukan darurat sekitar satu hari terakhir",
     "not_genuine_30d": "{value} ditutup sebagai bukan darurat sekitar satu bulan terakhir",
     "not_genuine_ever": "{value} panggilan terdahulu ditutup sebagai bukan darurat",
-    "closed_odds_30d": "imbangan sebulan terakhir: {value} bukan darurat banding 1 darurat",
+    "closed_odds_30d": "sebulan terakhir: {value} bukan darurat banding 1 darurat",
     "short_share_30d": "{value} percakapan terdahulu sangat singkat",
     "mean_duration_30d": "percakapan terdahulu rata-rata {value} detik",
     "silent_share_30d": "{value} percakapan terdahulu hampir sunyi",

@@ -1,10 +1,11 @@
-"""The whole story on one machine: a made-up year, a model, a service, and the last weeks told to it call by call."""
+"""The whole story on one machine: a made-up year, a model, a service told its last weeks, a board with live calls."""
 
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ from rich.progress import track
 from rich.table import Table
 
 from model.call_log import write_log
-from model.city import simulate
+from model.city import CityLog, simulate
 from model.errors import SaringError
 from model.events import known_at
 from model.params import Params
 from model.pipeline import make
 from model.ranking import auc_and_precision, ranked
 from model.release import read_release, write_release
+from service.access import create
 from service.log_import import import_log
 from service.log_replay import Step, replay, steps
 from service.pseudonyms import Pseudonyms, read_keys
+from service.rush import Rush
 from service.store import Store
 
 CITY, SEED, LAST_DAYS = "bengkulu", 0, 60
@@ -43,12 +46,13 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
         Where the log, the release and the store go; those of an earlier demo are replaced.
     port : int
     stay : bool
+        Whether calls go on flowing in at the board.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in ("saring.db", "saring.db-wal", "saring.db-shm", "saring.key"):
         (folder / old).unlink(missing_ok=True)
     console.print("[bold]1. A year of calls[/bold] (made up, from the published figures of Bengkulu's 112 in 2024)")
-    log = simulate(CITY, SEED)
+    log = _until_now(simulate(CITY, SEED))
     write_log(log.calls, folder / "calls.parquet")
     until = log.calls["received_at"].max() - pd.Timedelta(days=LAST_DAYS)
     truth = _genuine(log.calls, log.corrections)
@@ -70,9 +74,12 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
     past = known_at(log.calls, until)
     earlier = earlier[earlier["call_id"].isin(past["call_id"])]
     import_log(past, earlier, release, store, Pseudonyms(read_keys(folder / "saring.key")), lambda _: None)
+    started = datetime.now(UTC)
+    key, own = (create(store.engine, name, role, started) for name, role in (("rina", "operator"), ("demo", "admin")))
     store.close()
-    later = [step for step in steps(log.calls, log.corrections) if step.at >= until]
-    with _serving(folder, port) as url, httpx.Client(base_url=url, timeout=30.0) as client:
+    later = [step for step in steps(log.calls, log.corrections) if until <= step.at < started]
+    headers = {"Authorization": f"Bearer {own}"}
+    with _serving(folder, port) as url, httpx.Client(base_url=url, timeout=30.0, headers=headers) as client:
         answers: dict[str, dict[str, Any]] = {}
 
         def told(step: Step, answer: dict[str, Any]) -> None:
@@ -83,13 +90,18 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
             replay([step], client, as_recorded=True, told=told)
         console.print(f"   {len(answers):,} calls scored and kept, {len(later):,} events in all\n")
         _story(client, answers, truth)
+        client.put("/v1/operations", json={"operators": 3, "mean_handling_s": 45.0}).raise_for_status()
+        rush = Rush(log.calls[log.calls["received_at"] >= until], client)
+        rush.step(time.monotonic())
         if stay:
-            console.print(f"\nThe service is at [bold]{url}[/bold] (try {url}/v1/model). Ctrl-C stops it.")
-            with suppress(KeyboardInterrupt):
-                while True:
-                    time.sleep(1.0)
+            console.print("\n[bold]6. The board[/bold], a call every few seconds; two colleagues answer some of them")
+            console.print(f"   [bold]{url}/console[/bold]")
+            console.print(f"   operator's key (shown this once): [bold]{key}[/bold]", soft_wrap=True)
+            console.print("   Ctrl-C stops it.")
+            with suppress(KeyboardInterrupt, httpx.HTTPError):  # Ctrl-C reaches the service, too
+                rush.run(lambda: True)
         else:
-            console.print(f"\nThe service was at {url}; [bold]saring demo --stay[/bold] keeps it running.")
+            console.print(f"\nThe board was at {url}/console; [bold]saring demo --stay[/bold] keeps it running.")
 
 
 def _story(client: httpx.Client, answers: dict[str, dict[str, Any]], truth: pd.Series) -> None:
@@ -133,6 +145,17 @@ def _examples(calls: dict[str, Any], answers: dict[str, Any], genuine: np.ndarra
     yield "The number most often closed as not genuine", names[serial]
 
 
+def _until_now(log: CityLog) -> CityLog:
+    """Move a log by whole weeks, so that its last call lies in the last one."""
+    week = pd.Timedelta(weeks=1)
+    shift = (pd.Timestamp.now("UTC") - log.calls["received_at"].max()) // week * week
+    frames = [frame.copy() for frame in (log.calls, log.corrections)]
+    for frame in frames:
+        for name in frame.select_dtypes("datetimetz"):
+            frame[name] += shift
+    return replace(log, calls=frames[0], corrections=frames[1])
+
+
 def _genuine(calls: pd.DataFrame, corrections: pd.DataFrame) -> pd.Series:
     """Say of each call whether it was genuine by all that ever became known."""
     last = calls.set_index("call_id")["disposition"].astype("object")
@@ -155,9 +178,9 @@ def _serving(folder: Path, port: int) -> Iterator[str]:
         "SARING_JOURNAL": str(folder / "journal"),
     }
     command = [sys.executable, "-m", "service.cli", "serve", "--release", str(folder / "release"), "--port", str(port)]
-    command += ["--database", f"sqlite:///{folder / 'saring.db'}", "--insecure-local"]
+    command += ["--database", f"sqlite:///{folder / 'saring.db'}"]
     # A busy machine is no fault of the store, and nobody waits for these answers.
-    environment |= {"SARING_DEADLINE_MS": "10000", "SARING_LOG_LEVEL": "warning"}
+    environment |= {"SARING_DEADLINE_MS": "10000", "SARING_LOG_LEVEL": "warning", "SARING_MODE": "board"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             started = time.monotonic()

@@ -31,15 +31,19 @@ class Process:
     name : str
     release : Path
     database : str
+    port : int, optional
+        A free one by default.
     **settings
         As in `service.settings`; the deadline is long unless it is given, since two busy cores are no fault of the
         store.
     """
 
-    def __init__(self, folder: Path, name: str, release: Path, database: str, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, name: str, release: Path, database: str, port: int | None = None, **settings: object
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+            self.port = port or free.getsockname()[1]
         self.url, self.log = f"http://127.0.0.1:{self.port}", folder / f"{name}.log"
         chosen = {"deadline_ms": 10_000, "journal_mib": 4, "insecure_local": True} | settings
         own = {"key_file": folder / "saring.key", "journal": folder / f"journal of {name}"}

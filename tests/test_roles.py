@@ -41,10 +41,13 @@ MAY: dict[str, set[str] | None] = {
     "GET /console/sign-in": None,
     "POST /console/sign-in": None,
     "POST /console/language": None,
+    "GET /console/mine": {"operator"},
 }
 #: The same for pages: who has not signed in is led to where that is done, and a refusal is a page.
 PAGES: dict[str, set[str]] = {
     "GET /console": {"operator"},
+    "GET /console/shift": {"operator"},
+    "GET /console/calls/{call_id}": {"operator"},
     "POST /console/sign-out": {"operator"},
 }
 
@@ -130,7 +133,7 @@ def test_the_document_names_the_roles_of_the_table(service):
         method, path = route.lower().split(" ")
         if allowed is None:
             assert path not in paths or paths[path][method]["security"] == []
-        elif path not in ("/v1/queue/stream", "/v1/calls/{call_id}/badge.svg"):
+        elif path not in ("/v1/queue/stream", "/v1/calls/{call_id}/badge.svg", "/console/mine"):
             roles = " or ".join(role for role in Role if role in {*allowed, "admin"})
             assert paths[path][method]["responses"]["403"]["description"].endswith(f"expected {roles}"), route
 

@@ -20,7 +20,10 @@ from service.web import reception_of, settings_of
 
 SIGN_IN = "/console/sign-in"
 #: The pages in the order of the navigation: address, its name in the catalogues, and who sees it besides an admin.
-NAVIGATION: tuple[tuple[str, str, Role], ...] = (("/console", "nav.board", Role.OPERATOR),)
+NAVIGATION: tuple[tuple[str, str, Role], ...] = (
+    ("/console", "nav.board", Role.OPERATOR),
+    ("/console/shift", "nav.shift", Role.OPERATOR),
+)
 #: Nothing but our own modules, style sheet and answers; forms lead here; nobody frames a page.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -96,9 +99,23 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
         navigation=shown,
         local_only=settings_of(request).insecure_local,
         local=lambda time_us, form="%H:%M:%S": local_time(request, time_us).strftime(form),
+        percent=percent,
         **values,
     )
     return Response(html, status_code, HEADERS | {"Content-Language": words.language}, "text/html; charset=utf-8")
+
+
+def percent(share: float) -> str:
+    """Write a probability; never as certainty.
+
+    Examples
+    --------
+    >>> percent(0.72), percent(0.998), percent(0.001)
+    ('72 %', '> 99 %', '< 1 %')
+    """
+    if share > 0.99:
+        return "> 99 %"
+    return "< 1 %" if share < 0.01 else f"{100.0 * share:.0f} %"
 
 
 def local_time(request: Request, time_us: int) -> datetime:

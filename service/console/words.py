@@ -38,6 +38,10 @@ class Words:
         """Give a text with its values filled in; a name that is not in the catalogue is a KeyError."""
         return self._texts[name].format(**values)
 
+    def get(self, name: str, otherwise: str) -> str:
+        """Give a text, or another one when the catalogue does not have it."""
+        return self._texts.get(name, otherwise)
+
     def under(self, *beginnings: str) -> dict[str, str]:
         """Give the texts whose names begin so, for a page's modules."""
         return {name: text for name, text in self._texts.items() if name.startswith(beginnings)}

@@ -121,7 +121,7 @@ async function tried(callId) {
     mine.takenAt.set(callId, now());
     rows.put({ ...rows.callOf(callId), ...document, reasons: rows.callOf(callId)?.reasons ?? document.reasons.slice(0, 3) });
     mine.put(rows.callOf(callId) ?? document);
-    tell(t("board.took", { who: document.caller ?? t("call.unnamed") }));
+    tell(t("board.took", { who: document.caller ?? t("call.somebody") }));
   } else if (status === 401) signInAgain();
   return { status, detail: document?.detail ?? t("close.no_answer") };
 }
@@ -200,7 +200,7 @@ async function said(call, choice) {
   mine.forget(call.call_id);
   lastClosed = call;
   const act = el("button", { onclick: correct }, el("kbd", {}, "U"), t("board.correct"));
-  tell(t("board.closed", { who: call.caller ?? t("call.unnamed"), how: closing(choice) }), { act });
+  tell(t("board.closed", { who: call.caller ?? t("call.somebody"), how: closing(choice) }), { act });
 }
 
 async function correct() {
@@ -209,7 +209,7 @@ async function correct() {
     return;
   }
   const call = lastClosed;
-  const choice = await chosen(t("close.correct", { who: call.caller ?? t("call.unnamed") }));
+  const choice = await chosen(t("close.correct", { who: call.caller ?? t("call.somebody") }));
   if (choice) await alone(() => said(call, choice));
 }
 

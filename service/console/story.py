@@ -1,0 +1,118 @@
+"""One call's whole story: what was known, how its score comes about, what followed from it, and all that was said."""
+
+import math
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from model.errors import StoreError
+from model.guardrails import GUARDRAILS
+from model.numerals import decimal
+from model.promise import Language
+from model.reasons import translated
+from service.access import Role
+from service.console.board import closing_data, looks
+from service.console.pages import PageRoute, data_for, page, percent, refused
+from service.console.words import Words, words_of
+from service.guard import allow
+from service.life import CLOSED
+from service.problems import Problem
+from service.pseudonyms import short
+from service.queue_view import queued
+from service.web import CallIdInPath, out_of_reach, reception_of
+
+#: Bars are so wide, in the picture's own units, for the largest part of a score.
+BAR = 100.0
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/console/calls/{call_id:path}")
+@allow(Role.OPERATOR)
+async def story_page(request: Request, call_id: CallIdInPath) -> Response:
+    """Tell one call's story."""
+    words, intake = words_of(request), reception_of(request).intake
+    try:
+        call = await intake.find(call_id)
+        said = await intake.store.said(call)
+    except Problem as problem:
+        return refused(request, problem)
+    except StoreError as error:
+        return refused(request, out_of_reach(error))
+    # As long as it is of the random share and not closed, nobody is to know what its score was.
+    hidden = call.held_out and call.state != CLOSED
+    data = data_for(words, "close.", "disposition.", "category.", "story.", **closing_data(request), call_id=call_id)
+    return page(
+        request,
+        "story.html",
+        call=call,
+        caller=short(call.caller) or words("call.somebody"),
+        known=queued(call),
+        look=looks(words)["none" if call.held_out else call.shown_band],
+        band="none" if call.held_out else call.shown_band,
+        hidden=hidden,
+        stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
+        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
+        events=[] if hidden else [told(one, words) for one in said],
+        decimal=lambda value, digits=0: decimal(value, digits, words.language),
+        data=data | {"time_zone": intake.release.time_zone},
+    )
+
+
+def explained(answer: dict[str, Any], stage: str, language: Language) -> dict[str, Any]:
+    """Take a score apart: where it starts, each part by group, and the sum, all in log-odds.
+
+    Parameters
+    ----------
+    answer : dict
+        What was answered at that stage.
+    stage : str
+    language : {"en", "id"}
+
+    Returns
+    -------
+    dict
+        `likelihood` None and no groups when there was no score. The parts and the start add up to the log-odds of the
+        likelihood, exactly, whichever release made it.
+    """
+    likelihood, groups = answer["prank_likelihood"], dict[str, list[dict[str, Any]]]()
+    reasons = translated(answer["reasons"], language)
+    largest = max((abs(reason["contribution"]) for reason in reasons), default=1.0) or 1.0
+    for reason in reasons:
+        reason["bar"] = BAR * abs(reason["contribution"]) / largest
+        groups.setdefault(reason["group"], []).append(reason)
+    total = math.fsum(reason["contribution"] for reason in reasons)
+    log_odds = None if likelihood is None else math.log(likelihood) - math.log1p(-likelihood)
+    return {
+        "stage": stage,
+        "likelihood": likelihood,
+        "band": answer["band"],
+        "defer_s": answer["defer_s"],
+        "guardrails": answer["guardrails"],
+        "release": answer["release"],
+        "log_odds": log_odds,
+        "start": None if log_odds is None else log_odds - total,
+        "groups": [
+            {"name": name, "sum": math.fsum(part["contribution"] for part in parts), "parts": parts}
+            for name, parts in groups.items()
+        ],
+    }
+
+
+def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
+    """Say in words what was said of a call."""
+    kind, body = one["kind"], one["body"]
+    who = body.get("operator") or words("story.somebody")
+    name, values = f"said.{kind}", {"who": who}
+    if kind in ("received", "scored", "ended") and (body.get("answer") or {}).get("prank_likelihood") is not None:
+        values["score"] = percent(body["answer"]["prank_likelihood"])
+        name += "_scored"
+    if kind == "disposed":
+        parts = [words(f"disposition.{body['disposition']}"), category_of(body.get("category"), words)]
+        values["how"] = ", ".join(part for part in parts if part)
+    return {"at_us": one["known_at_us"], "text": words(name, **values)}
+
+
+def category_of(name: str | None, words: Words) -> str | None:
+    """Give a category in the page's language; one of the centre's own as it is."""
+    return words.get(f"category.{name}", name) if name else None
