@@ -78,6 +78,7 @@ METRICS: tuple[Metric, ...] = (
     _counter("abandoned_total", "callers who hung up before an operator answered, by the band shown", "band"),
     _counter("degraded_total", "scores and events that the store did not take as it should, and why", "reason"),
     _gauge("journal_records", "events in the journal that the store has not taken yet", together="livesum"),
+    _counter("not_kept_total", "events that neither the store nor the journal took; the answers said so"),
     _counter("journal_kept_total", "events kept in the journal instead of the store"),
     _counter("journal_drained_total", "events of the journal that the store has taken since"),
     _gauge("store_up", "1 while the store takes events, else 0", together="livemin"),

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from math import isfinite
+from time import monotonic
 from typing import Any, Literal, TextIO
 
 #: What is known of the request that is being answered: the state of its ASGI scope, to which others may still add.
@@ -47,6 +48,32 @@ _WHOLE_NUMBER = re.compile(rf"\s*(?:{_NUMBER})\s*")
 _FROM_PLUS = re.compile(rf"[+\uff0b]\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
 _KEY = re.compile(r"saring_[0-9A-Za-z]+_[0-9A-Za-z_-]{16,}|\b(?:bearer|basic)\s+[^\s\"',;]+", re.IGNORECASE)
 _OWN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"))
+
+
+class Seldom:
+    """Lets one of many be logged in so many seconds, or an overloaded service would be busy with its log.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Examples
+    --------
+    >>> may = Seldom(60.0)
+    >>> may(), may()
+    (True, False)
+    """
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self._seconds, self._quiet_until_s = seconds, 0.0
+
+    def __call__(self) -> bool:
+        """Say whether this one is to be logged; the metrics have them all."""
+        now_s = monotonic()
+        if now_s < self._quiet_until_s:
+            return False
+        self._quiet_until_s = now_s + self._seconds
+        return True
 
 
 def masked(text: str) -> str:

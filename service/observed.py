@@ -8,14 +8,12 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.logs import request_state
+from service.logs import Seldom, request_state
 from service.telemetry import OTHER, Metrics
 
 #: No answer was given: the client went away, or the service was stopped. Not a status of HTTP, but widely understood.
 GONE = 499
 LAGS_KEPT = 15
-#: Of slow requests one is logged in so many seconds; the metrics have them all.
-QUIET_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ class Observed:
 
     def __init__(self, app: ASGIApp, metrics: Metrics, slow_s: float) -> None:
         self.app, self._metrics, self._slow_s = app, metrics, slow_s
-        self._quiet_until = 0.0
+        self._may_log = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request and count it; anything else than HTTP is handed on."""
@@ -78,8 +76,7 @@ class Observed:
             seconds = (ended or perf_counter()) - started
             route = route_of(scope)
             self._metrics.request(route, scope["method"], status, None if streams else seconds)
-            if seconds >= self._slow_s and not streams and started >= self._quiet_until:
-                self._quiet_until = started + QUIET_S  # or an overloaded service would be busy with its log
+            if seconds >= self._slow_s and not streams and self._may_log():
                 about = {"route": route, "method": scope["method"], "status": status, "seconds": seconds}
                 log.warning("a request was slow", extra=about)
             request_state.reset(before)

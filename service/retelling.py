@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 from model.errors import StoreError
 from service.intake import Intake
 from service.journal import Journal
+from service.logs import Seldom
 from service.problems import Problem, Unknown
 from service.pseudonyms import Pseudonyms
 from service.records import microseconds, rfc3339
@@ -60,6 +61,7 @@ class Retelling:
         self._own = journals[0] if journals else None
         self._left_first = (*journals[1:], *journals[:1])
         self._held: Counter[str] = Counter()
+        self._may_log = Seldom()
         self._missed = self._keeping = 0
         #: Whether everything goes through the journal.
         self.down = any(len(journal) for journal in journals)
@@ -102,6 +104,7 @@ class Retelling:
     ) -> bool:
         """Keep what was said in the journal; False when that did not succeed in time."""
         if self._own is None:
+            self.metrics.not_kept()
             return False
         record = {"kind": kind, "call_id": call_id, "at": rfc3339(microseconds(now)), "said": said, **more}
         self._keeping += 1
@@ -110,7 +113,9 @@ class Retelling:
             async with asyncio.timeout(within_s):
                 await self._own.keep(to_json(record, inf_nan_mode="null"))
         except (StoreError, TimeoutError) as error:
-            log.error("the journal did not take an event: %s", str(error) or "not in time")
+            self.metrics.not_kept()
+            if self._may_log():
+                log.error("neither the store nor the journal took an event: %s", str(error) or "not in time")
             self._hold(record, -1)
             return False
         finally:

@@ -127,6 +127,10 @@ class Metrics:
         """Count an event that went to the journal."""
         self._counters["journal_kept_total"].inc()
 
+    def not_kept(self) -> None:
+        """Count an event that neither the store nor the journal took; its answer said so."""
+        self._counters["not_kept_total"].inc()
+
     def journal_drained(self, events: int) -> None:
         """Count events of the journal that the store has taken."""
         self._counters["journal_drained_total"].inc(events)

@@ -434,6 +434,7 @@ def filled() -> Metrics:
     metrics.degraded("store")
     metrics.waiting({"fire": 1})
     metrics.release("a")
+    metrics.not_kept()
     metrics.journal_kept()
     metrics.journal_drained(1)
     metrics.committed(0.001, 3, 1)
