@@ -152,9 +152,13 @@ def postgres(postgres_server):
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A real Chromium; each test opens a context of its own in it."""
+    """A real Chromium; each test opens a context of its own in it.
+
+    It ends with its module: while Playwright runs, this thread has a running event loop, and no other test could
+    start one of its own.
+    """
     from benchmarks.browsing import browser  # whoever runs no test of the console needs no Playwright
 
     with browser() as running:
