@@ -184,12 +184,14 @@ def test_a_page_may_load_nothing_but_our_own_and_runs_no_inline_script(service, 
 
 def test_what_never_changes_is_kept_and_what_a_page_of_another_version_asks_for_is_given(service, browser_like):
     page = browser_like.get("/console/sign-in").text
-    address = re.search(r'href="(/console/static/[^"]+\.css)"', page)[1]
+    address = re.search(r'href="(/console/static/[^"]+/console\.css)"', page)[1]
     answered = service.client.get(address)
     assert answered.headers["content-type"] == "text/css; charset=utf-8"
     assert "immutable" in answered.headers["cache-control"]
     other = service.client.get("/console/static/0000/console.css")
     assert (other.content, other.headers["cache-control"]) == (answered.content, "no-cache")
+    looks = service.client.get(address.replace("console.css", "looks.css")).text
+    assert "--likely_prank-ink:#6d1a1a;" in looks
     for name in ("nothing.css", "..%2fboard.py", "../board.py", "__init__.py"):
         assert service.client.get(f"/console/static/0000/{name}").status_code == 404
 

@@ -52,7 +52,6 @@ async def board_page(request: Request) -> Response:
         mode=settings.mode,
         time_zone=zone,
         stale_s=settings.waiting_timeout_s / 2,
-        looks=looks(words),
         guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
     )
     return page(request, "board.html", data=data, mode=settings.mode, zone=abbreviation(zone))

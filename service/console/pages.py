@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from service.access import Role
+from service.badge import percent
 from service.console.assets import BASE
 from service.console.words import LANGUAGES, Words, words_of
 from service.guard import GuardedRoute, not_let_in
@@ -103,19 +104,6 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
         **values,
     )
     return Response(html, status_code, HEADERS | {"Content-Language": words.language}, "text/html; charset=utf-8")
-
-
-def percent(share: float) -> str:
-    """Write a probability; never as certainty.
-
-    Examples
-    --------
-    >>> percent(0.72), percent(0.998), percent(0.001)
-    ('72 %', '> 99 %', '< 1 %')
-    """
-    if share > 0.99:
-        return "> 99 %"
-    return "< 1 %" if share < 0.01 else f"{100.0 * share:.0f} %"
 
 
 def local_time(request: Request, time_us: int) -> datetime:

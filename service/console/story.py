@@ -12,8 +12,9 @@ from model.numerals import decimal
 from model.promise import Language
 from model.reasons import translated
 from service.access import Role
+from service.badge import percent, state_of
 from service.console.board import closing_data, looks
-from service.console.pages import PageRoute, data_for, page, percent, refused
+from service.console.pages import PageRoute, data_for, page, refused
 from service.console.words import Words, words_of
 from service.guard import allow
 from service.life import CLOSED
@@ -48,8 +49,8 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         call=call,
         caller=short(call.caller) or words("call.somebody"),
         known=queued(call),
-        look=looks(words)["none" if call.held_out else call.shown_band],
-        band="none" if call.held_out else call.shown_band,
+        look=looks(words)[state_of(call)],
+        band=state_of(call),
         hidden=hidden,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
         guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
