@@ -51,8 +51,9 @@ BADGES = ("/v1/calls/{call_id}/badge.svg", "/v1/calls/{call_id}/badge")
 PAGES: dict[str, set[str]] = {
     "GET /console": {"operator"},
     "GET /console/shift": {"operator"},
-    "GET /console/calls/{call_id}": {"operator"},
-    "POST /console/sign-out": {"operator"},
+    "GET /console/calls/{call_id}": {"operator", "scientist"},
+    "GET /console/supervisor": {"scientist"},
+    "POST /console/sign-out": {"operator", "scientist"},
 }
 
 

@@ -46,7 +46,7 @@ async def board_page(request: Request) -> Response:
     zone = reception_of(request).intake.release.time_zone
     data = data_for(
         words,
-        *("nav.", "board.", "call.", "line.", "line_state.", "order.", "off.", "mine.", "keys."),
+        *("nav.", "board.", "call.", "line.", "line_state.", "order.", "off.", "mine.", "keys.", "stop."),
         *("close.", "disposition.", "category."),
         **closing_data(request),
         mode=settings.mode,

@@ -21,7 +21,7 @@ from service.life import CLOSED
 from service.problems import Problem
 from service.pseudonyms import short
 from service.queue_view import queued
-from service.web import CallIdInPath, out_of_reach, reception_of
+from service.web import CallIdInPath, out_of_reach, principal_of, reception_of
 
 #: Bars are so wide, in the picture's own units, for the largest part of a score.
 BAR = 100.0
@@ -29,7 +29,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/console/calls/{call_id:path}")
-@allow(Role.OPERATOR)
+@allow(Role.OPERATOR, Role.SCIENTIST)
 async def story_page(request: Request, call_id: CallIdInPath) -> Response:
     """Tell one call's story."""
     words, intake = words_of(request), reception_of(request).intake
@@ -52,6 +52,7 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         look=looks(words)[state_of(call)],
         band=state_of(call),
         hidden=hidden,
+        closes=principal_of(request).role is not Role.SCIENTIST,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
         guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
         events=[] if hidden else [told(one, words) for one in said],
