@@ -122,7 +122,7 @@ def badge_svg(state: str, likelihood: float | None, language: str = "en", theme:
     look = LOOKS[state]
     ink, ground = look.light if theme == "light" else look.dark
     label = escape(look.words[language] + ("" if likelihood is None else f" {percent(likelihood)}"))
-    width = 34 + 7 * len(label)
+    width = 34 + 8 * len(label)
     dashes = {"solid": "", "dashed": ' stroke-dasharray="5 3"', "dotted": ' stroke-dasharray="1.5 2.5"'}[look.border]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="28" viewBox="0 0 {width} 28" role="img" '

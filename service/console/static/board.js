@@ -249,9 +249,12 @@ place("stop").addEventListener("click", stop);
 place("keys").addEventListener("click", help);
 place("next")?.addEventListener("click", takeNext);
 
+/** Asks which calls are this operator's; once more when one was taken or closed while the answer was on its way. */
 async function whose() {
+  const before = mine.changes;
   const { status, document } = await ask("GET", "/console/mine");
-  if (status === 200) mine.reset(document.calls);
+  if (mine.changes !== before) whose();
+  else if (status === 200) mine.reset(document.calls);
 }
 
 follow(`/v1/queue/stream?lang=${data.language}&reasons=3`, {
