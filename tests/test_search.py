@@ -33,13 +33,13 @@ def past(small_city):
 
 def test_settings_that_learn_next_to_nothing_are_beaten_and_good_ones_are_not(past):
     told = []
-    found = search(past, Params(boosting=POOR), 8, told.append)
-    assert sum(told) == found.trials == 8
+    found = search(past, Params(boosting=POOR), 4, told.append)
+    assert sum(told) == found.trials == 4
     assert found.better
     assert found.difference.high < 0.0
     assert found.judged[1] < found.judged[0]
     assert "Better than" in found.sentence()
-    again = search(past, Params(boosting=found.boosting), 3)
+    again = search(past, Params(boosting=found.boosting), 2)
     assert not again.better
     assert "keep those" in again.sentence()
 
@@ -71,7 +71,7 @@ def test_the_command_writes_settings_only_when_they_are_better_and_keeps_the_res
     poor = with_boosting(PARAMS.read_text(encoding="utf-8"), POOR)
     (tmp_path / "poor.yaml").write_text(poor)
     words = ("search", "--calls", tmp_path / "calls.parquet", "--out", tmp_path / "better.yaml")
-    status, said = saring(*words, "--trials", 8, "--params", tmp_path / "poor.yaml")
+    status, said = saring(*words, "--trials", 4, "--params", tmp_path / "poor.yaml")
     assert status == 0, said
     assert "->" in said
     better = read_params(tmp_path / "better.yaml")
