@@ -311,6 +311,7 @@ def test_everything_is_done_from_the_keyboard_and_the_focus_is_seen(service, pag
     expect(page.locator("article.mine")).to_have_attribute("data-id", "key 1")
     page.keyboard.press("w")
     expect(page.get_by_role("heading", level=1)).to_contain_text("The call of")
+    page.wait_for_load_state()  # the page is there before its keys are
     page.keyboard.press("Escape")
     expect(page.locator("article.mine")).to_have_attribute("data-id", "key 1")
     page.keyboard.press("4")
