@@ -8,6 +8,8 @@
     ├── EvaluationError       calls that cannot be evaluated with a release
     ├── ReleaseError          a folder that is not a whole, unchanged release that this version can serve
     │   └── ScorecardError    features that are not those of a scorecard, in its order
+    ├── RegistryError         the registry of releases cannot be reached, or does not hold what was asked for
+    │   └── PromotionError    a release that may not take over, and why
     ├── StoreError            the store did not take, or could not give, what it was asked
     └── ReplayError           a service that cannot be reached, or that refuses an event of the log
 
@@ -41,6 +43,14 @@ class ReleaseError(SaringError):
 
 class ScorecardError(ReleaseError):
     """Features that are not those of a scorecard, in its order."""
+
+
+class RegistryError(SaringError):
+    """The registry of releases cannot be reached, or does not hold what was asked for."""
+
+
+class PromotionError(RegistryError):
+    """A release that may not take over, and why."""
 
 
 class StoreError(SaringError):

@@ -146,8 +146,8 @@ class Params(_Strict):
         )
 
 
-#: Sections of `params.yaml` that dvc.yaml reads, and training does not.
-PIPELINE = ("data", "evaluation")
+#: Sections of `params.yaml` that are no settings of training: of dvc.yaml, and of the gate (`model.margins`).
+PIPELINE = ("data", "evaluation", "promotion")
 
 
 def with_boosting(text: str, boosting: Boosting) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from model.errors import SaringError
-from service import cli_history, cli_keys, cli_loop
+from service import cli_history, cli_keys, cli_loop, cli_registry
 from service.given import Corrections, moment_of, read_log
 from service.terminal import Bar, list_problems, tell_ranking
 
@@ -273,6 +273,7 @@ def demo(
 app.add_typer(cli_keys.app, name="keys")
 cli_history.add_to(app)
 cli_loop.add_to(app)
+cli_registry.add_to(app)
 
 
 def _settings(given: dict[str, Any]) -> Any:

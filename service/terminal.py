@@ -1,6 +1,6 @@
 """What the command shows on a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -75,3 +75,37 @@ def tell_drift(drift: Any, *, every: bool) -> None:
         print(f"{'':<24}{one.change}")
     if len(shown) < len(drift.findings):
         print(f"\nand {len(drift.findings) - len(shown)} more, none of them moved; --all shows them")
+
+
+def tell_releases(versions: Sequence[Any], where: str) -> None:
+    """Print the versions of the registry, the newest first, each with what was put down beside it."""
+    if not versions:
+        print(f"{where}: nothing is registered yet; saring register adds a release")
+        return
+    print(f"{'':<5}{'release':<24}{'alias':<12}{'registered':<18}{'knows until':<18}certificate until")
+    for one in versions:
+        until, certificate = (one.tags.get(name, "")[:10] for name in ("until", "certificate_until"))
+        aliases = ", ".join(one.aliases)
+        print(
+            f"{one.number:<5}{one.release:<24}{aliases:<12}{one.registered_at:%Y-%m-%d %H:%M}  {until:<18}{certificate}"
+        )
+        for what in ("promoted", "rolled_back"):
+            if f"{what}_at" in one.tags:
+                who = f" by {one.tags[f'{what}_by']}" if f"{what}_by" in one.tags else ""
+                because = one.tags.get(f"{what}_because", "")
+                print(f"{'':<5}{what.replace('_', ' ')} {one.tags[f'{what}_at'][:16]}{who}: {because}")
+
+
+def tell_comparison(found: Any, margins: Any) -> None:
+    """Print what the gate compared: for each slice of genuine callers both releases and their difference."""
+    if found.differences:
+        print(f"{found.calls:,} closed calls from {found.since:%Y-%m-%d} to {found.until:%Y-%m-%d}, later than both")
+        heads = f"{'champion':>10}{'challenger':>11}{'worse by':>10}  {'95 %':<18}margin"
+        print(f"{'genuine callers':<29}{heads}")
+    for one in found.differences:
+        margin = margins.of(one.slice_, one.measure)
+        told = one.slice_ != "all" and one.callers < margins.least_callers
+        mark = " too few" if told else " WORSE" if one.worse.value > margin else ""
+        between = f"{one.worse.low:+.3f} to {one.worse.high:+.3f}"
+        numbers = f"{one.champion:>10.3f}{one.challenger:>11.3f}{one.worse.value:>+10.3f}  {between:<18}{margin:g}"
+        print(f"{one.slice_:<18}{one.callers:>5}{one.measure:>6}{numbers}{mark}")
