@@ -22,8 +22,9 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## the whole story on this machine, and its URL
 	$(BIN)/saring demo
 
+# Two at once, a file to each: much of a test is waiting, and more processes only take each other's time.
 test: $(READY) ## the tests, without the slow proofs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 pipeline: $(READY) ## dvc.yaml: check, train, evaluate and register what params.yaml names
 	PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1 $(BIN)/dvc repro

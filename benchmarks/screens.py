@@ -8,6 +8,7 @@ so few calls it is not: the pictures show every state of a board, and prove noth
 
 import json
 import random
+import sqlite3
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import numpy as np
 import pandas as pd
 import uvicorn
 from playwright.sync_api import Browser, Page
@@ -28,6 +30,7 @@ from model.city import simulate
 from model.evaluation import Effort
 from model.params import Params
 from model.pipeline import make
+from model.queueing import keys_after, replay
 from model.release import read_release, write_release
 from service.access import create
 from service.app import create_app, opened
@@ -50,10 +53,12 @@ class Scene:
         By role.
     calls : pandas.DataFrame
         The city's log, the last call just before now.
+    database : Path
+        Of the store.
     """
 
-    def __init__(self, url: str, keys: dict[str, str], calls: pd.DataFrame) -> None:
-        self.url, self.keys, self._rung = url, keys, 0
+    def __init__(self, url: str, keys: dict[str, str], calls: pd.DataFrame, database: Path) -> None:
+        self.url, self.keys, self._rung, self.database = url, keys, 0, database
         self._client = httpx.Client(base_url=url, timeout=30.0, headers={"Authorization": f"Bearer {keys['admin']}"})
         self._draw = random.Random(3)
         columns = ["caller", "line", "opening_duration_s", "opening_silence_ratio"]
@@ -93,6 +98,30 @@ class Scene:
         """Let go who rang last."""
         self.ask("POST", f"/v1/calls/screen-{self._rung}/ended", {"ended_at": datetime.now(UTC).isoformat()})
 
+    def handle(self, count: int, gap_s: float, operators: int) -> None:
+        """Let calls of the last hours come, be answered in the order of their keys, and be closed."""
+        start = datetime.now(UTC) - timedelta(seconds=count * gap_s + 2_000.0)
+        after_s, told = 0.0, []
+        for _ in range(count):
+            after_s += self._draw.expovariate(1.0 / gap_s)
+            at = start + timedelta(seconds=after_s)
+            answer = self.ring((datetime.now(UTC) - at).total_seconds(), expected_wait_s=60.0)
+            genuine = self._draw.random() > (answer["prank_likelihood"] or 0.5)
+            handling_s = self._draw.expovariate(1.0 / (110.0 if genuine else 60.0))
+            told.append((answer["call_id"], round(after_s * 1e6), answer["defer_s"], genuine, handling_s))
+        _, received, deferred, _, handling = (np.array(column) for column in zip(*told, strict=True))
+        lived = replay(received, handling, keys_after(received, deferred), operators)
+        for (call_id, _, _, genuine, handling_s), left_us in zip(told, lived.left_at_us.tolist(), strict=True):
+            begun, end = (start + timedelta(seconds=left_us / 1e6 + more_s) for more_s in (0.0, handling_s))
+            closed = {"disposition": "genuine", "category": "accident"} if genuine else {"disposition": "prank"}
+            for what, body in (
+                ("answered", {"answered_at": begun.isoformat(), "operator": "rina"}),
+                ("ended", {"ended_at": end.isoformat()}),
+                ("disposition", closed | {"disposed_at": end.isoformat(), "operator": "rina"}),
+            ):
+                path = f"/v1/calls/{call_id}/{what}"
+                self._client.post(path, json=body, headers={"Saring-Clock": "as-recorded"}).raise_for_status()
+
     def busy(self, count: int, longest_s: float, *, new: float = 0.0) -> None:
         """Let many ring, some of them for the first time."""
         for place in range(count):
@@ -124,7 +153,7 @@ def scene(folder: Path, mode: str = "board") -> Iterator[Scene]:
         journal=folder / "journal",
         journal_mib=1,
         mode=mode,
-        deadline_ms=10_000,
+        deadline_ms=1_000,
         random_share=0.1,
     )
     store = Store(settings.database)
@@ -141,7 +170,7 @@ def scene(folder: Path, mode: str = "board") -> Iterator[Scene]:
             while not server.started:
                 time.sleep(0.01)
             port = server.servers[0].sockets[0].getsockname()[1]
-            yield Scene(f"http://127.0.0.1:{port}", keys, calls)
+            yield Scene(f"http://127.0.0.1:{port}", keys, calls, folder / "saring.db")
         finally:
             server.should_exit = True
             thread.join()
@@ -218,6 +247,20 @@ def main(folder: Path = FOLDER) -> None:
             shoot(page, "story", whole=True)
             page.goto("/console/shift")
             shoot(page, "shift", whole=True)
+        made.handle(200, 45.0, operators=2)
+        for name, options in (("supervisor", LIGHT), ("supervisor-dark", DARK | {"locale": "id-ID"})):
+            with signed_in(running, made, "admin", **options) as page:
+                page.goto("/console/supervisor")
+                shoot(page, name, whole=True)
+        with signed_in(running, made, **LIGHT) as page:
+            page.goto("/console/badge")
+            page.locator("saring-badge[shown=stale]").last.wait_for()
+            shoot(page, "badge-sheet", whole=True)
+            page.goto("/console")
+            page.locator("#stop").wait_for()
+            page.keyboard.press("x")
+            page.locator("dialog[open]").wait_for()
+            shoot(page, "board-stop")
         with signed_in(running, made, **LIGHT | {"viewport": PHONE, "locale": "id-ID", "has_touch": True}) as page:
             page.locator("li.row").first.wait_for()
             shoot(page, "board-phone")
@@ -229,6 +272,14 @@ def main(folder: Path = FOLDER) -> None:
             page.context.set_offline(True)
             page.locator("#lost").wait_for()
             shoot(page, "board-lost")
+            page.context.set_offline(False)
+            page.locator("#lost").wait_for(state="hidden")
+            with sqlite3.connect(made.database, isolation_level=None) as held:
+                held.execute("BEGIN IMMEDIATE")
+                made.ring(4, made.new_number())
+                page.locator("#degraded").wait_for()
+                shoot(page, "board-degraded")
+                held.execute("ROLLBACK")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
 async def call(request: Request, call_id: CallIdInPath) -> Response:
     """Give what was known of a call, what was scored, shown and decided, and why.
 
-    A call whose name ends in `/badge.svg` cannot be asked for here.
+    A call whose name ends in `/badge` or `/badge.svg` cannot be asked for here.
     """
     intake = reception_of(request).intake
     try:

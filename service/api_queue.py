@@ -1,20 +1,21 @@
 """The HTTP contract, version 1: the queue that operators see, its stream, and tokens for what cannot send a header."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from model.errors import StoreError
 from service.access import Keys, Role
-from service.badge import badge_svg
+from service.badge import Theme, badge_svg, likelihood_of, state_of
+from service.console.assets import TO_ANY_PAGE
 from service.console.sessions import Sessions
-from service.documents import Queued, QueueDocument, TokenDocument, event
+from service.documents import BadgeDocument, Queued, QueueDocument, TokenDocument, event
 from service.guard import GuardedRoute, allow, public
-from service.problems import Conflict, Forbidden, Invalid, TooMany, Unauthorized
+from service.problems import Conflict, Forbidden, Invalid, Problem, TooMany, Unauthorized
 from service.queue_view import View, queue_document, queued
-from service.records import microseconds, rfc3339
+from service.records import Call, microseconds, rfc3339
 from service.schemas import Take, TokenFor
 from service.stream import MOST_STREAMS, Streams
 from service.tokens import Tokens
@@ -159,22 +160,44 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     },
 )
 @public
-async def badge(request: Request, call_id: CallIdInPath, token: Token = None, lang: Language = "en") -> Response:
+async def badge(
+    request: Request,
+    call_id: CallIdInPath,
+    token: Token = None,
+    lang: Language = "en",
+    theme: Annotated[Theme, Query(description="Light or dark, as the screen is on which it is shown.")] = "light",
+) -> Response:
     """Draw a call's badge; with a token of this call when no header can be sent.
 
     Word, shape, colour and score: colour is never the only sign. A call of the random share has none, and says so.
     """
-    if request.scope["state"]["principal"] is None:
-        tokens: Tokens = request.app.state.tokens
-        if token is None or tokens.check(token, "badge", _now_us()) != call_id:
-            raise Unauthorized
-    try:
-        found = await reception_of(request).intake.find(call_id)
-    except StoreError as error:
-        raise out_of_reach(error) from error
+    call = await _badged(request, call_id, token)
+    picture = badge_svg(state_of(call), likelihood_of(call), lang, theme)
     # A screen of another site shows it as a picture; that is what the token is for.
     headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
-    return Response(badge_svg(found, lang), media_type="image/svg+xml", headers=headers)
+    return Response(picture, media_type="image/svg+xml", headers=headers)
+
+
+@router.get(
+    "/v1/calls/{call_id:path}/badge",
+    summary="What a call's badge says now",
+    response_model=BadgeDocument,
+    responses=refusals(401, 404, 422, 503),  # it checks its token by itself
+)
+@public
+async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None) -> Response:
+    """Give what the element `<saring-badge>` shows, on any page; with a token of this call.
+
+    It tells nothing else of the call. The words, shapes and colours are in the element, at /badge.js.
+    """
+    try:
+        call = await _badged(request, call_id, token)
+    except Problem as problem:  # a page of another site is to see why, too
+        answer = problem.response()
+    else:
+        answer = json(_badge_document(request, call, token))
+    answer.headers.update(TO_ANY_PAGE)
+    return answer
 
 
 @router.post(
@@ -198,6 +221,29 @@ async def tokens(request: Request) -> Response:
     now_us, life_s = _now_us(), TOKEN_S[asked.scope]
     token = issuer.issue(asked.scope, subject, now_us, life_s)
     return json({"token": token, "expires_at": rfc3339(now_us + int(life_s * 1e6))})
+
+
+async def _badged(request: Request, call_id: str, token: str | None) -> Call:
+    """Give the call whose badge is asked for, to whom a key or a token of this very call lets in."""
+    if request.scope["state"]["principal"] is None:
+        tokens: Tokens = request.app.state.tokens
+        if token is None or tokens.check(token, "badge", _now_us()) != call_id:
+            raise Unauthorized
+    try:
+        return await reception_of(request).intake.find(call_id)
+    except StoreError as error:
+        raise out_of_reach(error) from error
+
+
+def _badge_document(request: Request, call: Call, token: str | None) -> dict[str, Any]:
+    now_us, tokens = _now_us(), request.app.state.tokens
+    good = token is not None and tokens.check(token, "badge", now_us) == call.call_id
+    return {
+        "at": rfc3339(now_us),
+        "state": state_of(call),
+        "prank_likelihood": likelihood_of(call),
+        "token_expires_at": rfc3339(tokens.ends_us(token)) if good else None,
+    }
 
 
 def _board_only(request: Request) -> None:

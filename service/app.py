@@ -16,7 +16,7 @@ from model.release import Release, read_release
 from service import api, api_centre, api_queue, api_score
 from service.access import Keys, rows
 from service.connection import LEAVING
-from service.console import assets, board, door, shift, story
+from service.console import assets, board, door, sheet, shift, story, supervisor
 from service.console.sessions import Sessions
 from service.drift_watch import DriftWatch
 from service.guard import Guard, document
@@ -150,7 +150,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
     app.state.sessions = sessions
     # What stands behind a call_id comes before the call.
-    for routes in (api_score, api_queue, api_centre, api, door, board, shift, story, assets):
+    for routes in (api_score, api_queue, api_centre, api, door, board, shift, story, supervisor, sheet, assets):
         app.include_router(routes.router)
     app.include_router(board.answers)
     for error in (Problem, RequestValidationError, HTTPException, Exception):

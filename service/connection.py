@@ -72,19 +72,12 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._since_s, self._head, self._in_head = self.loop.time(), 0, True
 
-    def on_url(self, url: bytes) -> None:
-        """Take a part of its address."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one of its headers."""
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        """Hand it on, now that its head has arrived."""
+        """Hand it on, now that its head has arrived; its size is that of what it says, however it was sent."""
         self._in_head = False
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
+            self._refusal = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
+            raise ValueError  # the parser ends by it, and `send_400_response` is asked
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -100,12 +93,6 @@ class Connection(HttpToolsProtocol):
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}"
         self.transport.write(f"{head}\r\nconnection: close\r\n\r\n".encode() + body)
         self.transport.close()
-
-    def _count(self, size: int) -> None:
-        self._head += size
-        if self._head > HEAD_LIMIT:
-            self._refusal = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
-            raise ValueError  # the parser ends by it, and `send_400_response` is asked
 
     def _look(self) -> None:
         """See whether a request takes too long to arrive."""

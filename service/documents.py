@@ -212,6 +212,19 @@ class TokenDocument(Document):
     expires_at: datetime
 
 
+class BadgeDocument(Document):
+    """What a call's badge says now, and nothing else of the call."""
+
+    at: datetime
+    """By the service's clock."""
+    state: Literal["normal", "unsure", "likely_prank", "unscored", "none"]
+    """`none`: a call of the random share, which has no badge."""
+    prank_likelihood: float | None
+    """Null: no score is shown."""
+    token_expires_at: datetime | None
+    """Null: asked for with a key."""
+
+
 class Beat(Document):
     """The line is alive."""
 

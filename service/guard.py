@@ -36,6 +36,7 @@ HEADERS: tuple[Pair, ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _SECURE: tuple[Pair, ...] = (*HEADERS, (b"strict-transport-security", b"max-age=31536000"))
+_TO_PAGES = b"access-control-allow-origin"
 _PREFLIGHT: tuple[Pair, ...] = (
     (b"access-control-allow-methods", b"GET, POST, PUT"),
     (b"access-control-allow-headers", b"authorization, content-type, last-event-id, saring-clock, x-request-id"),
@@ -181,14 +182,16 @@ class Guard:
         if self._origins:
             added.append((b"vary", b"origin"))
             if origin in self._origins:
-                added += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"x-request-id")]
+                added += [(_TO_PAGES, origin), (b"access-control-expose-headers", b"x-request-id")]
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = list(message.get("headers", ()))
                 names = {name for name, _ in own}
                 own += [pair for pair in defaults if pair[0] not in names]
-                message = {**message, "headers": own + added}
+                # Twice, it would let in no page: what says by itself that any page may read it is left as it is.
+                own += [pair for pair in added if pair[0] != _TO_PAGES or _TO_PAGES not in names]
+                message = {**message, "headers": own}
             await send(message)
 
         return dressed

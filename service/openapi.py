@@ -37,7 +37,7 @@ _TAGS = [
     {"name": "centre", "description": "What the centre decides, and how the service is."},
 ]
 #: By operation: they look at the token by themselves, and take a key all the same.
-_BY_TOKEN = ("stream", "badge")
+_BY_TOKEN = ("stream", "badge", "badge_now")
 
 
 def describe(app: FastAPI) -> None:

@@ -112,8 +112,9 @@ class Statements:
         nth, chain = "CAST(v.nth AS INTEGER)", f"CAST(v.chain AS {events.c.chain.type.compile(self._dialect)})"
         # The first of a caller whose earlier events retention removed is not the first.
         return (
-            f"WITH v ({', '.join(EVENT)}) AS (VALUES {self._rows(len(EVENT), rows)}) "
-            f"INSERT INTO events ({', '.join(EVENT)}) SELECT {typed} FROM v "
+            # INSERT comes first: Python's sqlite3 counts no rows of a statement that begins with WITH.
+            f"INSERT INTO events ({', '.join(EVENT)}) "
+            f"WITH v ({', '.join(EVENT)}) AS (VALUES {self._rows(len(EVENT), rows)}) SELECT {typed} FROM v "
             f"WHERE ({nth} = 1 AND NOT EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain})) "
             f"OR EXISTS (SELECT 1 FROM events e WHERE e.chain = {chain} AND e.nth = {nth} - 1) "
             f"OR EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain} AND b.included = {nth} - 1) "

@@ -68,11 +68,25 @@ def test_a_page_holds_no_key(service, browser_like):
     assert service.keys["operator"].split("_")[2] not in browser_like.get("/console").text
 
 
-@pytest.mark.parametrize("role", ["intake", "scientist"])
-def test_a_key_of_another_role_does_not_sign_in(service, browser_like, role):
-    answered = browser_like.post("/console/sign-in", data={"key": service.keys[role]})
+def test_a_key_of_an_intake_system_does_not_sign_in(service, browser_like):
+    answered = browser_like.post("/console/sign-in", data={"key": service.keys["intake"]})
     assert answered.status_code == 403
     assert "set-cookie" not in answered.headers
+
+
+def test_a_scientist_begins_at_the_supervisor_s_page_and_changes_nothing(service, browser_like):
+    answered = browser_like.post("/console/sign-in", data={"key": service.keys["scientist"]})
+    assert (answered.status_code, answered.headers["location"]) == (303, "/console/supervisor")
+    page = browser_like.get("/console/supervisor")
+    assert page.status_code == 200
+    assert 'id="switch"' not in page.text
+    assert browser_like.get("/console/sign-in").headers["location"] == "/console/supervisor"
+    story = browser_like.get("/console/calls/a")
+    assert (story.status_code, 'id="correct"' in story.text) == (200, False)
+    board = browser_like.get("/console")
+    assert (board.status_code, 'href="/console/supervisor"' in board.text) == (403, True)
+    assert browser_like.put("/v1/operations", json={"switch": {"on": False, "reason": "a drill"}}).status_code == 403
+    assert browser_like.post("/v1/calls/a/disposition", json={"disposition": "prank"}).status_code == 403
 
 
 def test_whoever_signs_out_is_out_for_good(service, browser_like):
@@ -167,10 +181,10 @@ def test_a_session_opens_the_stream_and_its_end_ends_it(service, browser_like):
         assert [line for line in lines if line.startswith("event:")][-1] == "event: bye"
 
 
-@pytest.mark.parametrize("path", ["/console", "/console/sign-in"])
+@pytest.mark.parametrize("path", ["/console", "/console/supervisor", "/console/badge", "/console/sign-in"])
 def test_a_page_may_load_nothing_but_our_own_and_runs_no_inline_script(service, browser_like, path):
     if path != "/console/sign-in":
-        signed_in(service, browser_like)
+        signed_in(service, browser_like, "admin")
     answered = browser_like.get(path)
     policy = answered.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -184,12 +198,14 @@ def test_a_page_may_load_nothing_but_our_own_and_runs_no_inline_script(service, 
 
 def test_what_never_changes_is_kept_and_what_a_page_of_another_version_asks_for_is_given(service, browser_like):
     page = browser_like.get("/console/sign-in").text
-    address = re.search(r'href="(/console/static/[^"]+\.css)"', page)[1]
+    address = re.search(r'href="(/console/static/[^"]+/console\.css)"', page)[1]
     answered = service.client.get(address)
     assert answered.headers["content-type"] == "text/css; charset=utf-8"
     assert "immutable" in answered.headers["cache-control"]
     other = service.client.get("/console/static/0000/console.css")
     assert (other.content, other.headers["cache-control"]) == (answered.content, "no-cache")
+    looks = service.client.get(address.replace("console.css", "looks.css")).text
+    assert "--likely_prank-ink:#6d1a1a;" in looks
     for name in ("nothing.css", "..%2fboard.py", "../board.py", "__init__.py"):
         assert service.client.get(f"/console/static/0000/{name}").status_code == 404
 

@@ -24,7 +24,26 @@ def service(tmp_path_factory, acting_release: Path) -> Iterator[Keyed]:
             body = {"call_id": f"c{place}", "received_at": at.isoformat(), "line": "mobile", "duration_s": 4.0, **more}
             answered = service.ask("intake", "POST", "/v1/score", json=body | {"expected_wait_s": 100.0})
             assert answered.status_code == 200
+        fill_the_day(service)
         yield service
+
+
+def fill_the_day(service: Keyed) -> None:
+    """Let the supervisor's page have something to tell: calls closed as prank, one as genuine, the switch put."""
+    for place in range(9):
+        at = datetime.now(UTC) - timedelta(hours=2) + timedelta(minutes=place)
+        body = {"call_id": f"past {place}", "received_at": at.isoformat(), "caller": "+6281299990000", "line": "mobile"}
+        how = "genuine" if place == 8 else "prank"
+        for path, told in (
+            ("/v1/score", body),
+            (f"/v1/calls/past {place}/answered", {"answered_at": (at + timedelta(seconds=20)).isoformat()}),
+            (f"/v1/calls/past {place}/disposition", {"disposition": how, "disposed_at": at.isoformat()}),
+        ):
+            answered = service.ask("admin", "POST", path, json=told, headers={"Saring-Clock": "as-recorded"})
+            assert answered.status_code == 200, answered.text
+    for on in (False, True):
+        body = {"switch": {"on": on, "reason": "a drill"}}
+        assert service.ask("admin", "PUT", "/v1/operations", json=body).is_success
 
 
 @pytest.fixture(params=[(language, theme) for language in LANGUAGES for theme in THEMES], ids="-".join)
@@ -62,7 +81,7 @@ def test_nothing_serious_is_found_on_any_page(service, page):
     page.keyboard.press("n")
     expect(page.locator("article.mine")).to_have_count(1)
     assert serious(page) == []
-    for key in ("?", "1"):
+    for key in ("?", "1", "x"):
         page.keyboard.press(key)
         page.locator("dialog[open]").wait_for()
         assert serious(page) == []
@@ -74,9 +93,19 @@ def test_nothing_serious_is_found_on_any_page(service, page):
     expect(page.locator("#lost")).to_be_hidden()
     page.keyboard.press("g")
     expect(page.locator("article.mine")).to_have_count(0)
-    for path in ("/console/calls/c1", "/console/calls/c4", "/console/calls/unknown", "/console/shift"):
+    for path in (
+        "/console/calls/c1",
+        "/console/calls/c4",
+        "/console/calls/unknown",
+        "/console/shift",
+        "/console/badge",
+    ):
         page.goto(path)
         assert serious(page) == [], path
+    page.goto("/console/supervisor")
+    for place in ("#marked", "#waits", "#put"):
+        expect(page.locator(place)).to_be_visible()
+    assert serious(page) == []
 
 
 def test_what_is_hard_to_read_would_be_found(service, page):

@@ -270,6 +270,25 @@ def test_a_call_that_was_taken_by_mistake_is_given_back_and_one_survives_a_reloa
     assert call(service, "back")["operator"] is None
 
 
+def test_a_call_taken_while_the_board_still_asks_which_are_its_own_is_not_forgotten(service, page):
+    ring(service, "hasty", datetime.now(UTC) - timedelta(seconds=30))
+    held = []
+    sign_in(page, service.keys["operator"])
+    page.route("**/console/mine", lambda route: held.append(route))  # what it asks on the next load is held up
+    page.reload()
+    expect(row(page, "hasty")).to_be_visible()
+    expect(page.locator("#next")).to_be_enabled()
+    stale = page.context.request.get("/console/mine").text()
+    page.keyboard.press("n")
+    expect(page.locator("article.mine")).to_have_count(1)
+    assert len(held) == 1
+    held[0].fulfill(status=200, body=stale, content_type="application/json")
+    page.wait_for_timeout(300)
+    for asked_again in held[1:]:
+        asked_again.continue_()
+    expect(page.locator("article.mine")).to_have_attribute("data-id", "hasty")
+
+
 def test_everything_is_done_from_the_keyboard_and_the_focus_is_seen(service, page):
     for place in range(3):
         ring(service, f"key {place}", datetime.now(UTC) - timedelta(seconds=30 - place), caller=f"+62814000{place}11")
@@ -292,6 +311,7 @@ def test_everything_is_done_from_the_keyboard_and_the_focus_is_seen(service, pag
     expect(page.locator("article.mine")).to_have_attribute("data-id", "key 1")
     page.keyboard.press("w")
     expect(page.get_by_role("heading", level=1)).to_contain_text("The call of")
+    page.wait_for_load_state()  # the page is there before its keys are
     page.keyboard.press("Escape")
     expect(page.locator("article.mine")).to_have_attribute("data-id", "key 1")
     page.keyboard.press("4")

@@ -25,6 +25,7 @@ MAY: dict[str, set[str] | None] = {
     "POST /v1/calls/{call_id}/release": {"operator"},
     "GET /v1/calls/{call_id}": EVERYBODY,
     "GET /v1/calls/{call_id}/badge.svg": EVERYBODY,
+    "GET /v1/calls/{call_id}/badge": EVERYBODY,
     "GET /v1/queue": {"intake", "operator"},
     "GET /v1/queue/stream": {"intake", "operator"},
     "POST /v1/tokens": {"intake", "operator"},
@@ -37,18 +38,22 @@ MAY: dict[str, set[str] | None] = {
     "GET /healthz": None,
     "GET /readyz": None,
     "GET /openapi.json": None,
+    "GET /badge.js": None,
     "GET /console/static/{digest}/{name}": None,
+    "GET /console/badge": None,
     "GET /console/sign-in": None,
     "POST /console/sign-in": None,
     "POST /console/language": None,
     "GET /console/mine": {"operator"},
 }
+BADGES = ("/v1/calls/{call_id}/badge.svg", "/v1/calls/{call_id}/badge")
 #: The same for pages: who has not signed in is led to where that is done, and a refusal is a page.
 PAGES: dict[str, set[str]] = {
     "GET /console": {"operator"},
     "GET /console/shift": {"operator"},
-    "GET /console/calls/{call_id}": {"operator"},
-    "POST /console/sign-out": {"operator"},
+    "GET /console/calls/{call_id}": {"operator", "scientist"},
+    "GET /console/supervisor": {"scientist"},
+    "POST /console/sign-out": {"operator", "scientist"},
 }
 
 
@@ -133,7 +138,7 @@ def test_the_document_names_the_roles_of_the_table(service):
         method, path = route.lower().split(" ")
         if allowed is None:
             assert path not in paths or paths[path][method]["security"] == []
-        elif path not in ("/v1/queue/stream", "/v1/calls/{call_id}/badge.svg", "/console/mine"):
+        elif path not in ("/v1/queue/stream", *BADGES, "/console/mine"):
             roles = " or ".join(role for role in Role if role in {*allowed, "admin"})
             assert paths[path][method]["responses"]["403"]["description"].endswith(f"expected {roles}"), route
 
@@ -188,22 +193,34 @@ def issued(service: Keyed, who: str = "operator", **asked) -> str:
 
 
 def test_a_token_of_a_badge_opens_the_badge_of_that_call(service):
-    answered = service.client.get(
-        "/v1/calls/a/badge.svg", params={"token": issued(service, scope="badge", call_id="a")}
-    )
+    token = issued(service, scope="badge", call_id="a")
+    answered = service.client.get("/v1/calls/a/badge.svg", params={"token": token})
     assert answered.status_code == 200
     assert answered.headers["content-type"] == "image/svg+xml"
     assert answered.headers["cross-origin-resource-policy"] == "cross-origin"
     assert answered.text.startswith("<svg")
+    dark = service.client.get("/v1/calls/a/badge.svg", params={"token": token, "theme": "dark"})
+    assert dark.text != answered.text
+    answered = service.client.get("/v1/calls/a/badge", params={"token": token})
+    assert answered.status_code == 200
+    assert answered.headers["access-control-allow-origin"] == "*"
+    told = answered.json()
+    assert set(told) == {"at", "state", "prank_likelihood", "token_expires_at"}
+    left = datetime.fromisoformat(told["token_expires_at"]) - datetime.fromisoformat(told["at"])
+    assert timedelta(seconds=290) < left <= timedelta(seconds=300)
+    known = service.ask("operator", "GET", "/v1/calls/a/badge").json()
+    assert (known["token_expires_at"], known["prank_likelihood"]) == (None, told["prank_likelihood"])
 
 
 def test_a_token_of_a_badge_opens_nothing_else(service):
     token = issued(service, scope="badge", call_id="a")
-    assert status(service, NOBODY, "GET /v1/calls/b/badge.svg", params={"token": token}) == 401
-    for call_id in ("A", "a%20", "%61/", "a%00", "a%2Fbadge.svg", "../a", "a%2F..%2Fb", "nobody"):
-        assert status(service, NOBODY, f"GET /v1/calls/{call_id}/badge.svg", params={"token": token}) in (401, 404, 422)
+    for badge in ("badge.svg", "badge"):
+        assert status(service, NOBODY, f"GET /v1/calls/b/{badge}", params={"token": token}) == 401
+        for call_id in ("A", "a%20", "%61/", "a%00", "a%2Fbadge.svg", "../a", "a%2F..%2Fb", "nobody"):
+            answered = status(service, NOBODY, f"GET /v1/calls/{call_id}/{badge}", params={"token": token})
+            assert answered in (401, 404, 422)
     for route, allowed in MAY.items():
-        if allowed is not None and "badge.svg" not in route:
+        if allowed is not None and not route.endswith(BADGES):
             assert status(service, NOBODY, route, params={"token": token}) == 401, route
             assert status(service, NOBODY, route, headers={"Authorization": f"Bearer {token}"}) == 401, route
 
@@ -223,7 +240,8 @@ def test_a_token_that_was_changed_or_has_ended_or_is_another_services_opens_noth
     others = type(tokens)(bytes(32)).issue("badge", "a", now_us, 300.0)
     changed = [good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :] for place in range(len(good))]
     for token in (ended, others, *changed, good[:-1], good + "A", good + "=", "", "a" * 32, good.swapcase()):
-        assert status(service, NOBODY, "GET /v1/calls/a/badge.svg", params={"token": token}) == 401, token
+        for route in BADGES:
+            assert status(service, NOBODY, f"GET {route}", params={"token": token}) == 401, token
     assert status(service, NOBODY, "GET /v1/calls/a/badge.svg", params={"token": "a" * 1_201}) == 422
 
 

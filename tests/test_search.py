@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from model.call_log import write_log
+from model.city import simulate
 from model.errors import TrainingError
 from model.events import ordered
 from model.params import Boosting, Params, read_params, with_boosting
@@ -20,25 +21,31 @@ POOR = Boosting(max_iter=2, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
-def past(city):
-    return look_back(city.calls, Params())
+def small_city():
+    """A log so small that a trial takes less than a second."""
+    return simulate("metro", 1, calls=1_500)
+
+
+@pytest.fixture(scope="module")
+def past(small_city):
+    return look_back(small_city.calls, Params())
 
 
 def test_settings_that_learn_next_to_nothing_are_beaten_and_good_ones_are_not(past):
     told = []
-    found = search(past, Params(boosting=POOR), 8, told.append)
-    assert sum(told) == found.trials == 8
+    found = search(past, Params(boosting=POOR), 4, told.append)
+    assert sum(told) == found.trials == 4
     assert found.better
     assert found.difference.high < 0.0
     assert found.judged[1] < found.judged[0]
     assert "Better than" in found.sentence()
-    again = search(past, Params(boosting=found.boosting), 3)
+    again = search(past, Params(boosting=found.boosting), 2)
     assert not again.better
     assert "keep those" in again.sentence()
 
 
-def test_nothing_after_the_fit_period_is_looked_at_and_nothing_that_was_not_known_yet(city, past):
-    calls = ordered(city.calls)
+def test_nothing_after_the_fit_period_is_looked_at_and_nothing_that_was_not_known_yet(small_city, past):
+    calls = ordered(small_city.calls)
     end = calls["received_at"][past.fit].max()
     altered = calls.copy()
     altered.loc[altered["received_at"] > end, ["opening_duration_s", "opening_silence_ratio"]] = 0.0
@@ -59,12 +66,12 @@ def test_a_log_with_too_few_calls_of_a_kind_is_one_clear_error(city):
         search(look_back(few, Params()), Params(), 2)
 
 
-def test_the_command_writes_settings_only_when_they_are_better_and_keeps_the_rest(city, tmp_path):
-    write_log(city.calls, tmp_path / "calls.parquet")
+def test_the_command_writes_settings_only_when_they_are_better_and_keeps_the_rest(small_city, tmp_path):
+    write_log(small_city.calls, tmp_path / "calls.parquet")
     poor = with_boosting(PARAMS.read_text(encoding="utf-8"), POOR)
     (tmp_path / "poor.yaml").write_text(poor)
     words = ("search", "--calls", tmp_path / "calls.parquet", "--out", tmp_path / "better.yaml")
-    status, said = saring(*words, "--trials", 8, "--params", tmp_path / "poor.yaml")
+    status, said = saring(*words, "--trials", 4, "--params", tmp_path / "poor.yaml")
     assert status == 0, said
     assert "->" in said
     better = read_params(tmp_path / "better.yaml")

@@ -352,3 +352,10 @@ def test_what_is_not_there_is_a_problem_document(client):
     for answer in (client.get("/nothing"), client.delete("/v1/score"), client.get("/v1/calls/" + "a" * 300)):
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == answer.status_code
+
+
+def test_calls_that_come_in_nobodys_way_are_written_once(client):
+    for place in range(20):
+        told = CALL | {"call_id": f"once {place}", "caller": f"+62812345678{place % 10}{place % 7}"}
+        assert client.post("/v1/score", json=told).json()["durable"]
+    assert "saring_store_conflicts_total 0.0" in client.get("/metrics").text

@@ -119,7 +119,8 @@ def test_a_request_is_one_span_with_its_route_its_status_and_the_trace_it_came_w
     assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 10e9
 
 
-def test_nothing_that_was_sent_leaves_the_house(collector):
+def test_nothing_that_was_sent_leaves_the_house(collector, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/srv/of/this/machine"])
     state = f"00-{TRACE}-{PARENT}-01"
     with traced(small_app()) as client:
         client.post(f"/v1/calls/{NUMBER}/ended?a={NUMBER}", headers={"traceparent": state, "tracestate": f"a={NUMBER}"})

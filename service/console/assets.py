@@ -1,24 +1,39 @@
-"""The console's modules and style sheet, read once, under an address that changes when one of them does.
+"""The console's modules and style sheets, read once, under an address that changes when one of them does.
 
-Modules name each other by relative addresses, so all of them share one digest. A browser may keep what it got for
-ever; a page of another version, which may be open while a service is renewed, is given what there is now.
+What they know of the badge is written into them from `service.badge`. Its custom element stands at /badge.js, too, for
+pages of other systems: an address that stays, and that any page may load. Modules name each other by relative
+addresses, so all of them share one digest. A browser may keep what it got for ever; a page of another version, which
+may be open while a service is renewed, is given what there is now.
 """
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.badge import looks_css, looks_document
 from service.guard import GuardedRoute, public
 from service.problems import Unknown
 
 FOLDER = Path(__file__).parent / "static"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-FILES: Mapping[str, bytes] = {
-    path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in _TYPES
-}
+ELEMENT = "saring-badge.js"
+#: Anybody's page may load what anybody may read; nothing is sent along with it.
+TO_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+
+
+def _read() -> dict[str, bytes]:
+    files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in _TYPES}
+    looks = json.dumps(looks_document(), ensure_ascii=False)
+    plain, files[ELEMENT] = files[ELEMENT], files[ELEMENT].replace(b"LOOKS = {};", f"LOOKS = {looks};".encode())
+    assert plain != files[ELEMENT]
+    return files | {"looks.css": looks_css().encode()}
+
+
+FILES: Mapping[str, bytes] = _read()
 DIGEST = sha256(b"".join(name.encode() + b"\0" + content for name, content in FILES.items())).hexdigest()[:16]
 BASE = f"/console/static/{DIGEST}"
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
@@ -32,3 +47,13 @@ async def asset(digest: str, name: str) -> Response:
         raise Unknown("there is no such file")
     kept = "public, max-age=31536000, immutable" if digest == DIGEST else "no-cache"
     return Response(FILES[name], media_type=_TYPES[Path(name).suffix], headers={"Cache-Control": kept})
+
+
+@router.get("/badge.js")
+@public
+async def element(request: Request) -> Response:
+    """Give the custom element `<saring-badge>`; a browser asks each time whether it has changed."""
+    headers = TO_ANY_PAGE | {"Cache-Control": "public, no-cache", "ETag": f'"{DIGEST}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(None, 304, headers)
+    return Response(FILES[ELEMENT], media_type=_TYPES[".js"], headers=headers)

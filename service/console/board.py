@@ -46,13 +46,12 @@ async def board_page(request: Request) -> Response:
     zone = reception_of(request).intake.release.time_zone
     data = data_for(
         words,
-        *("nav.", "board.", "call.", "line.", "line_state.", "order.", "off.", "mine.", "keys."),
+        *("nav.", "board.", "call.", "line.", "line_state.", "order.", "off.", "mine.", "keys.", "stop."),
         *("close.", "disposition.", "category."),
         **closing_data(request),
         mode=settings.mode,
         time_zone=zone,
         stale_s=settings.waiting_timeout_s / 2,
-        looks=looks(words),
         guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
     )
     return page(request, "board.html", data=data, mode=settings.mode, zone=abbreviation(zone))

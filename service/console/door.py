@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from service.access import Role
-from service.console.pages import SIGN_IN, PageRoute, now_us, page, see_other
+from service.console.pages import SIGN_IN, PageRoute, home_of, now_us, page, see_other
 from service.console.sessions import COOKIES, SESSION_S, Session, Sessions
 from service.console.words import COOKIE, LANGUAGES
 from service.guard import allow, from_own_page, public
@@ -26,7 +26,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 async def sign_in_page(request: Request) -> Response:
     """Ask for an access key."""
     if request.scope["state"]["principal"] is not None:
-        return see_other("/console")
+        return see_other(home_of(request.scope["state"]["principal"]))
     return page(request, "sign_in.html", to=inside(request.query_params.get("to")), fault=None)
 
 
@@ -37,10 +37,10 @@ async def sign_in(request: Request) -> Response:
     form = await form_of(request)
     to, sessions = inside(form.get("to")), sessions_of(request)
     begun = sessions.begin(form.get("key", "").strip(), now_us()) if from_own_page(request.scope) else None
-    if begun is None or begun[0].role not in (Role.OPERATOR, Role.ADMIN):
+    if begun is None or begun[0].role is Role.INTAKE:
         fault = "sign_in.unknown" if begun is None else "sign_in.role"
         return page(request, "sign_in.html", 403, to=to, fault=fault)
-    answer = see_other(to)
+    answer = see_other(home_of(begun[0]) if to == "/console" else to)
     # Behind a proxy that ends TLS, only the browser knows that there is any.
     secure = request.headers.get("origin", "").startswith("https://") or request.url.scheme == "https"
     answer.set_cookie(
@@ -50,7 +50,7 @@ async def sign_in(request: Request) -> Response:
 
 
 @router.post("/console/sign-out")
-@allow(Role.OPERATOR)
+@allow(Role.OPERATOR, Role.SCIENTIST)
 async def sign_out(request: Request) -> Response:
     """End the session for good, in every process: a copy of its cookie opens nothing any more."""
     session: Session | None = request.scope["state"].get("session")

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from service.access import Role
+from service.access import Principal, Role
+from service.badge import percent
 from service.console.assets import BASE
 from service.console.words import LANGUAGES, Words, words_of
 from service.guard import GuardedRoute, not_let_in
@@ -23,6 +24,7 @@ SIGN_IN = "/console/sign-in"
 NAVIGATION: tuple[tuple[str, str, Role], ...] = (
     ("/console", "nav.board", Role.OPERATOR),
     ("/console/shift", "nav.shift", Role.OPERATOR),
+    ("/console/supervisor", "nav.supervisor", Role.SCIENTIST),
 )
 #: Nothing but our own modules, style sheet and answers; forms lead here; nobody frames a page.
 POLICY = (
@@ -74,6 +76,11 @@ def see_other(path: str) -> RedirectResponse:
     return RedirectResponse(path, 303, HEADERS)
 
 
+def home_of(principal: Principal | None) -> str:
+    """Give the page that whoever has signed in begins with: the first of the navigation."""
+    return "/console/supervisor" if principal is not None and principal.role is Role.SCIENTIST else "/console"
+
+
 def page(request: Request, template: str, status_code: int = 200, **values: Any) -> Response:
     """Render a page.
 
@@ -85,7 +92,7 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
     status_code : int
     **values
         What the template names. Each has, besides, `t` (the words), `local` (a time in the centre's time zone),
-        `static` (where the modules are), `path`, `operator`, `navigation`, `local_only`.
+        `static` (where the modules are), `path`, `home`, `operator`, `navigation`, `local_only`.
     """
     words, principal = words_of(request), request.scope["state"].get("principal")
     shown = [(path, name) for path, name, role in NAVIGATION if principal and principal.role in (role, Role.ADMIN)]
@@ -95,6 +102,7 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
         languages=LANGUAGES,
         static=BASE,
         path=request.url.path,
+        home=home_of(principal),
         operator=principal,
         navigation=shown,
         local_only=settings_of(request).insecure_local,
@@ -103,19 +111,6 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
         **values,
     )
     return Response(html, status_code, HEADERS | {"Content-Language": words.language}, "text/html; charset=utf-8")
-
-
-def percent(share: float) -> str:
-    """Write a probability; never as certainty.
-
-    Examples
-    --------
-    >>> percent(0.72), percent(0.998), percent(0.001)
-    ('72 %', '> 99 %', '< 1 %')
-    """
-    if share > 0.99:
-        return "> 99 %"
-    return "< 1 %" if share < 0.01 else f"{100.0 * share:.0f} %"
 
 
 def local_time(request: Request, time_us: int) -> datetime:

@@ -12,15 +12,16 @@ from model.numerals import decimal
 from model.promise import Language
 from model.reasons import translated
 from service.access import Role
+from service.badge import percent, state_of
 from service.console.board import closing_data, looks
-from service.console.pages import PageRoute, data_for, page, percent, refused
+from service.console.pages import PageRoute, data_for, page, refused
 from service.console.words import Words, words_of
 from service.guard import allow
 from service.life import CLOSED
 from service.problems import Problem
 from service.pseudonyms import short
 from service.queue_view import queued
-from service.web import CallIdInPath, out_of_reach, reception_of
+from service.web import CallIdInPath, out_of_reach, principal_of, reception_of
 
 #: Bars are so wide, in the picture's own units, for the largest part of a score.
 BAR = 100.0
@@ -28,7 +29,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/console/calls/{call_id:path}")
-@allow(Role.OPERATOR)
+@allow(Role.OPERATOR, Role.SCIENTIST)
 async def story_page(request: Request, call_id: CallIdInPath) -> Response:
     """Tell one call's story."""
     words, intake = words_of(request), reception_of(request).intake
@@ -48,9 +49,10 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         call=call,
         caller=short(call.caller) or words("call.somebody"),
         known=queued(call),
-        look=looks(words)["none" if call.held_out else call.shown_band],
-        band="none" if call.held_out else call.shown_band,
+        look=looks(words)[state_of(call)],
+        band=state_of(call),
         hidden=hidden,
+        closes=principal_of(request).role is not Role.SCIENTIST,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
         guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
         events=[] if hidden else [told(one, words) for one in said],

@@ -7,6 +7,7 @@ import { follow } from "./live.js";
 import { Mine } from "./mine.js";
 import { ask, data, el, pathOf, say, signInAgain, storyOf, t } from "./page.js";
 import { Rows } from "./rows.js";
+import { stopping } from "./stopping.js";
 
 const MOST_TRIES = 50;
 const place = (id) => document.getElementById(id);
@@ -86,6 +87,7 @@ async function deferral(told) {
   order.dataset.state = told.deferral_on ? "on" : (why ?? "not_proven");
   say(order, told.deferral_on ? t("order.on") : t("order.off"));
   const banner = place("off");
+  place("stop").hidden = !told.deferral_on;
   if (told.deferral_on) {
     banner.hidden = true;
     return;
@@ -213,6 +215,11 @@ async function correct() {
   if (choice) await alone(() => said(call, choice));
 }
 
+/** Stops all deferral: also while the line is lost, when the list may be wrong and the service can still be told. */
+async function stop() {
+  if (!place("stop").hidden && (await stopping())) tell(t("board.stopped"));
+}
+
 function why() {
   const call = rows.selected ?? mine.current?.call_id;
   if (call) location.assign(storyOf(call));
@@ -235,14 +242,19 @@ const help = bind([
   { keys: ["w", "Enter"], name: t("keys.why"), act: why },
   ...digits,
   { keys: ["u"], name: t("keys.correct"), act: correct },
+  { keys: ["x"], name: t("keys.stop"), act: stop },
   { keys: ["s"], name: t("keys.shift"), act: () => location.assign("/console/shift") },
 ]);
+place("stop").addEventListener("click", stop);
 place("keys").addEventListener("click", help);
 place("next")?.addEventListener("click", takeNext);
 
+/** Asks which calls are this operator's; once more when one was taken or closed while the answer was on its way. */
 async function whose() {
+  const before = mine.changes;
   const { status, document } = await ask("GET", "/console/mine");
-  if (status === 200) mine.reset(document.calls);
+  if (mine.changes !== before) whose();
+  else if (status === 200) mine.reset(document.calls);
 }
 
 follow(`/v1/queue/stream?lang=${data.language}&reasons=3`, {

@@ -18,6 +18,7 @@ export class Mine {
     this.calls = new Map();
     this.takenAt = new Map();
     this.drawn = "";
+    this.changes = 0; // so many times a call became this operator's, or changed, or left
     this.draw();
   }
 
@@ -37,13 +38,16 @@ export class Mine {
   put(call) {
     const mine = call.operator === data.operator && OPEN.has(call.state);
     if (!mine && !this.calls.has(call.call_id)) return;
+    this.changes += 1;
     if (mine) this.calls.set(call.call_id, call);
     else this.calls.delete(call.call_id);
     this.draw();
   }
 
   forget(callId) {
-    if (this.calls.delete(callId)) this.draw();
+    if (!this.calls.delete(callId)) return;
+    this.changes += 1;
+    this.draw();
   }
 
   draw() {

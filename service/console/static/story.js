@@ -13,9 +13,9 @@ async function correct() {
   say(place("said"), kept ? t("story.kept") : said);
 }
 
-place("correct").addEventListener("click", correct);
+place("correct")?.addEventListener("click", correct);
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
-  if (event.key === "Escape") location.assign("/console");
-  else if (event.key.toLowerCase() === "u" && !localStorage.getItem("saring-keys-off")) correct();
+  if (event.key === "Escape") location.assign(place("back").href);
+  else if (place("correct") && event.key.toLowerCase() === "u" && !localStorage.getItem("saring-keys-off")) correct();
 });

@@ -1,0 +1,76 @@
+"""The supervisor's page: what is promised, whether it holds, what the order of the queue did, and the one switch."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic_core import from_json
+from sqlalchemy.engine import Connection
+from starlette.responses import Response
+
+from model.errors import StoreError
+from model.numerals import day, decimal, duration
+from service.access import Role
+from service.api_centre import model
+from service.console.board import looks
+from service.console.day import DAY_US, MARKED_US, MOST_MARKED, One, bands, deferred, marked, put, read, waits
+from service.console.pages import PageRoute, data_for, now_us, page, refused
+from service.console.words import words_of
+from service.guard import allow
+from service.pseudonyms import short
+from service.records import microseconds
+from service.web import out_of_reach, principal_of, reception_of
+
+#: With fewer genuine calls a day's difference in waits is mostly chance.
+ENOUGH = 30
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/console/supervisor")
+@allow(Role.SCIENTIST)
+async def supervisor_page(request: Request) -> Response:
+    """Show it to admins, and to scientists without the switch."""
+    words, who, intake, now = words_of(request), principal_of(request), reception_of(request).intake, now_us()
+    labels = intake.release.labels
+    genuine = [name for name, label in labels.items() if label == 0]
+
+    def of_the_store(connection: Connection) -> tuple[list[One], list[dict[str, Any]], list[dict[str, Any]]]:
+        return read(connection, now - DAY_US), marked(connection, genuine, now - MARKED_US), put(connection)
+
+    try:
+        found, wrong, decided = await intake.store.in_thread(of_the_store)
+    except StoreError as error:
+        return refused(request, out_of_reach(error))
+    # As GET /v1/model gives it, so that the two always say the same.
+    document: dict[str, Any] = from_json(bytes((await model(request)).body))
+    lived = waits(found, labels)
+    return page(
+        request,
+        "supervisor.html",
+        now_us=now,
+        model=document,
+        shadow=document.get("shadow"),
+        switch=intake.operations.switch,
+        may_stop=who.role is Role.ADMIN,
+        put=[one | {"body": from_json(one["body"])} for one in decided],
+        calls=len(found),
+        bands=bands(found, labels),
+        waits=lived,
+        few=sum(one.calls for one in lived if one.group == "genuine") < ENOUGH,
+        deferred=deferred(found, labels),
+        marked=wrong[:MOST_MARKED],
+        more=len(wrong) > MOST_MARKED,
+        looks=looks(words),
+        short=short,
+        at=lambda text: microseconds(datetime.fromisoformat(text)),
+        day=lambda text: day(text, intake.release.time_zone, words.language),
+        decimal=lambda value, digits=0: decimal(value, digits, words.language),
+        duration=lambda seconds: duration(seconds, words.language),
+        data=data_for(
+            words,
+            *("sup.lost", "sup.changed", "stop.fault"),
+            switch_on=intake.operations.switch.on,
+            deferral_on=document["deferral"]["on"],
+            time_zone=intake.release.time_zone,
+        ),
+    )
