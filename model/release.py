@@ -90,14 +90,25 @@ def write_release(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, 
             _write(part / name, content)
         hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
         _write(part / MANIFEST, to_bytes({"format": FORMAT, **facts, "files": hashes}))
-        if folder.exists():
-            folder.rename(old)
-        try:
-            part.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
+        _swap(part, folder, old)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def copy_release(source: Path, folder: Path) -> None:
+    """Copy a release to another place, byte for byte; it appears whole or not at all, in place of the one before.
+
+    Parameters
+    ----------
+    source : Path
+        A release that was read: it is not checked once more.
+    folder : Path
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        shutil.copytree(source, scratch / "new")
+        _swap(scratch / "new", folder, scratch / "old")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -136,6 +147,18 @@ def read_release(folder: Path) -> Release:
         raise ReleaseError(f"{folder / 'scorecard.json'}: {error}") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ReleaseError(f"{folder}: is not as this version writes it: {type(error).__name__}: {error}") from error
+
+
+def _swap(part: Path, folder: Path, old: Path) -> None:
+    """Put a folder in the place of another one."""
+    if folder.exists():
+        folder.rename(old)
+    try:
+        part.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
 
 
 def to_bytes(document: Any) -> bytes:

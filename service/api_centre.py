@@ -12,6 +12,7 @@ from model.history import FIELDS
 from service.access import Role
 from service.documents_centre import Alive, CallerDocument, Erased, ModelDocument, OperationsDocument
 from service.erasure import check_reason, erase
+from service.following import state_of
 from service.guard import GuardedRoute, allow, public
 from service.logs import masked
 from service.operations import decide
@@ -20,7 +21,7 @@ from service.pseudonyms import short
 from service.records import microseconds, rfc3339
 from service.schemas import Erase, Number, Operate
 from service.upkeep import Upkeep
-from service.web import json, out_of_reach, principal_of, read, reception_of, refusals, takes
+from service.web import json, out_of_reach, principal_of, read, reception_of, refusals, settings_of, takes
 
 router = APIRouter(route_class=GuardedRoute, tags=["centre"])
 _METRICS = ("text/plain", "application/openmetrics-text")
@@ -152,7 +153,8 @@ async def model(request: Request) -> Response:
     The reasons of a score and the stage's intercept add up to its log-odds.
     """
     intake = reception_of(request).intake
-    release, now = intake.release, datetime.now(UTC)
+    release, now, settings = intake.release, datetime.now(UTC), settings_of(request)
+    registry = await asyncio.to_thread(state_of, settings.registry_folder) if settings.registry else None
     state = intake.gate.state(now)
     return json(
         {
@@ -175,6 +177,8 @@ async def model(request: Request) -> Response:
             "random_share": intake.share.share,
             "monitor": request.app.state.watch.document(),
             "drift": request.app.state.drift.document(),
+            "shadow": request.app.state.shadow.document(),
+            "registry": registry,
         }
     )
 

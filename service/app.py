@@ -31,6 +31,7 @@ from service.reception import Reception
 from service.renewal import LOOK_S as RENEW_S
 from service.renewal import Renewal
 from service.settings import Settings
+from service.shadow import Shadow
 from service.share import RandomShare, share_for
 from service.shortcut import Shortcut
 from service.store import Store
@@ -110,6 +111,9 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         drift.served(release)
 
     renewal = Renewal(intake, settings.release, served)
+    # Beside a release lies its challenger, when there is one: `service.mirror` keeps it there.
+    shadow = Shadow(settings.release.with_name("challenger"), lambda: intake.release)
+    intake.seen, intake.closed = shadow.see, shadow.closed
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -120,6 +124,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
             reception.retelling.run(),
             watch_loop(metrics),
             drift.run(),
+            shadow.run(),
         )
         try:
             yield {LEAVING: streams.close}  # the server asks for the end of the lifespan when no request is open
@@ -140,7 +145,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     )
     app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
     app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
-    app.state.drift = drift
+    app.state.drift, app.state.shadow = drift, shadow
     app.state.tokens = Tokens(parts.pseudonyms.secret)
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
     app.state.sessions = sessions

@@ -180,6 +180,9 @@ def evaluate(
 @app.command()
 def serve(
     release: Annotated[Path | None, typer.Option(help="Release folder.")] = None,
+    registry: Annotated[
+        str | None, typer.Option(help="Follow a registry instead, such as models:/saring@champion.")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535)] = 8112,
@@ -194,7 +197,9 @@ def serve(
     """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
     from service.server import run
 
-    given: dict[str, Any] = {"release": release, "database": database, "mode": mode}
+    if release is not None and registry is not None:
+        _fail("--registry: given together with --release, expected one of them")
+    given: dict[str, Any] = {"release": release, "registry": registry, "database": database, "mode": mode}
     given |= {"insecure_local": True if insecure_local else None}
     tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
     run(_settings(given), host, port, workers=workers, tls=tls)

@@ -119,6 +119,60 @@ class DriftDocument(Document):
     """Those nearest to their limit, or furthest beyond it."""
 
 
+class ShadowStage(Document):
+    """How the challenger compares at one stage; differences are challenger minus champion, of likelihoods 0 to 1."""
+
+    calls: int
+    mean_difference: float
+    mean_absolute_difference: float
+    rank_correlation: float | None
+    """Spearman's, of the last 5,000 calls, -1 to 1; null: too few, or all alike."""
+    other_band: int
+    """How many calls would be in another band, were both certificates in force."""
+    waits_more: int
+    """How many would be given a larger share of a full deferral."""
+    waits_less: int
+
+
+class ShadowGenuine(Document):
+    """What both said of calls that were then closed as genuine: the mean likelihood of a prank, lower is better."""
+
+    calls: int
+    champion: float | None
+    challenger: float | None
+
+
+class ShadowDocument(Document):
+    """The challenger, scored on live calls after their answer; nobody who takes calls is shown any of it."""
+
+    release: str
+    since: datetime
+    waiting: int
+    """Calls that were answered and not yet compared."""
+    skipped: int
+    """Calls that were not compared because too many waited."""
+    failed: int
+    stages: dict[str, ShadowStage]
+    genuine: ShadowGenuine
+
+
+class NamedDocument(Document):
+    """What an alias of the registry names."""
+
+    version: int
+    release: str
+    refused: str | None
+    """Why it is not taken up; null: it is."""
+
+
+class RegistryDocument(Document):
+    """What was seen in the registry last."""
+
+    looked_at: datetime
+    champion: NamedDocument | None
+    challenger: NamedDocument | None
+
+
 class ModelDocument(Document):
     """The release that is served."""
 
@@ -142,6 +196,10 @@ class ModelDocument(Document):
     monitor: MonitorDocument
     drift: DriftDocument | None
     """Null: not yet looked at, or the release has no fingerprint of the calls that it was made from."""
+    shadow: ShadowDocument | None
+    """Null: there is no challenger. Of this process's calls, since it took up challenger and champion."""
+    registry: RegistryDocument | None
+    """Null: a release folder is served, and no registry followed."""
 
 
 class Alive(Document):

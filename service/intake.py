@@ -4,7 +4,7 @@ Each event is decided without a pause, so what one call reads of its caller's hi
 is adding; `service.known` keeps it and then remembers it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,6 +62,9 @@ class Intake:
         abandoned: Callable[[str], None] = lambda _band: None,
     ) -> None:
         self.release, self.store, self.operations = release, store, operations
+        #: Are told each score that was answered, and the label of each call that was closed: `service.shadow`.
+        self.seen: Callable[[Call, str, Mapping[str, Any]], None] = lambda *_: None
+        self.closed: Callable[[str, int | None], None] = lambda *_: None
         _check_same_histories(store, release)
         self.gate = Gate(release, operations)
         self.board = Board(operations, release.policy.deferral.kappa)
@@ -133,9 +136,13 @@ class Intake:
             _take_in(call, request, stage)
             reply = Reply.of(self._decided(call, stage, request.expected_wait_s, warnings, now, told))
             call.asked[stage], call.answers[stage] = asked, reply.written
+            scored[:] = [call]
             return Told(call, kind, received_at_us, _scored(asked, reply, stage), reply)
 
+        scored: list[Call] = []
         reply: Reply = await self.known.tell(request.call_id, chain_of(caller, request.call_id), now, decide)
+        if scored and told is None:
+            self.seen(scored[0], stage, reply.answer)
         return reply
 
     async def answered(self, call_id: str, request: Answered, now: datetime) -> None:
@@ -204,6 +211,7 @@ class Intake:
             return Told(call, "disposed", call.disposed_at_us, json_of(body), adds=dict(change))
 
         await self._tell_of_known(call_id, now, decide)
+        self.closed(call_id, self.release.labels.get(request.disposition))
 
     async def taken(self, call_id: str, operator: str, now: datetime) -> Call:
         """Lock a waiting call to an operator; two never get the same.

@@ -33,13 +33,13 @@ class Renewal:
 
     def __init__(self, intake: Intake, folder: Path, adopted: Callable[[Release], None] = lambda _: None) -> None:
         self._intake, self._folder, self._adopted = intake, folder, adopted
-        self._seen = _digest(folder)
+        self._seen = digest_of(folder)
         #: Why the last release that came was not taken up; None when it was.
         self.refused: str | None = None
 
     async def look(self) -> None:
         """Take up what stands in the folder when it has changed."""
-        digest = await asyncio.to_thread(_digest, self._folder)
+        digest = await asyncio.to_thread(digest_of, self._folder)
         if digest is None or digest == self._seen:
             return
         self._seen = digest
@@ -74,7 +74,8 @@ def tried(folder: Path, before: Release) -> tuple[Release, Scorer]:
     return release, scorer
 
 
-def _digest(folder: Path) -> bytes | None:
+def digest_of(folder: Path) -> bytes | None:
+    """Give what tells one release of a folder from another; None when there is none."""
     try:
         return sha256((folder / MANIFEST).read_bytes()).digest()
     except OSError:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from model.errors import SaringError
 from service.app import Opened, create_app, opened
+from service.following import following
 from service.logs import configure
 from service.settings import Settings
 from service.shared_counts import share
@@ -65,9 +66,17 @@ def run(
     where = f"{'https' if tls else 'http'}://{host}:{port}"
     # The server ends what is under way and then raises the signal again: leave in order, with the store closed.
     signal.signal(signal.SIGTERM, _leave)
-    if workers > 1:
-        _run_several(settings, workers, where, options)
-        return
+    with ExitStack() as stack:
+        if settings.registry is not None:
+            champion = stack.enter_context(following(settings.registry, settings.registry_folder))
+            settings = settings.model_copy(update={"release": champion})
+        if workers > 1:
+            _run_several(settings, workers, where, options)
+        else:
+            _run_one(settings, where, options)
+
+
+def _run_one(settings: Settings, where: str, options: dict[str, Any]) -> None:
     with opened(settings) as parts:
         print(f"Serving release {parts.intake.release.name} at {where} (Ctrl-C stops)", flush=True)
         _who_may_call(settings, parts)

@@ -14,6 +14,10 @@ class Settings(BaseSettings):
     ----------
     release : Path
         Folder of the release to serve.
+    registry : str, optional
+        Address in MLflow's registry, such as models:/saring@champion, to follow instead of a folder.
+    registry_folder : Path
+        Where the copies of its champion and challenger are kept.
     database : str
         SQLAlchemy URL of the store: SQLite for one process, PostgreSQL for several on one history.
     key_file : Path
@@ -50,6 +54,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SARING_", extra="ignore")
 
     release: Path = Path("release")
+    registry: str | None = None
+    registry_folder: Path = Path("from-registry")
     database: str = "sqlite:///saring.db"
     key_file: Path = Path("saring.key")
     journal: Path = Path("journal")

@@ -29,7 +29,8 @@ class Process:
     folder : Path
         For the key file that all share, and for its own journal and log.
     name : str
-    release : Path
+    release : Path, optional
+        None when the settings name a registry.
     database : str
     port : int, optional
         A free one by default.
@@ -39,7 +40,7 @@ class Process:
     """
 
     def __init__(
-        self, folder: Path, name: str, release: Path, database: str, port: int | None = None, **settings: object
+        self, folder: Path, name: str, release: Path | None, database: str, port: int | None = None, **settings: object
     ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -48,7 +49,8 @@ class Process:
         chosen = {"deadline_ms": 10_000, "journal_mib": 4, "insecure_local": True} | settings
         own = {"key_file": folder / "saring.key", "journal": folder / f"journal of {name}"}
         environment = {f"SARING_{key.upper()}": str(value) for key, value in (own | chosen).items()}
-        command = ["serve", "--release", str(release), "--database", database, "--port", str(self.port)]
+        command = ["serve", "--database", database, "--port", str(self.port)]
+        command += ["--release", str(release)] if release is not None else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", *command],

@@ -208,7 +208,8 @@ def test_mlflow_serves_the_same_scores_as_the_service(tracked, serving, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Spark's and pandas' own, of one another
-def test_spark_scores_a_batch_as_saring_score_does(tracked, table, city, release, tmp_path):
+def test_spark_scores_a_batch_as_saring_score_does(tracked, table, city, release, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     why = "needs Spark: `.venv/bin/python -m pip install pyspark==4.3.0`, and a Java 17 or newer"
     sql = pytest.importorskip("pyspark.sql", reason=why)
     if subprocess.run(["sh", "-c", "command -v java"], capture_output=True).returncode:
