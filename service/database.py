@@ -150,9 +150,10 @@ def pause(attempt: int) -> None:
 
 
 def _durable(connection: Any, _: object) -> None:
-    # Every 250 pages a commit carries the log over to the file: a little and often, since a call waits for it.
+    # Every 250 pages a commit carries the log over to the file: a little and often, since a call waits for it. Each
+    # connection has a cache of its own, and there are several that read: 8 MiB each.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON",
-                   "wal_autocheckpoint=250", "cache_size=-32768"):  # fmt: skip
+                   "wal_autocheckpoint=250", "cache_size=-8192"):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 
 

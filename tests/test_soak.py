@@ -28,8 +28,9 @@ def soak(
         "SARING_JOURNAL": str(folder / "journal"),
         "SARING_JOURNAL_MIB": "1",
         "SARING_DEADLINE_MS": "2000",  # this machine is shared: its pauses are no fault of the store
-        # Small, so that they are full from the first part on; and calls leave, since nobody here ends them.
-        "SARING_CALLERS_IN_MEMORY": "1000",
+        # So small that they are soon full, and so large that those who ring often are at hand; and calls leave, since
+        # nobody here ends them.
+        "SARING_CALLERS_IN_MEMORY": "8000",
         "SARING_CALLS_IN_MEMORY": "1000",
         "SARING_WAITING_TIMEOUT_S": "10",
         "OMP_NUM_THREADS": "1",
