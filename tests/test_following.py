@@ -3,13 +3,16 @@
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from mlflow import MlflowClient
 
+from model.call_log import write_log
+from model.city import simulate
+from model.release import read_release
 from service.following import following
 from tests.past import saring
 from tests.processes import Process, until
@@ -30,8 +33,8 @@ def bolder(documents):
 class Load:
     """Scores calls at a steady rate from a thread, and keeps every answer."""
 
-    def __init__(self, url: str, per_s: float) -> None:
-        self._url, self._gap_s, self._left = url, 1.0 / per_s, threading.Event()
+    def __init__(self, url: str, per_s: float, name: str = "load") -> None:
+        self._url, self._gap_s, self._name, self._left = url, 1.0 / per_s, name, threading.Event()
         self.answers: list[tuple[int, str, bool]] = []
         self._thread = threading.Thread(target=self._run)
 
@@ -39,7 +42,7 @@ class Load:
         with httpx.Client(base_url=self._url, timeout=30.0) as client:
             due = time.monotonic()
             while not self._left.is_set():
-                answer = client.post("/v1/score", json=CALL | {"call_id": f"load {len(self.answers)}"})
+                answer = client.post("/v1/score", json=CALL | {"call_id": f"{self._name} {len(self.answers)}"})
                 document = answer.json() if answer.status_code == 200 else {}
                 self.answers.append((answer.status_code, document.get("release", ""), document.get("degraded", True)))
                 due += self._gap_s
@@ -174,20 +177,69 @@ def _mirrors() -> list[int]:
     return found
 
 
+@contextmanager
+def loaded_with(url: str, per_s: float, threads: int = 8):
+    """Score calls at a rate from several threads; fails unless every one was scored, at nearly that rate."""
+    began = time.monotonic()
+    with ExitStack() as stack:
+        loads = [stack.enter_context(Load(url, per_s / threads, f"load {place}")) for place in range(threads)]
+        yield loads
+        took_s = time.monotonic() - began
+    assert [load.failed() for load in loads] == [[]] * threads
+    assert sum(len(load.answers) for load in loads) / took_s > 0.9 * per_s
+
+
 @pytest.mark.slow
 def test_five_changes_of_champion_at_a_hundred_requests_a_second_fail_none(tmp_path, release_folder):
     with registry_in(tmp_path) as registry:
         added(registry, another(release_folder, tmp_path / "one", "release one"))
         added(registry, another(release_folder, tmp_path / "two", "release two", bolder))
         with followed(tmp_path) as process, httpx.Client(base_url=process.url, timeout=30.0) as client:
-            began = time.monotonic()
-            with Load(process.url, per_s=100.0) as load:
+            with loaded_with(process.url, per_s=100.0) as loads:
                 for turn in range(5):
                     forth = turn % 2 == 0
                     status, said = saring("promote", "2", "--force", "on") if forth else saring("rollback")
                     assert status == 0, said
                     serves(client, "release two" if forth else "release one")
-            per_s = len(load.answers) / (time.monotonic() - began)
-            assert load.failed() == []
-            assert load.releases() == ["release one", *["release two", "release one"] * 2, "release two"]
-            assert per_s > 80.0
+                time.sleep(1.0)
+            for load in loads:
+                assert load.releases() == ["release one", *["release two", "release one"] * 2, "release two"]
+
+
+@pytest.mark.slow
+def test_the_whole_loop_replay_export_retrain_promote_and_back(tmp_path):
+    log = simulate("silence", 1, calls=6_000)
+    first, last = log.calls["received_at"].min(), log.calls["received_at"].max()
+    early, late = ((first + (last - first) * share).floor("D").isoformat() for share in (0.45, 0.7))
+    calls, corrections = tmp_path / "calls.parquet", tmp_path / "calls.corrections.parquet"
+    write_log(log.calls, calls)
+    write_log(log.corrections, corrections)
+
+    def told(*words: object) -> str:
+        status, said = saring(*words)
+        assert status == 0, said
+        return said
+
+    with registry_in(tmp_path):
+        told("train", "--calls", calls, "--corrections", corrections, "--until", early, "--out", tmp_path / "one")
+        assert "champion" in told("register", "--release", tmp_path / "one")
+        champion = read_release(tmp_path / "one").name
+        with followed(tmp_path) as process, httpx.Client(base_url=process.url, timeout=30.0) as client:
+            told("replay", "--calls", calls, "--corrections", corrections, "--url", process.url)
+            ours, later = tmp_path / "ours.parquet", tmp_path / "ours.corrections.parquet"
+            told("export", "--database", f"sqlite:///{tmp_path / 'saring.db'}", "--out", ours)
+            told("train", "--calls", ours, "--corrections", later, "--until", late, "--out", tmp_path / "two")
+            told("evaluate", "--release", tmp_path / "two", "--calls", ours, "--corrections", later, "--seeds", 2,
+                 "--out", tmp_path / "evaluation")  # fmt: skip
+            told("register", "--release", tmp_path / "two", "--evaluation", tmp_path / "evaluation")
+            challenger = read_release(tmp_path / "two").name
+            serves(client, champion)
+            with loaded_with(process.url, per_s=100.0) as loads:
+                print(told("promote", "--calls", ours, "--corrections", later))
+                serves(client, challenger)
+                print(told("rollback", "--because", "only to see that it works"))
+                serves(client, champion)
+                time.sleep(1.0)
+            for load in loads:
+                assert load.releases() == [champion, challenger, champion]
+            print(sum(len(load.answers) for load in loads), "requests")
