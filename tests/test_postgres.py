@@ -258,6 +258,9 @@ def test_what_came_in_the_way_of_another_transaction_is_tried_again_and_no_updat
 
 def test_a_deadlock_that_the_service_loses_is_tried_again(postgres, two):
     said = {"call_id": "held", "received_at": START.isoformat(), "caller": NUMBER}
+    with psycopg.connect(postgres, autocommit=True) as ours:
+        # The service looks once, so long after it began to wait: by then the other has to wait for it.
+        ours.execute(f"ALTER DATABASE {ours.info.dbname} SET deadlock_timeout = '3s'".encode())
     with two() as (client, _), psycopg.connect(postgres) as other, ThreadPoolExecutor(2) as threads:
         assert client.post("/v1/score", json=said).status_code == 200
         other.execute("SET deadlock_timeout = '30s'")  # whoever looks first is the one that gives way
