@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from zlib import crc32
@@ -18,6 +18,7 @@ from service.records import microseconds
 from tests.keyed import Keyed, keyed
 
 expect.set_options(timeout=15_000)
+OFTEN = "+6281299990000"  # whose calls were closed as prank, time and again
 #: The two lines, as the docs have them.
 LINES = """<script type="module" src="{service}/badge.js"></script>
 <saring-badge call="{call}" token="{token}"></saring-badge>"""
@@ -26,11 +27,18 @@ LINES = """<script type="module" src="{service}/badge.js"></script>
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, acting_release: Path) -> Iterator[Keyed]:
     with keyed(tmp_path_factory.mktemp("badge"), acting_release, random_share=0.5) as service:
-        held: dict[bool, str] = {}
-        while len(held) < 2:  # one of the random share, and one that is not
-            call_id = f"112/{len(held)} {datetime.now(UTC).timestamp()}"
-            held[ring(service, call_id)["held_out"]] = call_id
-        service.calls = held
+        start = datetime.now(UTC) - timedelta(hours=2)
+        for number in range(12):
+            past = {"caller": OFTEN, "received_at": (start + timedelta(minutes=number)).isoformat()}
+            ring(service, f"past {number}", **past)
+            closed = {"disposition": "prank", "disposed_at": past["received_at"]}
+            path, recorded = f"/v1/calls/past {number}/disposition", {"Saring-Clock": "as-recorded"}
+            assert service.ask("admin", "POST", path, json=closed, headers=recorded).is_success
+        service.calls = {False: "112/first"}
+        assert not ring(service, service.calls[False])["held_out"]
+        # Of those who would be shown as likely prank, half are of the random share; which, hangs on a key.
+        often = (f"112/often {number}" for number in range(40))
+        service.calls[True] = next(call_id for call_id in often if ring(service, call_id, caller=OFTEN)["held_out"])
         yield service
 
 
