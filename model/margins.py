@@ -11,6 +11,8 @@ from model.words import SLICES
 
 Measure = Literal["auc", "wait"]
 Margin = Annotated[float, Field(ge=0.0, le=1.0)]
+#: What is read when nobody names another file.
+USUAL = Path("params.yaml")
 
 
 class Own(BaseModel):
@@ -33,7 +35,7 @@ class Margins(BaseModel):
     slice_auc, slice_wait : float
         The same within one slice of genuine callers.
     slices : mapping of str to Own
-        Slices with margins of their own.
+        Slices with margins of their own: who rings and says nothing, unless told otherwise.
     least_callers : int
         A slice of fewer callers is told and not judged: chance alone would decide.
     """
@@ -43,7 +45,7 @@ class Margins(BaseModel):
     wait: Margin = 0.05
     slice_auc: Margin = 0.05
     slice_wait: Margin = 0.1
-    slices: dict[str, Own] = Field(default_factory=dict)
+    slices: dict[str, Own] = Field(default_factory=lambda: {"silent": Own(auc=0.03, wait=0.05)})
     least_callers: Annotated[int, Field(ge=2)] = 10
 
     @field_validator("slices")
@@ -71,7 +73,7 @@ class Margins(BaseModel):
 
 
 def read_margins(path: Path | None) -> Margins:
-    """Read the section `promotion`; without a path or a section, the defaults.
+    """Read the section `promotion`; without a path that of `params.yaml` here, and without both, the defaults.
 
     Raises
     ------
@@ -79,7 +81,9 @@ def read_margins(path: Path | None) -> Margins:
         Naming every setting that is wrong.
     """
     if path is None:
-        return Margins()
+        if not USUAL.is_file():
+            return Margins()
+        path = USUAL
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Margins.model_validate(document.get("promotion") or {})

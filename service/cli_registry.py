@@ -46,7 +46,9 @@ def promote(
         Path | None, typer.Option(help="Call log to compare on, with calls later than both releases' training.")
     ] = None,
     corrections: Corrections = None,
-    params: Annotated[Path | None, typer.Option(help="File with the margins, under `promotion`.")] = None,
+    params: Annotated[
+        Path | None, typer.Option(help="File with the margins, under `promotion`; params.yaml, if there is one.")
+    ] = None,
     force: Annotated[
         str | None, typer.Option(help="Promote whatever the gate says; the reason is kept in the registry.")
     ] = None,

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from model.errors import StoreError
 from model.history import Caller
 from service.callers import Callers, Chain, made
+from service.life import OVER
 from service.problems import Problem, Unknown
 from service.records import Call, Kind, Said, microseconds
 from service.store import Store
@@ -60,14 +61,17 @@ class Known:
     kept : callable
         Is told each event that is on disk, and its call.
     callers, calls : int
-        How many of the most recently used are kept at hand.
+        How many of the most recently used callers, and of the calls that are over, are kept at hand. A call that is
+        not over always is.
     """
 
     def __init__(self, store: Store, kept: Callable[[Said, Call], None], *, callers: int, calls: int) -> None:
         self._store, self._kept = store, kept
         self._callers = Callers(callers)
-        self._calls: dict[str, tuple[Call, Chain]] = {}
-        self._most_calls = calls
+        #: With the chain that each was read with. Of a call that is not over more is to be heard.
+        self._live: dict[str, tuple[Call, Chain]] = {}
+        self._over: dict[str, tuple[Call, Chain]] = {}
+        self._most_over = calls
         self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         #: What this process kept since it last began to read what the others wrote: by call, the place of the last
         #: event in its chain, and the call after it.
@@ -82,7 +86,7 @@ class Known:
             When there is none.
         StoreError
         """
-        mine = None if anew else self._calls.get(call_id)
+        mine = None if anew else self._mine(call_id)
         if mine is not None:
             return mine[0]
         if anew:
@@ -129,7 +133,7 @@ class Known:
         async with turn:
             until_s = 0.0
             while True:
-                at_hand, mine = self._callers.get(chain), self._calls.get(call_id)
+                at_hand, mine = self._callers.get(chain), self._mine(call_id)
                 known = mine[0] if mine is not None and mine[1] is at_hand else None
                 if at_hand is None or known is None:
                     # In a file of its own, what is not at hand is first taken for new, as most is: it says when not.
@@ -171,12 +175,14 @@ class Known:
 
     def forget(self, call_id: str, chain: bytes) -> None:
         """Drop what is at hand of a call and its chain: it is read anew from the store."""
-        self._calls.pop(call_id, None)
+        self._live.pop(call_id, None)
+        self._over.pop(call_id, None)
         self._callers.forget(chain)
 
     def forget_all(self) -> None:
         """Drop all that is at hand."""
-        self._calls.clear()
+        self._live.clear()
+        self._over.clear()
         self._callers.forget_all()
 
     async def _look(
@@ -218,9 +224,14 @@ class Known:
         return True
 
     def _remember(self, call: Call, chain: Chain) -> None:
-        self._calls[call.call_id] = (call, chain)
-        if len(self._calls) > self._most_calls:
-            self._calls.pop(next(iter(self._calls)))
+        mine, other = (self._over, self._live) if call.state in OVER else (self._live, self._over)
+        other.pop(call.call_id, None)
+        mine[call.call_id] = (call, chain)
+        if len(self._over) > self._most_over:
+            self._over.pop(next(iter(self._over)))
+
+    def _mine(self, call_id: str) -> tuple[Call, Chain] | None:
+        return self._live.get(call_id) or self._over.get(call_id)
 
 
 def _unknown() -> Unknown:

@@ -28,6 +28,9 @@ from service.telemetry import Metrics
 
 #: Shares of the deadline: for the store, and then for the journal.
 TRIED, KEPT = 0.6, 0.35
+#: So many calls for each second of the deadline may wait for the store at once, and a few in any case. Of more, each
+#: would come too late, and to try it would only make the next one later.
+WAITING_PER_S, WAITING = 1_200.0, 16
 
 
 class Reception:
@@ -55,6 +58,7 @@ class Reception:
         self.intake, self.pseudonyms, self.metrics = intake, pseudonyms, metrics
         self.retelling = Retelling(intake, pseudonyms, journals, metrics, self._tell)
         self._deadline_s = deadline_s
+        self._most, self._waiting = max(WAITING, int(WAITING_PER_S * deadline_s)), 0
 
     @property
     def down(self) -> bool:
@@ -97,8 +101,12 @@ class Reception:
         """
         normal = normal_number(request.caller, self.intake.release.region)
         caller = None if normal is None else self.pseudonyms.hash(normal)
-        reason = "journal"
-        if not self.retelling.takes(request.call_id, caller):
+        reason, tried = "journal", False
+        if self._waiting >= self._most and among == 1:
+            reason = "busy"
+        elif not self.retelling.takes(request.call_id, caller):
+            tried = True
+            self._waiting += 1
             try:
                 async with asyncio.timeout(TRIED * self._deadline_s * (1.0 + among / 20.0)):
                     if normal is not None and len(self.pseudonyms.key_ids) > 1:
@@ -109,13 +117,17 @@ class Reception:
                 return reply
             except (StoreError, TimeoutError) as error:
                 reason = self.retelling.failed(error)
+            finally:
+                self._waiting -= 1
         answer = degraded(request, self.intake.release.name, warnings, now)
         self.metrics.degraded(reason)
         older = [] if normal is None else self.pseudonyms.older(normal)
         record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in older], "answer": answer}
         said = request.model_dump(mode="json", exclude={"caller"}, exclude_none=True)
         within_s = KEPT * self._deadline_s
-        answer["durable"] = await self.retelling.keep("score", request.call_id, now, said, record, within_s)
+        answer["durable"] = await self.retelling.keep(
+            "score", request.call_id, now, said, record, within_s, tried=tried
+        )
         return Reply.of(answer)
 
     async def answered(self, call_id: str, request: Answered, now: datetime) -> bool:
@@ -139,7 +151,8 @@ class Reception:
         self, kind: str, call_id: str, request: Any, now: datetime, warnings: Warnings | None = None
     ) -> Any:
         """Tell an event of a known call; None when it is in the journal."""
-        if not self.retelling.takes(call_id):
+        tried = not self.retelling.takes(call_id)
+        if tried:
             try:
                 async with asyncio.timeout(TRIED * self._deadline_s):
                     answer = await self._tell(kind, call_id, request, now, warnings)
@@ -148,7 +161,7 @@ class Reception:
             except (StoreError, TimeoutError) as error:
                 self.metrics.degraded(self.retelling.failed(error))
         said = request.model_dump(mode="json", exclude_none=True)
-        if not await self.retelling.keep(kind, call_id, now, said, {}, KEPT * self._deadline_s):
+        if not await self.retelling.keep(kind, call_id, now, said, {}, KEPT * self._deadline_s, tried=tried):
             raise Unavailable("neither the store nor the journal took it; tell it again")
         return None
 

@@ -30,7 +30,8 @@ from service.telemetry import Metrics
 MISSED = 20
 PATIENCE_S = 5.0
 PAUSES_S = (0.05, 2.0)
-AT_ONCE = 256
+#: So few, that a call that comes in meanwhile does not wait long for its turn.
+AT_ONCE = 32
 _EVENTS: dict[str, type[Body]] = {"answered": Answered, "ended": Ended, "disposed": Disposition}
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class Retelling:
         self.intake, self.pseudonyms, self.metrics, self._tell = intake, pseudonyms, metrics, tell
         self._own = journals[0] if journals else None
         self._left_first = (*journals[1:], *journals[:1])
+        #: By journal, up to which record the store may have been told: by an earlier process, or in vain.
+        self._asked = [max((position for position, _ in one.first(len(one))), default=0) for one in self._left_first]
         self._held: Counter[str] = Counter()
         self._may_log = Seldom()
         self._missed = self._keeping = 0
@@ -100,13 +103,33 @@ class Retelling:
         return "slow" if slow else "store"
 
     async def keep(
-        self, kind: str, call_id: str, now: datetime, said: dict[str, Any], more: dict[str, Any], within_s: float
+        self,
+        kind: str,
+        call_id: str,
+        now: datetime,
+        said: dict[str, Any],
+        more: dict[str, Any],
+        within_s: float,
+        *,
+        tried: bool,
     ) -> bool:
-        """Keep what was said in the journal; False when that did not succeed in time."""
+        """Keep what was said in the journal; False when that did not succeed in time.
+
+        Parameters
+        ----------
+        kind, call_id : str
+        now : datetime
+        said, more : dict
+            The request, and what else is to be known of it.
+        within_s : float
+        tried : bool
+            Whether the store was asked to take it, and may have done so.
+        """
         if self._own is None:
             self.metrics.not_kept()
             return False
         record = {"kind": kind, "call_id": call_id, "at": rfc3339(microseconds(now)), "said": said, **more}
+        record["tried"] = tried
         self._keeping += 1
         self._hold(record, 1)
         try:
@@ -157,12 +180,14 @@ class Retelling:
 
     async def _some(self) -> bool:
         """Tell the store the oldest records of a journal; True when there are none and the store answers."""
-        for journal in self._left_first:
+        for place, journal in enumerate(self._left_first):
             records = journal.first(AT_ONCE)
             by_call: dict[str, list[dict[str, Any]]] = {}
-            for _, record in records:
+            for position, record in records:
                 told = from_json(record)
+                told["tried"] = told.get("tried", True) or position <= self._asked[place]
                 by_call.setdefault(told["call_id"], []).append(told)
+            self._asked[place] = max(self._asked[place], records[-1][0] if records else 0)
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*(self._retell_all(of_call) for of_call in by_call.values()))
             if records:
@@ -212,7 +237,7 @@ class Retelling:
 
     async def _retell(self, record: dict[str, Any]) -> None:
         kind, call_id, now = record["kind"], record["call_id"], datetime.fromisoformat(record["at"])
-        if await self._was_told(record, microseconds(now)):
+        if record["tried"] and await self._was_told(record, microseconds(now)):
             return
         try:
             if kind == "score":

@@ -21,7 +21,8 @@ from service.tables import access_keys
 from service.telemetry import Metrics
 
 FOLLOW_S, DECISIONS_S, GHOSTS_S, HEARTBEAT_S = 0.25, 0.4, 5.0, 10.0
-GHOSTS_AT_ONCE = 64
+#: So few, that a call that comes in meanwhile does not wait long for its turn.
+GHOSTS_AT_ONCE = 16
 log = logging.getLogger(__name__)
 
 

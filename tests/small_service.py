@@ -38,11 +38,3 @@ def raw(client: httpx.Client, data: bytes, stay_s: float = 0.0) -> bytes:
             return connection.recv(65_536)
         except TimeoutError:
             return b""
-
-
-def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
-    """Wait for something to become true."""
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "it did not become true"
-        time.sleep(0.02)

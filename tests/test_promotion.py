@@ -97,7 +97,7 @@ def test_the_calls_that_are_compared_on_are_later_than_both_trainings(gate, busy
 
 
 def test_margins_decide_and_a_slice_of_few_callers_is_told_and_not_judged(gate):
-    wide = Margins(auc=1.0, wait=1.0, slice_auc=1.0, slice_wait=1.0)
+    wide = Margins(auc=1.0, wait=1.0, slice_auc=1.0, slice_wait=1.0, slices={})
     assert gate("champion", "deaf", wide).passed
     own = wide.model_dump() | {"slices": {"silent": {"auc": 0.01}}}
     refused = gate("champion", "deaf", Margins.model_validate(own))
@@ -173,8 +173,16 @@ def test_settings_of_the_gate_that_make_no_sense_are_named(tmp_path):
     file.write_text("promotion: {auc: 2, slices: {quiet: {auc: 0.1}}}\n")
     with pytest.raises(ParamsError, match=r"promotion\.auc: 2: .*promotion\.slices: .*quiet is not a slice"):
         read_margins(file)
+
+
+def test_params_yaml_says_the_margins_that_count_without_it_and_is_read_where_it_lies(tmp_path, monkeypatch):
     ours = read_margins(Path(__file__).parents[1] / "params.yaml")
+    assert ours == Margins()
     assert ours.of("silent", "auc") < ours.of("night", "auc")
+    monkeypatch.chdir(tmp_path)
+    assert read_margins(None) == Margins()
+    Path("params.yaml").write_text("promotion: {auc: 0.01}\n")
+    assert read_margins(None).auc == 0.01
 
 
 def test_an_interval_holds_the_difference_and_comes_of_callers(gate):

@@ -11,6 +11,7 @@ from service.access import Role, create, revoke
 from service.guard import undeclared
 from service.records import microseconds
 from tests.keyed import NOBODY, WHOEVER, Keyed, keyed
+from tests.processes import until
 
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00"}
 EVERYBODY = {"intake", "operator", "scientist"}
@@ -175,14 +176,6 @@ def test_a_key_that_is_revoked_opens_nothing_from_within_a_second_on(service):
     assert until(lambda: status(service, NOBODY, "GET /v1/model", headers=headers) == 200)
     revoke(service.engine, key.split("_")[1], datetime.now(UTC))
     assert until(lambda: status(service, NOBODY, "GET /v1/model", headers=headers) == 401)
-
-
-def until(holds, patience_s: float = 10.0) -> bool:
-    end = datetime.now(UTC) + timedelta(seconds=patience_s)
-    while datetime.now(UTC) < end:
-        if holds():
-            return True
-    return False
 
 
 # Tokens

@@ -31,7 +31,8 @@ from service.instruments import METRICS, PREFIX
 from service.observed import Observed, watch_loop
 from service.shared_counts import VARIABLE, share
 from service.telemetry import BANDS, FIELDS, MOST_QUEUES, Metrics
-from tests.small_service import raw, running, until
+from tests.processes import until
+from tests.small_service import raw, running
 
 ROOT = Path(__file__).parents[1]
 NUMBER = "6281234567890"
