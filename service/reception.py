@@ -23,14 +23,14 @@ from service.problems import Unavailable
 from service.pseudonyms import Pseudonyms
 from service.rekey import moved
 from service.retelling import Retelling
+from service.room import Room
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.telemetry import Metrics
 
 #: Shares of the deadline: for the store, and then for the journal.
 TRIED, KEPT = 0.6, 0.35
-#: So many calls for each second of the deadline may wait for the store at once, and a few in any case. Of more, each
-#: would come too late, and to try it would only make the next one later.
-WAITING_PER_S, WAITING = 1_200.0, 16
+#: So many calls may wait for the store at once in any case, and at most for each second of the deadline.
+LEAST_WAITING, MOST_WAITING_PER_S = 8, 1_200.0
 
 
 class Reception:
@@ -58,7 +58,7 @@ class Reception:
         self.intake, self.pseudonyms, self.metrics = intake, pseudonyms, metrics
         self.retelling = Retelling(intake, pseudonyms, journals, metrics, self._tell)
         self._deadline_s = deadline_s
-        self._most, self._waiting = max(WAITING, int(WAITING_PER_S * deadline_s)), 0
+        self._room = Room(LEAST_WAITING, int(MOST_WAITING_PER_S * deadline_s))
 
     @property
     def down(self) -> bool:
@@ -102,23 +102,27 @@ class Reception:
         normal = normal_number(request.caller, self.intake.release.region)
         caller = None if normal is None else self.pseudonyms.hash(normal)
         reason, tried = "journal", False
-        if self._waiting >= self._most and among == 1:
-            reason = "busy"
-        elif not self.retelling.takes(request.call_id, caller):
-            tried = True
-            self._waiting += 1
+        if not self.retelling.takes(request.call_id, caller):
+            # A batch has more time, and comes as one.
+            tried = among > 1 or self._room.enter()
+            if not tried:
+                reason = "busy"
+        if tried:
+            in_time = False
             try:
                 async with asyncio.timeout(TRIED * self._deadline_s * (1.0 + among / 20.0)):
                     if normal is not None and len(self.pseudonyms.key_ids) > 1:
                         await moved(self.intake, self.pseudonyms.older(normal), self.pseudonyms.hash(normal))
                     reply = await self.intake.score(request, caller, warnings, now)
+                in_time = True
                 self.retelling.went_well()
                 self._count(reply.answer, warnings)
                 return reply
             except (StoreError, TimeoutError) as error:
                 reason = self.retelling.failed(error)
             finally:
-                self._waiting -= 1
+                if among == 1:
+                    self._room.leave(in_time=in_time)
         answer = degraded(request, self.intake.release.name, warnings, now)
         self.metrics.degraded(reason)
         older = [] if normal is None else self.pseudonyms.older(normal)

@@ -1,13 +1,13 @@
 """What was said while the store did not answer in time: kept in the journal, and told to the store again.
 
 What is said of a call that the journal holds, or of another call of its caller, goes to the journal too, so that
-nothing overtakes what was said before; the other calls go on. Only when the store fails, or answers nobody in time,
-does everything go through the journal until the store has been told all of it. Telling twice does no harm: the intake
-counts the same thing once.
+nothing overtakes what was said before; the other calls go on. Only while the store fails, or answers nobody in time,
+does everything go through the journal. Telling twice does no harm: the intake counts the same thing once.
 """
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -26,12 +26,14 @@ from service.rekey import moved
 from service.schemas import Answered, Body, Disposition, Ended, ScoreRequest
 from service.telemetry import Metrics
 
-#: When so many calls one after another had no answer in time, the store is taken to be out of reach.
-MISSED = 20
+#: When so many calls one after another had no answer in time, and for so long none had, the store is taken to be out
+#: of reach. A pause of a busy machine is shorter.
+MISSED, MISSED_S = 20, 1.0
 PATIENCE_S = 5.0
 PAUSES_S = (0.05, 2.0)
-#: So few, that a call that comes in meanwhile does not wait long for its turn.
-AT_ONCE = 32
+#: So many records are taken from a journal at once, and of so few calls the store is told at once: a call that comes
+#: in meanwhile does not wait long for its turn.
+AT_ONCE, CALLS_AT_ONCE = 64, 8
 _EVENTS: dict[str, type[Body]] = {"answered": Answered, "ended": Ended, "disposed": Disposition}
 log = logging.getLogger(__name__)
 
@@ -64,8 +66,12 @@ class Retelling:
         #: By journal, up to which record the store may have been told: by an earlier process, or in vain.
         self._asked = [max((position for position, _ in one.first(len(one))), default=0) for one in self._left_first]
         self._held: Counter[str] = Counter()
+        for journal in self._left_first:
+            for _, record in journal.first(len(journal)):
+                self._hold(from_json(record), 1)
         self._may_log = Seldom()
         self._missed = self._keeping = 0
+        self._well_at_s = 0.0
         #: Whether everything goes through the journal.
         self.down = any(len(journal) for journal in journals)
         self._trouble = asyncio.Event()
@@ -90,13 +96,14 @@ class Retelling:
 
     def went_well(self) -> None:
         """Take note that the store did its part in time."""
-        self._missed = 0
+        self._missed, self._well_at_s = 0, time.monotonic()
 
     def failed(self, error: Exception) -> str:
         """Take note that the store did not do its part, and say why in a word."""
         slow = isinstance(error, TimeoutError)
         self._missed += 1
-        if not self.down and (not slow or self._missed >= MISSED):
+        nobody = self._missed >= MISSED and time.monotonic() - self._well_at_s >= MISSED_S
+        if not self.down and (not slow or nobody):
             log.warning("calls are answered without a score: %s", str(error) or "the store answers nobody in time")
             self.down = True
         self._trouble.set()
@@ -161,10 +168,9 @@ class Retelling:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2.0 * pause_s, PAUSES_S[1])
                 continue
-            pause_s = PAUSES_S[0]
+            pause_s, self.down = PAUSES_S[0], False
             # Looked at once more: something may have been kept while the store was being asked.
             if done and not self._keeping and not any(len(journal) for journal in self._left_first):
-                self.down = False
                 self._held.clear()
                 self._trouble.clear()
                 self.metrics.store_is(up=True)
@@ -188,8 +194,10 @@ class Retelling:
                 told["tried"] = told.get("tried", True) or position <= self._asked[place]
                 by_call.setdefault(told["call_id"], []).append(told)
             self._asked[place] = max(self._asked[place], records[-1][0] if records else 0)
+            calls = list(by_call.values())
             async with asyncio.timeout(PATIENCE_S):
-                await asyncio.gather(*(self._retell_all(of_call) for of_call in by_call.values()))
+                for start in range(0, len(calls), CALLS_AT_ONCE):
+                    await asyncio.gather(*map(self._retell_all, calls[start : start + CALLS_AT_ONCE]))
             if records:
                 await asyncio.to_thread(journal.taken, records[-1][0])
                 for of_call in by_call.values():

@@ -16,14 +16,15 @@ import pytest
 
 from benchmarks.generator import fixed_rate
 from service.app import opened
-from service.reception import WAITING, Reception
+from service.reception import LEAST_WAITING, Reception
+from service.room import Room
 from service.schemas import ScoreRequest
 from service.settings import Settings
 from tests.crashing import locked
 from tests.processes import Process, until
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
-RANG = 3 * WAITING
+RANG = 3 * LEAST_WAITING
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_
     async def rush() -> list[tuple[float, dict]]:
         # The deadline is long: whoever waits for it is told apart from who does not, on a busy machine too.
         reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
-        reception._most = WAITING
+        reception._room = Room(LEAST_WAITING, LEAST_WAITING)
         with locked(tmp_path / "saring.db"):
             answers = await asyncio.gather(*(ring(reception, number) for number in range(RANG)))
         retelling = asyncio.create_task(reception.retelling.run())
@@ -66,13 +67,13 @@ def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_
 
     answers = asyncio.run(rush())
     waited = [seconds >= 1.0 for seconds, _ in answers]
-    assert waited == [True] * WAITING + [False] * (RANG - WAITING)
+    assert waited == [True] * LEAST_WAITING + [False] * (RANG - LEAST_WAITING)
     assert {(answer["band"], answer["defer_s"], answer["durable"]) for _, answer in answers} == {
         ("unscored", 0.0, True)
     }
     assert received(tmp_path) == sorted(f"c{number}" for number in range(RANG))
     counted = parts.metrics.render("")[0].decode()
-    assert f'saring_degraded_total{{reason="busy"}} {float(RANG - WAITING)}' in counted
+    assert f'saring_degraded_total{{reason="busy"}} {float(RANG - LEAST_WAITING)}' in counted
 
 
 def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(tmp_path, parts, monkeypatch):
@@ -100,6 +101,33 @@ def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(
     asyncio.run(rush())
     assert looked == ["c0"]
     assert received(tmp_path) == sorted(f"c{number}" for number in range(10))
+
+
+def test_a_store_that_answers_again_scores_calls_while_others_still_wait_in_the_journal(tmp_path, parts):
+    def reception() -> Reception:
+        return Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+
+    async def rush() -> None:
+        before = reception()
+        before.retelling.down = True
+        for number in range(3):
+            assert (await before.score(request(number), [], START)).answer["degraded"]
+        after = reception()  # as after a restart
+        assert after.retelling.down
+        after.retelling.down = False
+        assert after.retelling.behind
+        again = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"call_id": "again"})
+        assert (await after.score(again, [], START)).answer["degraded"]  # its caller must not be overtaken
+        assert not (await after.score(request(9), [], START)).answer["degraded"]
+        retelling = asyncio.create_task(after.retelling.run())
+        while not after.retelling.all_told():
+            await asyncio.sleep(0.01)
+        retelling.cancel()
+        last = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"call_id": "last"})
+        assert not (await after.score(last, [], START)).answer["degraded"]
+
+    asyncio.run(rush())
+    assert received(tmp_path) == ["again", "c0", "c1", "c2", "c9", "last"]
 
 
 def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts, monkeypatch):
