@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.features import FEATURES, NAMES, STAGES
+from model.drift_words import Said, bins, counts, few, meaning, shares
+from model.features import FEATURES, NAMES
 from model.fingerprint import BINNED, DAY_US, SCORES, Clusters, Integers, Sample, Share, codes_of, is_words, shares_of
-from model.promise import Language
+from model.promise import LANGUAGES, Language
 
 #: docs/drift.md shows what these four give in quiet years and in one that changes.
 WORTH_TELLING = 0.1
@@ -30,14 +31,6 @@ ENOUGH_CALLS = 3_000
 FEWEST_CALLS, FEWEST_CLOSED, FEWEST_OF_A_KIND, FEWEST_WEEKS = 200, 100, 10, 4
 #: They change as long as a log grows, whatever the callers do: shown, and no reason for an alarm.
 GROWING = frozenset({"genuine_ever", "not_genuine_ever", "since_first_d", "surge_new"})
-_MEANINGS = {
-    "new_numbers": "calls of a number not heard of for 30 days",
-    "not_genuine": "closed as not genuine (base rate)",
-    "calibration": "closed as not genuine, against what was predicted",
-    "calls_a_week": "calls a week, of one number three at most",
-    "labelled_in_time": "closed as soon as they used to be",
-    **{f"score_{stage}": f"score at the stage {stage}" for stage in STAGES},
-}
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Finding:
     ----------
     name : str
         A feature, a score, or new_numbers, not_genuine, calibration, labelled_in_time, calls_a_week.
-    meaning, change : str
+    meaning, change : mapping of language to str
         What it is, and how it changed, in words.
     size, limit : float or None
         How much it moved and from where on that is an alarm; None when it cannot be said. A population stability
@@ -57,8 +50,8 @@ class Finding:
     """
 
     name: str
-    meaning: str
-    change: str
+    meaning: Said
+    change: Said
     size: float | None
     limit: float | None
     moved: bool
@@ -119,7 +112,7 @@ class Drift:
             "calls": self.calls,
             "days": round(self.days, 1),
             "alarm": self.alarm,
-            "sentence": {language: self.sentence(language) for language in ("en", "id")},
+            "sentence": {language: self.sentence(language) for language in LANGUAGES},
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -189,22 +182,10 @@ def _stability(name: str, then: Mapping[str, Any], sample: Sample, clusters: Clu
     by_chance = (np.array(then["variances"]) + clusters.shares_variance(codes, now)) / before
     limit = WORTH_TELLING + TIMES_CHANCE * float(by_chance.sum())
     most = int(np.argmax(parts))
-    change = f"{_bin(name, edges, most)}: {before[most]:.0%} of calls then, {now[most]:.0%} now"
-    meaning = FEATURES[NAMES.index(name)].meaning if name in NAMES else _MEANINGS[name]
-    meaning += " (changes as a log grows: never an alarm)" if name in GROWING else ""
-    return Finding(name, meaning, change, size, limit, size > limit and name not in GROWING)
-
-
-def _bin(name: str, edges: np.ndarray, place: int) -> str:
-    """Say in words what a bin holds."""
-    if place == len(edges) + 1:
-        return "not known"
     words = FEATURES[NAMES.index(name)].words if name in NAMES else ()
-    if words:
-        return words[int(edges[place])].replace("_", " ") if place < len(edges) else "another one"
-    if place == len(edges):
-        return f"above {edges[-1]:.3g}" if len(edges) else "known"
-    return f"up to {edges[0]:.3g}" if place == 0 else f"above {edges[place - 1]:.3g} up to {edges[place]:.3g}"
+    change = bins(most, edges.tolist(), words, float(before[most]), float(now[most]))
+    grows = name in GROWING
+    return Finding(name, meaning(name, grows=grows), change, size, limit, size > limit and not grows)
 
 
 def _shares(fingerprint: Mapping[str, Any], sample: Sample, clusters: Clusters) -> list[Finding]:
@@ -220,14 +201,13 @@ def _volume(then: Sequence[float] | None, now: Share | None) -> Finding:
         return _silent(name)
     size, error = abs(log(now[0] / then[0])), sqrt(max(then[1], then[0]) * (1.0 / then[2] + 1.0 / now[2]))
     limit = max(log(ODDS), size * STANDARD_ERRORS * error / max(abs(now[0] - then[0]), 1e-12))
-    change = f"{then[0]:,.0f} then, {now[0]:,.0f} now"
-    return Finding(name, _MEANINGS[name], change, size, limit, size > limit)
+    return Finding(name, meaning(name), counts(then[0], now[0]), size, limit, size > limit)
 
 
 def _share(name: str, then: Sequence[float] | None, now: Share | None) -> Finding:
     if then is None or now is None or min(then[2], now[2]) < FEWEST_CLOSED:
         return _silent(name)
-    change = f"{then[0]:.1%} then, {now[0]:.1%} now"
+    change = shares(then[0], now[0])
     both = (then[0] * then[2] + now[0] * now[2]) / (then[2] + now[2])
     alike = max(_alike(then), _alike(now))
     error = sqrt(_spread(both) * alike * (1.0 / then[2] + 1.0 / now[2]))
@@ -244,12 +224,12 @@ def _calibration(then: Mapping[str, Any], now: Mapping[str, Share | None]) -> Fi
         return _silent(name)
     expected = min(1.0, max(0.0, predicted[0] + before[0] - said[0]))
     error = sqrt(_spread(expected) * max(_alike(before), _alike(observed)) / observed[2] + said[1])
-    change = f"{expected:.1%} expected, {observed[0]:.1%} observed"
+    change = shares(expected, observed[0], expected=True)
     return _told(name, change, expected, observed[0], expected * observed[2], error)
 
 
 def _told(
-    name: str, change: str, then: float, now: float, expected: float, error: float, *, fell_only: bool = False
+    name: str, change: Said, then: float, now: float, expected: float, error: float, *, fell_only: bool = False
 ) -> Finding:
     """Say whether a share moved: by more than chance gives, and by enough to matter."""
     of_a_kind = min(expected, expected / then * (1.0 - then)) if then else 0.0
@@ -258,11 +238,11 @@ def _told(
     size = abs(_odds(now) - _odds(then))
     # As far as the difference of the shares is from what chance gives, so far is that of their odds.
     limit = max(log(ODDS), size * STANDARD_ERRORS * error / max(abs(now - then), 1e-12)) if size else log(ODDS)
-    return Finding(name, _MEANINGS[name], change, size, limit, size > limit and not (fell_only and now > then))
+    return Finding(name, meaning(name), change, size, limit, size > limit and not (fell_only and now > then))
 
 
 def _silent(name: str) -> Finding:
-    return Finding(name, _MEANINGS[name], "too few calls of one kind to say", None, None, moved=False)
+    return Finding(name, meaning(name), few(), None, None, moved=False)
 
 
 def _alike(share: Sequence[float]) -> float:

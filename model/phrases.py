@@ -1,4 +1,4 @@
-"""What an operator reads of a feature in Indonesian; in English it stands in the table of features itself."""
+"""What a person reads of a feature in Indonesian; in English it stands in the table of features itself."""
 
 from collections.abc import Mapping
 
@@ -33,6 +33,38 @@ PHRASES: Mapping[str, str] = {
     "duration_s": "percakapan {value} detik",
     "silence_ratio": "percakapan {value} sunyi",
     "ended_by": "diakhiri oleh {value}",
+}
+#: By feature, what it is: its `meaning`.
+MEANINGS: Mapping[str, str] = {
+    "calls_1h": "panggilan dari nomor ini, waktu paruh satu jam",
+    "calls_1d": "panggilan dari nomor ini, waktu paruh satu hari",
+    "calls_30d": "panggilan dari nomor ini, waktu paruh tiga puluh hari",
+    "since_last_h": "jam sejak panggilan terakhir dari nomor ini",
+    "since_first_d": "hari sejak panggilan pertama dari nomor ini",
+    "genuine_1d": "panggilan yang ditutup sebagai darurat, waktu paruh satu hari",
+    "genuine_30d": "panggilan yang ditutup sebagai darurat, waktu paruh tiga puluh hari",
+    "genuine_ever": "panggilan yang pernah ditutup sebagai darurat",
+    "not_genuine_1h": "panggilan yang ditutup sebagai bukan darurat, waktu paruh satu jam",
+    "not_genuine_1d": "panggilan yang ditutup sebagai bukan darurat, waktu paruh satu hari",
+    "not_genuine_30d": "panggilan yang ditutup sebagai bukan darurat, waktu paruh tiga puluh hari",
+    "not_genuine_ever": "panggilan yang pernah ditutup sebagai bukan darurat",
+    "closed_odds_30d": "bukan darurat untuk setiap yang darurat, waktu paruh tiga puluh hari",
+    "short_share_30d": "bagian percakapan terdahulu yang paling lama 19 detik",
+    "mean_duration_30d": "lama rata-rata percakapan terdahulu",
+    "silent_share_30d": "bagian percakapan terdahulu yang sedikitnya 90 % sunyi",
+    "mean_silence_30d": "keheningan rata-rata percakapan terdahulu",
+    "unanswered_1d": "panggilan yang tidak dijawab operator, waktu paruh satu hari",
+    "line": "jenis jalur",
+    "number_shown": "apakah nomor penelepon diketahui",
+    "local_hour": "jam setempat",
+    "weekday": "hari setempat",
+    "surge_calls": "panggilan dalam sepuluh menit terakhir dibanding biasanya",
+    "surge_new": "nomor baru dalam sepuluh menit terakhir dibanding biasanya",
+    "opening_duration_s": "detik yang terdengar sebelum panggilan masuk antrean",
+    "opening_silence_ratio": "keheningan sebelum panggilan masuk antrean",
+    "duration_s": "lama percakapan",
+    "silence_ratio": "keheningan dalam percakapan",
+    "ended_by": "siapa yang mengakhiri panggilan",
 }
 NO_EARLIER_CALL = "belum ada panggilan sebelumnya dari nomor ini"
 #: By feature that may not be known.

@@ -4,6 +4,7 @@ from math import ceil
 from typing import Literal
 
 Language = Literal["en", "id"]
+LANGUAGES: tuple[Language, ...] = ("en", "id")
 
 WORDS: dict[Language, dict[str, str]] = {
     "en": {

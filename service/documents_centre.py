@@ -95,8 +95,9 @@ class DriftMeasure(Document):
     """One measure of drift."""
 
     name: str
-    meaning: str
-    change: str
+    meaning: dict[str, str]
+    """In English (`en`) and Indonesian (`id`)."""
+    change: dict[str, str]
     """What it was when the release was made, and what it is now, in words."""
     size: float | None
     """How far it moved; null: too few calls to say."""

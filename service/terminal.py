@@ -71,8 +71,10 @@ def tell_drift(drift: Any, *, every: bool) -> None:
     print(f"\n{'':<8}{'moved':>7}{'limit':>7}  measure")
     for one in shown:
         numbers = f"{one.size:>7.2f}{one.limit:>7.2f}" if one.size is not None else f"{'':>14}"
-        print(f"{'MOVED' if one.moved else 'steady' if one.limit else '-':<8}{numbers}  {one.name}: {one.meaning}")
-        print(f"{'':<24}{one.change}")
+        print(
+            f"{'MOVED' if one.moved else 'steady' if one.limit else '-':<8}{numbers}  {one.name}: {one.meaning['en']}"
+        )
+        print(f"{'':<24}{one.change['en']}")
     if len(shown) < len(drift.findings):
         print(f"\nand {len(drift.findings) - len(shown)} more, none of them moved; --all shows them")
 

@@ -100,6 +100,18 @@ def test_scores_and_labels_that_change_are_told_by_what_changed(made, sample):
     assert "labelled_in_time" in moved(look(made.fingerprint, late))
 
 
+def test_every_measure_is_told_in_both_languages_and_in_no_mixture(made, sample):
+    features = sample.features.copy()
+    features[:, 3:] = np.nan
+    for seen in (sample, replace(sample, features=features), replace(sample, outcome=np.full_like(sample.outcome, -1))):
+        findings = look(made.fingerprint, seen).findings
+        assert {one.name for one in findings} >= {*BINNED, "new_numbers", "not_genuine", "calibration", "calls_a_week"}
+        for one in findings:
+            for said in (one.meaning, one.change):
+                assert said["en"] != said["id"]
+                assert not {"of", "the", "then", "now", "calls", "closed", "not", "known"} & set(said["id"].split())
+
+
 def test_one_caller_who_rings_all_day_is_no_drift(made, sample):
     rng, times = np.random.default_rng(0), 2
     mad = np.flatnonzero(sample.callers >= 0)[0]
