@@ -101,7 +101,9 @@ def opened(settings: Settings) -> Iterator[Opened]:
 def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     """Make the application around what is open, with the guard in front of it."""
     intake, keys, metrics = parts.intake, parts.keys, parts.metrics
-    reception = Reception(intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3)
+    reception = Reception(
+        intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3, settings.last_digits
+    )
     upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
     drift = DriftWatch(intake, metrics, settings.database)
     streams = Streams(intake, settings.mode, lambda: reception.down)

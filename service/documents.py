@@ -172,6 +172,8 @@ class Queued(Document):
     line: str | None
     caller: str | None
     """A short pseudonym; null: no number."""
+    last_digits: str | None
+    """Of the number; null: none, or the setting does not keep them."""
     state: State
     operator: str | None
     band: BandId | None

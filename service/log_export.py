@@ -19,7 +19,7 @@ from model.calls import COLUMNS, CORRECTION_COLUMNS, Column
 from model.errors import StoreError
 from model.log_writer import LogWriter
 from service.chains import transaction
-from service.pseudonyms import whole
+from service.pseudonyms import LAST_DIGITS, whole
 from service.tables import calls, decisions, events
 
 PORTION = 2_000
@@ -169,7 +169,7 @@ def _own(row: Row, extras: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for name, value in own.items():
         kind = extras.get(name)
-        if value is None:
+        if value is None or name == LAST_DIGITS:  # they are for operators alone
             continue
         if kind is None or not _fits(value, kind):
             raise _BeginAgainError  # it came while the others were written
@@ -184,7 +184,7 @@ def _extras(engine: Engine) -> dict[str, str]:
         told = sa.select(calls.c.extra).where(calls.c.extra != "{}")
         for text in connection.execute(told, execution_options={"yield_per": PORTION}).scalars():
             for name, value in from_json(text).items():
-                if value is None:
+                if value is None or name == LAST_DIGITS:
                     continue
                 kind = _kind(value)
                 before = found.setdefault(name, kind)

@@ -18,6 +18,8 @@ from model.errors import SaringError
 
 KEY_BYTES = 32
 ID_BYTES = 4
+#: The field under which last digits stand among the sender's own; nobody but the service fills it.
+LAST_DIGITS = "x_last_digits"
 _HEAD = "# Saring: keys of the hash of callers' numbers, the current one first. Without them no history can be read.\n"
 
 
@@ -64,6 +66,18 @@ class Pseudonyms:
 def key_id(key: bytes) -> bytes:
     """Give the id of a key, which never begins with a zero byte: such a chain is that of a call without a number."""
     return b"k" + sha256(b"saring key id" + key).digest()[: ID_BYTES - 1]
+
+
+def last_digits(number: str, most: int) -> str | None:
+    """Give the last digits of a number; None when that would be more than half of it, or none are asked for.
+
+    Examples
+    --------
+    >>> last_digits("+6281234567890", 4), last_digits("110", 2), last_digits("+6281234567890", 0)
+    ('7890', None, None)
+    """
+    digits = number.lstrip("+")
+    return digits[-most:] if 0 < most <= len(digits) / 2 else None
 
 
 def short(caller: bytes | None) -> str | None:

@@ -7,7 +7,7 @@ from model.history import FIELDS
 from model.promise import Language
 from model.reasons import translated
 from service.intake import Intake
-from service.pseudonyms import short
+from service.pseudonyms import LAST_DIGITS, short
 from service.records import Call, microseconds, rfc3339
 
 #: Stages by which a waiting call is judged, the latest first.
@@ -36,6 +36,7 @@ def queued(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B008 - i
         "centre": call.centre,
         "line": call.line,
         "caller": short(call.caller),
+        "last_digits": call.extra.get(LAST_DIGITS),
         "state": call.state,
         "operator": call.operator,
         "band": None if call.held_out else call.shown_band,

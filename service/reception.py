@@ -20,7 +20,7 @@ from service.callers import made
 from service.intake import Intake
 from service.journal import Journal
 from service.problems import Unavailable
-from service.pseudonyms import Pseudonyms
+from service.pseudonyms import LAST_DIGITS, Pseudonyms, last_digits
 from service.rekey import moved
 from service.retelling import Retelling
 from service.room import Room
@@ -45,6 +45,8 @@ class Reception:
         is not kept, and the answers say so.
     metrics : Metrics
     deadline_s : float
+    digits : int
+        How many last digits of a number are kept with its call.
     """
 
     def __init__(
@@ -54,10 +56,11 @@ class Reception:
         journals: Sequence[Journal],
         metrics: Metrics,
         deadline_s: float,
+        digits: int = 0,
     ) -> None:
         self.intake, self.pseudonyms, self.metrics = intake, pseudonyms, metrics
         self.retelling = Retelling(intake, pseudonyms, journals, metrics, self._tell)
-        self._deadline_s = deadline_s
+        self._deadline_s, self._digits = deadline_s, digits
         self._room = Room(LEAST_WAITING, int(MOST_WAITING_PER_S * deadline_s))
 
     @property
@@ -101,6 +104,9 @@ class Reception:
         """
         normal = normal_number(request.caller, self.intake.release.region)
         caller = None if normal is None else self.pseudonyms.hash(normal)
+        if self._digits or LAST_DIGITS in request.extras():
+            seen = None if normal is None else last_digits(normal, self._digits)
+            request = request.model_copy(update={LAST_DIGITS: seen})
         reason, tried = "journal", False
         if not self.retelling.takes(request.call_id, caller):
             # A batch has more time, and comes as one.

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
         Bytes of a request's body, and of a batch's.
     callers_in_memory, calls_in_memory : int
         How many of the most recently used are kept at hand.
+    last_digits : int
+        How many last digits of a number are kept with a call, for operators to see: 0 to 4.
     log_level : str
     log_format : {"text", "json"}
     """
@@ -73,5 +75,6 @@ class Settings(BaseSettings):
     batch_limit: Annotated[int, Field(ge=65_536)] = 8_388_608
     callers_in_memory: Annotated[int, Field(ge=1_000)] = 100_000
     calls_in_memory: Annotated[int, Field(ge=1_000)] = 20_000
+    last_digits: Annotated[int, Field(ge=0, le=4)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"

@@ -18,10 +18,11 @@ export function history(call) {
   return t("call.both", counts);
 }
 
-/** Says who calls: pseudonym, kind of line, and the queue when there are several. */
+/** Says who calls: pseudonym, last digits when they are kept, kind of line, and the queue when there are several. */
 export function who(call) {
   const line = call.line ? t(`line.${call.line}`) : null;
-  return [call.caller ?? t("call.unnamed"), line, call.queue].filter((part) => part);
+  const digits = call.last_digits ? `…${call.last_digits}` : null;
+  return [call.caller ?? t("call.unnamed"), digits, line, call.queue].filter((part) => part);
 }
 
 /** Says when this number rang before, when that is not long ago. */
