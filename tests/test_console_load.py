@@ -134,7 +134,8 @@ def test_ten_minutes_leave_no_more_memory_than_the_first(service, browser):
         page.wait_for_timeout(540_000)
         last = memory(devtools)
         long = page.evaluate("window.long")
-        print(f"after 1 min {first}, after 10 min {last} with {len(ringing.waiting)} calls, {len(long)} long tasks of {sum(long):.0f} ms in all, "
+        print(f"after 1 min {first}, after 10 min {last} with {len(ringing.waiting)} calls, "
+              f"{len(long)} long tasks of {sum(long):.0f} ms in all, "
               f"longest {max(long, default=0):.0f} ms, {ringing.told:,} events")  # fmt: skip
         assert abs(len(ringing.waiting) - WAITING) < 50
         assert last["JSHeapUsedSize"] < first["JSHeapUsedSize"] * 1.2 + 1_000_000
