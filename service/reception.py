@@ -114,18 +114,17 @@ class Reception:
             if not tried:
                 reason = "busy"
         if tried:
-            in_time = False
+            in_time = True  # what is refused says nothing of the store
             try:
                 async with asyncio.timeout(TRIED * self._deadline_s * (1.0 + among / 20.0)):
                     if normal is not None and len(self.pseudonyms.key_ids) > 1:
                         await moved(self.intake, self.pseudonyms.older(normal), self.pseudonyms.hash(normal))
                     reply = await self.intake.score(request, caller, warnings, now)
-                in_time = True
                 self.retelling.went_well()
                 self._count(reply.answer, warnings)
                 return reply
             except (StoreError, TimeoutError) as error:
-                reason = self.retelling.failed(error)
+                reason, in_time = self.retelling.failed(error), False
             finally:
                 if among == 1:
                     self._room.leave(in_time=in_time)

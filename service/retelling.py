@@ -64,10 +64,10 @@ class Retelling:
         self._own = journals[0] if journals else None
         self._left_first = (*journals[1:], *journals[:1])
         #: By journal, up to which record the store may have been told: by an earlier process, or in vain.
-        self._asked = [max((position for position, _ in one.first(len(one))), default=0) for one in self._left_first]
+        self._asked = [0] * len(self._left_first)
         self._held: Counter[str] = Counter()
-        for journal in self._left_first:
-            for _, record in journal.first(len(journal)):
+        for place, journal in enumerate(self._left_first):
+            for self._asked[place], record in journal.first(len(journal)):
                 self._hold(from_json(record), 1)
         self._may_log = Seldom()
         self._missed = self._keeping = 0

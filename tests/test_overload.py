@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.generator import fixed_rate
 from service.app import opened
+from service.problems import Conflict
 from service.reception import LEAST_WAITING, Reception
 from service.room import Room
 from service.schemas import ScoreRequest
@@ -41,6 +42,14 @@ def request(number: int) -> ScoreRequest:
     return ScoreRequest.model_validate(asked)
 
 
+async def tell_all(reception: Reception) -> None:
+    """Let the store be told all that the journal holds."""
+    retelling = asyncio.create_task(reception.retelling.run())
+    while not reception.retelling.all_told():
+        await asyncio.sleep(0.01)
+    retelling.cancel()
+
+
 def received(folder: Path) -> list[str]:
     with closing(sqlite3.connect(folder / "saring.db")) as connection:
         found = connection.execute("SELECT call_id FROM events WHERE kind = 'received' ORDER BY call_id")
@@ -59,10 +68,7 @@ def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_
         reception._room = Room(LEAST_WAITING, LEAST_WAITING)
         with locked(tmp_path / "saring.db"):
             answers = await asyncio.gather(*(ring(reception, number) for number in range(RANG)))
-        retelling = asyncio.create_task(reception.retelling.run())
-        while not reception.retelling.all_told():
-            await asyncio.sleep(0.01)
-        retelling.cancel()
+        await tell_all(reception)
         return answers
 
     answers = asyncio.run(rush())
@@ -74,6 +80,20 @@ def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_
     assert received(tmp_path) == sorted(f"c{number}" for number in range(RANG))
     counted = parts.metrics.render("")[0].decode()
     assert f'saring_degraded_total{{reason="busy"}} {float(RANG - LEAST_WAITING)}' in counted
+
+
+def test_what_is_refused_leaves_as_much_room_as_there_was(parts):
+    async def ask() -> float:
+        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        await reception.score(request(0), [], START)
+        before = reception._room._size
+        other = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"caller": "+6281300000000"})
+        for _ in range(5):
+            with pytest.raises(Conflict):
+                await reception.score(other, [], START)
+        return before - reception._room._size
+
+    assert asyncio.run(ask()) == 0.0
 
 
 def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(tmp_path, parts, monkeypatch):
@@ -93,10 +113,7 @@ def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(
         reception.retelling.down = True
         for number in range(1, 10):
             assert (await reception.score(request(number), [], START)).answer["degraded"]
-        retelling = asyncio.create_task(reception.retelling.run())
-        while not reception.retelling.all_told():
-            await asyncio.sleep(0.01)
-        retelling.cancel()
+        await tell_all(reception)
 
     asyncio.run(rush())
     assert looked == ["c0"]
@@ -119,10 +136,7 @@ def test_a_store_that_answers_again_scores_calls_while_others_still_wait_in_the_
         again = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"call_id": "again"})
         assert (await after.score(again, [], START)).answer["degraded"]  # its caller must not be overtaken
         assert not (await after.score(request(9), [], START)).answer["degraded"]
-        retelling = asyncio.create_task(after.retelling.run())
-        while not after.retelling.all_told():
-            await asyncio.sleep(0.01)
-        retelling.cancel()
+        await tell_all(after)
         last = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"call_id": "last"})
         assert not (await after.score(last, [], START)).answer["degraded"]
 
