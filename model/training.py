@@ -95,7 +95,8 @@ def look_back(
     counts = np.bincount(events.outcome[closed], minlength=2)
     if counts.min() < 3:
         raise TrainingError(
-            f"{counts[0]} calls closed as genuine and {counts[1]} as not genuine, expected at least 3 of each"
+            f"disposition: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, "
+            "expected at least 3 of each"
         )
     until_us = int(microseconds(pd.Series([until]))[0]) if until is not None else _last_known(calls, events)
     maturity_s = float(np.quantile((events.outcome_us - events.received_us)[closed], MATURE)) / 1e6
