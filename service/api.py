@@ -42,7 +42,7 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
     Of several times the first one stays. Told of after the end, the call was not abandoned.
     """
     asked, warnings = await read(request, Answered)
-    stored = await reception_of(request).answered(call_id, asked, moment(request, asked.answered_at))
+    stored = await reception_of(request).answered(call_id, asked, moment(request.scope["headers"], asked.answered_at))
     return _kept(call_id, warnings, stored=stored)
 
 
@@ -62,7 +62,8 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     Told once more in the same way it gives the same answer; in another way it is refused (409).
     """
     asked, warnings = await read(request, Ended)
-    return written(await reception_of(request).ended(call_id, asked, warnings, moment(request, asked.ended_at)))
+    now = moment(request.scope["headers"], asked.ended_at)
+    return written(await reception_of(request).ended(call_id, asked, warnings, now))
 
 
 @router.post(
@@ -81,7 +82,7 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     It becomes known, and counts for later calls of this caller, from when it was told of and not before.
     """
     asked, warnings = await read(request, Disposition)
-    stored = await reception_of(request).disposed(call_id, asked, moment(request, asked.disposed_at))
+    stored = await reception_of(request).disposed(call_id, asked, moment(request.scope["headers"], asked.disposed_at))
     return _kept(call_id, warnings, stored=stored)
 
 

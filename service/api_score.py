@@ -1,6 +1,7 @@
 """The HTTP contract, version 1: the score of one call, and of a batch."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,10 +10,12 @@ from starlette.responses import Response
 
 from service.access import Role
 from service.documents import BatchResponse, ScoreResponse
-from service.guard import GuardedRoute, allow, direct
+from service.guard import GuardedRoute, Pair, allow
 from service.problems import Invalid, Problem, not_json
+from service.reception import Reception
 from service.schemas import MOST_IN_BATCH, Batch, ScoreRequest
-from service.web import body_of, json, links, moment, parsed, read, reception_of, refusals, settings_of, takes, written
+from service.settings import Settings
+from service.web import body_of, json, links, moment, parsed, reception_of, refusals, settings_of, takes
 
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
 _ASKED = {
@@ -33,7 +36,6 @@ _ASKED = {
     responses=refusals(409, 413, 422) | links("answered", "ended", "disposition", "call"),
 )
 @allow(Role.INTAKE)
-@direct
 async def score(request: Request) -> Response:
     """Score one call, at any stage, as often as more becomes known of it.
 
@@ -41,8 +43,21 @@ async def score(request: Request) -> Response:
     is an update, but caller and received_at cannot change (409). When the store cannot be reached the answer comes in
     time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
     """
-    asked, warnings = await read(request, ScoreRequest)
-    return written(await reception_of(request).score(asked, warnings, moment(request, asked.received_at)))
+    settings = settings_of(request)
+    body = await body_of(request, settings.body_limit)
+    written = await scored(body, request.scope["headers"], settings, reception_of(request))
+    return Response(written, media_type="application/json")
+
+
+async def scored(body: bytes, headers: Iterable[Pair], settings: Settings, reception: Reception) -> bytes:
+    """Score the call of a body, and give the answer as it is sent: what both ways to this endpoint have in common.
+
+    Raises
+    ------
+    Problem
+    """
+    asked, warnings = parsed(body, ScoreRequest, settings)
+    return (await reception.score(asked, warnings, moment(headers, asked.received_at))).written
 
 
 @router.post(
@@ -74,7 +89,7 @@ async def batch(request: Request) -> Response:
             if len(body) > settings.body_limit:
                 raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
             asked, warnings = parsed(body, ScoreRequest, settings)
-            now = moment(request, asked.received_at)
+            now = moment(request.scope["headers"], asked.received_at)
             return (await reception.score(asked, warnings, now, among=len(items))).answer
         except Problem as problem:
             return problem.document()

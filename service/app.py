@@ -1,7 +1,7 @@
 """Puts the service together: settings, release, store, intake, reception, routes, and the guard around them."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ from service.connection import LEAVING
 from service.console import assets, board, door, sheet, shift, story, supervisor
 from service.console.sessions import Sessions
 from service.drift_watch import DriftWatch
-from service.guard import Guard, document
+from service.guard import Guard, Pair, document
 from service.intake import Intake
 from service.journal import Journal
 from service.observed import Observed, watch_loop
@@ -33,7 +33,7 @@ from service.renewal import Renewal
 from service.settings import Settings
 from service.shadow import Shadow
 from service.share import RandomShare, share_for
-from service.shortcut import Shortcut
+from service.shortcut import SHORTCUT, Shortcut
 from service.store import Store
 from service.stream import Streams
 from service.telemetry import Metrics
@@ -129,7 +129,8 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
             shadow.run(),
         )
         try:
-            yield {LEAVING: streams.close}  # the server asks for the end of the lifespan when no request is open
+            # The server asks for the end of the lifespan when no request is open.
+            yield {LEAVING: streams.close} | ({SHORTCUT: shortcut} if parts.traces is None else {})
         finally:
             streams.close()
             await upkeep.stop()
@@ -160,7 +161,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     document(app)
     describe(app)
     guarded = Guard(
-        Shortcut(app),
+        app,
         lambda: keys,
         insecure_local=settings.insecure_local,
         hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),
@@ -168,6 +169,11 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         sessions=sessions.of,
     )
     observed = Observed(guarded, metrics, SLOW_S)
+
+    def scored(body: bytes, headers: list[Pair]) -> Awaitable[bytes]:
+        return api_score.scored(body, headers, settings, reception)
+
+    shortcut = Shortcut("/v1/score", api_score.score, scored, guarded, observed, settings.body_limit)
     return Traced(observed, parts.traces) if parts.traces else observed
 
 

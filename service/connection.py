@@ -12,12 +12,14 @@ import asyncio
 import resource
 from functools import cache
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from pydantic_core import to_json
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.problems import MEDIA_TYPE
+from service.shortcut import SHORTCUT, PlainRequest, Shortcut
 
 #: Of the line and the headers of a request, in bytes.
 HEAD_LIMIT = 65_536
@@ -27,11 +29,15 @@ REQUEST_S = 20.0
 LEAVING = "saring.leaving"
 #: Share of the files that a process may open.
 SHARE_OF_FILES = 0.8
+#: A request with one of these takes the long way.
+_NOT_PLAIN = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
 
 
 class Connection(HttpToolsProtocol):
     """Hands requests on to the application; for uvicorn's `http`."""
 
+    #: What is being answered: uvicorn's own, or a request on the short way.
+    cycle: Any
     _timer: asyncio.TimerHandle | None = None
     #: When the request began that is still arriving; None while none is.
     _since_s: float | None = None
@@ -42,6 +48,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request, if there is room for one more connection."""
         super().connection_made(cast("asyncio.Transport", transport))
+        self._shortcut: Shortcut | None = self.app_state.get(SHORTCUT)
         self._since_s = self.loop.time()
         if len(self.connections) > most():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; close some, or try again")
@@ -52,6 +59,8 @@ class Connection(HttpToolsProtocol):
         """Forget the connection."""
         if self._timer is not None:
             self._timer.cancel()
+        if isinstance(self.cycle, PlainRequest) and self.cycle.more_body:
+            self.cycle.broke_off()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -75,15 +84,47 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand it on, now that its head has arrived; its size is that of what it says, however it was sent."""
         self._in_head = False
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
+        size, length, plain = len(self.url), -1, True
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            if name == b"content-length":
+                length = int(value)  # the parser has seen to it
+            elif name in _NOT_PLAIN:
+                plain = False
+        if size > HEAD_LIMIT:
             self._refusal = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
             raise ValueError  # the parser ends by it, and `send_400_response` is asked
-        super().on_headers_complete()
+        short, parser, before = self._shortcut, self.parser, self.cycle
+        if (
+            short is not None
+            and self.url == short.url
+            and plain
+            and 0 <= length <= short.limit
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and (before is None or before.response_complete)
+        ):
+            self.cycle = PlainRequest(cast("Scope", self.scope), short, keep_alive=parser.should_keep_alive())
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Gather the body."""
+        if isinstance(self.cycle, PlainRequest):
+            self.cycle.body += body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Know that the whole of it has arrived."""
         self._since_s = None
-        super().on_message_complete()
+        if isinstance(self.cycle, PlainRequest):
+            self.cycle.more_body = False
+            task = self.loop.create_task(self.cycle.run(self.transport, self.flow, self.on_response_complete))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+        else:
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read on, with a problem document."""

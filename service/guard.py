@@ -27,6 +27,8 @@ from service.problems import Forbidden, Malformed, Misdirected, Problem, Unautho
 
 T = TypeVar("T")
 Pair = tuple[bytes, bytes]
+#: The headers of a request that the guard reads.
+Seen = dict[bytes, bytes]
 LOCAL = Principal("local", "local", Role.ADMIN)
 HEADERS: tuple[Pair, ...] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -57,7 +59,7 @@ _HOST = re.compile(
     rb"([a-z0-9_](?:[a-z0-9._-]{0,252}))(?::([0-9]{1,5}))?|\[([0-9a-f:.]{2,45})\](?::([0-9]{1,5}))?", re.I
 )
 _ORIGIN = re.compile(r"(https?)://([^/]+)")
-_ALLOWED, _DIRECT = "_saring_allowed", "_saring_direct"
+_ALLOWED = "_saring_allowed"
 _NOBODY: frozenset[Role] = frozenset()
 
 
@@ -108,20 +110,39 @@ class Guard:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})  # nothing here speaks anything else
-        seen: dict[bytes, bytes] = {}
+        seen, problem = self.enter(scope)
+        send = self._dressing(send, scope, seen)
+        if problem is not None:
+            return await problem.response()(scope, receive, send)
+        if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
+            return await self._preflight(seen[b"origin"], scope, receive, send)
+        return await self._app(scope, receive, send)
+
+    def enter(self, scope: Scope) -> tuple[Seen, Problem | None]:
+        """Look at who is at the door; who it is stands in the scope's state afterwards.
+
+        Parameters
+        ----------
+        scope : dict
+            Of a request. Its key is taken out of it: nothing behind this door, such as a trace, gets to see one.
+
+        Returns
+        -------
+        seen : dict
+            What `dressed` needs to know of the request.
+        problem : Problem or None
+            Why the request goes no further.
+        """
+        seen: Seen = {}
         for name, value in scope["headers"]:
             if name in _READ:
                 seen[name] = _TWICE if name in seen else value.strip(b" \t")  # the server may leave blanks at its end
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"], state["principal"] = _request_id(seen.get(b"x-request-id", b"")), None
-        send = self._dressing(send, scope["scheme"], seen.get(b"origin"), state["request_id"].encode())
         problem = self._refused(scope, seen)
         if problem is not None:
-            return await problem.response()(scope, receive, send)
-        if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
-            return await self._preflight(seen[b"origin"], scope, receive, send)
+            return seen, problem
         if b"authorization" in seen:
-            # Nothing behind this door, such as a trace, gets to see a key.
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
         if self._open:
             state["principal"] = LOCAL
@@ -129,7 +150,23 @@ class Guard:
             self._recall(scope, seen[b"cookie"])
         else:
             state["principal"] = self._keys().who(seen.get(b"authorization"), time.time_ns() // 1_000)
-        return await self._app(scope, receive, send)
+        return seen, None
+
+    def dressed(self, own: Iterable[Pair], scope: Scope, seen: Seen) -> list[Pair]:
+        """Give the headers of an answer: its own, and what every answer carries."""
+        headers = list(own)
+        names = {name for name, _ in headers}
+        headers += [pair for pair in (_SECURE if scope["scheme"] == "https" else HEADERS) if pair[0] not in names]
+        headers.append((b"x-request-id", scope["state"]["request_id"].encode()))
+        if self._origins:
+            headers.append((b"vary", b"origin"))
+            origin = seen.get(b"origin")
+            if origin in self._origins:
+                headers.append((b"access-control-expose-headers", b"x-request-id"))
+                # Twice, it would let in no page: what says by itself that any page may read it is left as it is.
+                if _TO_PAGES not in names:
+                    headers.append((_TO_PAGES, origin))
+        return headers
 
     def _recall(self, scope: Scope, cookie: bytes) -> None:
         """Say who has signed in; what a page of another site sends is of nobody, whatever the browser adds to it."""
@@ -140,7 +177,7 @@ class Guard:
         others = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
         scope["headers"] = [*others, (b"cookie", without_session(cookie))]
 
-    def _refused(self, scope: Scope, seen: dict[bytes, bytes]) -> Problem | None:
+    def _refused(self, scope: Scope, seen: Seen) -> Problem | None:
         # What is remembered of hosts stays small: no name is longer than 253, and what is cut is too long all the same.
         host = _host(seen.get(b"host", b"")[:300], scope["scheme"])
         if host is None:
@@ -160,7 +197,7 @@ class Guard:
             return Forbidden("this service is open to this machine alone, and a page of another site sent this request")
         return None
 
-    def _foreign(self, scope: Scope, seen: dict[bytes, bytes]) -> bool:
+    def _foreign(self, scope: Scope, seen: Seen) -> bool:
         """Whether a page of another site sent it; following a link from there is no harm."""
         origin = seen.get(b"origin")
         if origin is not None:
@@ -176,25 +213,13 @@ class Guard:
         await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
         return await send({"type": "http.response.body", "body": b""})
 
-    def _dressing(self, send: Send, scheme: str, origin: bytes | None, request_id: bytes) -> Send:
-        defaults = _SECURE if scheme == "https" else HEADERS
-        added: list[Pair] = [(b"x-request-id", request_id)]
-        if self._origins:
-            added.append((b"vary", b"origin"))
-            if origin in self._origins:
-                added += [(_TO_PAGES, origin), (b"access-control-expose-headers", b"x-request-id")]
-
-        async def dressed(message: Message) -> None:
+    def _dressing(self, send: Send, scope: Scope, seen: Seen) -> Send:
+        async def dressing(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = list(message.get("headers", ()))
-                names = {name for name, _ in own}
-                own += [pair for pair in defaults if pair[0] not in names]
-                # Twice, it would let in no page: what says by itself that any page may read it is left as it is.
-                own += [pair for pair in added if pair[0] != _TO_PAGES or _TO_PAGES not in names]
-                message = {**message, "headers": own}
+                message = {**message, "headers": self.dressed(message.get("headers", ()), scope, seen)}
             await send(message)
 
-        return dressed
+        return dressing
 
 
 def from_own_page(scope: Scope) -> bool:
@@ -228,17 +253,6 @@ def allow(*roles: Role) -> Callable[[T], T]:
     if not roles:
         raise ValueError("allow() names nobody, expected a role")
     return lambda endpoint: _declare(endpoint, frozenset((*roles, Role.ADMIN)))
-
-
-def direct(endpoint: T) -> T:
-    """Mark an endpoint that takes the request alone and reads it by itself: `service.shortcut` leads to it."""
-    setattr(endpoint, _DIRECT, True)
-    return endpoint
-
-
-def is_direct(endpoint: object) -> bool:
-    """Whether an endpoint is marked so."""
-    return hasattr(endpoint, _DIRECT)
 
 
 def public(endpoint: T) -> T:

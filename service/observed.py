@@ -74,12 +74,15 @@ class Observed:
             raise
         finally:
             seconds = (ended or perf_counter()) - started
-            route = route_of(scope)
-            self._metrics.request(route, scope["method"], status, None if streams else seconds)
-            if seconds >= self._slow_s and not streams and self._may_log():
-                about = {"route": route, "method": scope["method"], "status": status, "seconds": seconds}
-                log.warning("a request was slow", extra=about)
+            self.count(route_of(scope), scope["method"], status, None if streams else seconds)
             request_state.reset(before)
+
+    def count(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """Count a request, as `Metrics.request` does, and log it when it was slow."""
+        self._metrics.request(route, method, status, seconds)
+        if seconds is not None and seconds >= self._slow_s and self._may_log():
+            about = {"route": route, "method": method, "status": status, "seconds": seconds}
+            log.warning("a request was slow", extra=about)
 
 
 def route_of(scope: Scope) -> str:

@@ -165,8 +165,13 @@ async def answer(request: Request, error: Exception) -> Response:
         if all(item["loc"][0] == "path" for item in found):
             error = Unknown(error.detail, error.fields)  # nothing has such a name
     if not isinstance(error, Problem):
-        error = Problem("Something is wrong in this service; its log says what.")
+        error = unforeseen()
     return error.response()
+
+
+def unforeseen() -> Problem:
+    """Say that something went wrong that nobody thought of."""
+    return Problem("Something is wrong in this service; its log says what.")
 
 
 def not_json(detail: str) -> Problem:

@@ -1,51 +1,141 @@
-"""The short way for what comes with every call: past FastAPI's middleware and routing, which cost as much as a score.
+"""The short way for what comes with every call: from the connection to the reception, past ASGI, routing and FastAPI.
 
-Such an endpoint reads its request by itself. To the OpenAPI document, and to whoever asks with another method, it is a
-route like the others.
+These cost as much as a score. A request that is as plain as an intake system sends it is read, let in, counted and
+answered here, by the same guard, reception and metrics as any other; whatever is not plain takes the long way, which
+answers the same.
 """
 
-from fastapi import FastAPI, Request
-from fastapi.routing import iter_route_contexts
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
 
-from service.guard import is_direct, not_let_in
-from service.problems import Problem, answer
+from starlette.types import Scope
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from service.guard import Guard, Pair, not_let_in
+from service.logs import request_state
+from service.observed import GONE, Observed
+from service.problems import Problem, unforeseen
+
+#: Under this name the application's lifespan gives it to the connections.
+SHORTCUT = "saring.shortcut"
+_JSON: Pair = (b"content-type", b"application/json")
+_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+log = logging.getLogger(__name__)
 
 
 class Shortcut:
-    """An application in which POST to a `direct` endpoint goes straight there.
+    """Answers POST to one path.
 
     Parameters
     ----------
-    app : FastAPI
-        With all its routes.
+    path : str
+    endpoint : callable
+        That of the long way: it says who may call.
+    answer : callable
+        Is given the body and the headers of a request, and gives what is written of the answer. It may raise `Problem`.
+    guard : Guard
+    observed : Observed
+    limit : int
+        A longer body takes the long way, where it is refused.
     """
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
-        self._routes = {
-            route.path: (route.original_route, route.endpoint)
-            for route in iter_route_contexts(app.routes)
-            if route.endpoint is not None and is_direct(route.endpoint) and "POST" in (route.methods or ())
-        }
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        answer: Callable[[bytes, list[Pair]], Awaitable[bytes]],
+        guard: Guard,
+        observed: Observed,
+        limit: int,
+    ) -> None:
+        self.path, self.url, self.limit = path, path.encode(), limit
+        self._endpoint, self._answer, self._guard, self._observed = endpoint, answer, guard, observed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        found = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if found is None:
-            return await self._app(scope, receive, send)
-        route, endpoint = found
-        scope["app"], scope["route"] = self._app, route
-        request = Request(scope, receive, send)
-        refused = not_let_in(endpoint, scope)
-        if refused is not None:
-            return await refused.response()(scope, receive, send)
-        try:
-            response: Response = await endpoint(request)
-        except Problem as problem:
-            response = problem.response()
-        except Exception as error:
-            await (await answer(request, error))(scope, receive, send)
-            raise  # into the log
-        return await response(scope, receive, send)
+    async def answer(self, scope: Scope, body: bytes) -> tuple[int, list[Pair], bytes]:
+        """Answer a request.
+
+        Returns
+        -------
+        status : int
+        headers : list
+            All but the length of the body.
+        body : bytes
+        """
+        request_state.set(scope["state"])  # each request is a task of its own, with a context of its own
+        seen, problem = self._guard.enter(scope)
+        problem = problem or not_let_in(self._endpoint, scope)
+        if problem is None:
+            try:
+                written = await self._answer(body, scope["headers"])
+                return 200, self._guard.dressed((_JSON,), scope, seen), written
+            except Problem as found:
+                problem = found
+            except Exception:
+                log.exception("a request failed")
+                problem = unforeseen()
+        response = problem.response()
+        own = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
+        return response.status_code, self._guard.dressed(own, scope, seen), bytes(response.body)
+
+    def count(self, status: int, seconds: float) -> None:
+        """Count a request that has been answered."""
+        self._observed.count(self.path, "POST", status, seconds)
+
+
+class PlainRequest:
+    """A request on the short way; to uvicorn it is the cycle of its connection.
+
+    Parameters
+    ----------
+    scope : dict
+        As uvicorn began it.
+    keep_alive : bool
+        Whether the connection stays open afterwards.
+    shortcut : Shortcut
+    """
+
+    __slots__ = ("_began", "_shortcut", "body", "disconnected", "keep_alive", "message_event", "more_body",
+                 "response_complete", "response_started", "scope")  # fmt: skip
+
+    def __init__(self, scope: Scope, shortcut: Shortcut, *, keep_alive: bool) -> None:
+        scope["method"], scope["path"] = "POST", shortcut.path
+        self.scope, self._shortcut, self.keep_alive = scope, shortcut, keep_alive
+        self.body, self.more_body = b"", True
+        self.disconnected = self.response_started = self.response_complete = False
+        self.message_event, self._began = _NOBODY_WAITS, perf_counter()
+
+    async def run(self, transport: asyncio.Transport, flow: FlowControl, done: Callable[[], None]) -> None:
+        """Answer it."""
+        status, headers, body = await self._shortcut.answer(self.scope, self.body)
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()  # whoever does not read is not answered any further
+        if self.disconnected:
+            self._shortcut.count(GONE, perf_counter() - self._began)
+            return
+        self.response_started = self.response_complete = True
+        lines = [_LINES[status], *[b"%b: %b\r\n" % pair for pair in headers]]
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (b"".join(lines), len(body), body))
+        if not self.keep_alive:
+            transport.close()
+        self._shortcut.count(status, perf_counter() - self._began)
+        done()
+
+    def broke_off(self) -> None:
+        """Count that its client went away before all of it had arrived."""
+        self._shortcut.count(GONE, perf_counter() - self._began)
+
+
+class _Nobody:
+    """Stands for the event on which an application would wait for more of a body."""
+
+    def set(self) -> None:
+        """Tell nobody."""
+
+
+_NOBODY_WAITS = _Nobody()

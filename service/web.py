@@ -1,6 +1,7 @@
 """What the routes have in common: reading a body once, with its warnings, and answering."""
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -13,6 +14,7 @@ from model.errors import StoreError
 from service.access import Principal
 from service.answers import Reply
 from service.fields import NOT_BLANK
+from service.guard import Pair
 from service.problems import MEDIA_TYPE, Invalid, Malformed, TooLarge, Unavailable
 from service.reception import Reception
 from service.records import json_of
@@ -127,9 +129,9 @@ def parsed(body: bytes, schema: type[T], settings: Settings) -> tuple[T, list[di
         raise Invalid.of(error.errors(include_url=False, include_context=False, include_input=False)) from None
 
 
-def moment(request: Request, recorded: datetime) -> datetime:
+def moment(headers: Iterable[Pair], recorded: datetime) -> datetime:
     """Give now: this machine's, or the event's own for a log that is replayed."""
-    for name, value in request.scope["headers"]:
+    for name, value in headers:
         if name == b"saring-clock" and value == b"as-recorded":
             return recorded
     return datetime.now(UTC)
