@@ -174,6 +174,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         return api_score.scored(body, headers, settings, reception)
 
     shortcut = Shortcut("/v1/score", api_score.score, scored, guarded, observed, settings.body_limit)
+    app.state.shortcut = shortcut
     return Traced(observed, parts.traces) if parts.traces else observed
 
 

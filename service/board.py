@@ -204,7 +204,10 @@ class Board:
             follower.set()
 
     def _lane(self, queue: str | None) -> Lane:
-        return self._lanes.setdefault(queue or "", Lane())
+        lane = self._lanes.get(queue or "")
+        if lane is None:
+            lane = self._lanes[queue or ""] = Lane()
+        return lane
 
     def _count(self, call: Call, by: int) -> None:
         lane = self._lane(call.queue)

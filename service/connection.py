@@ -39,8 +39,9 @@ class Connection(HttpToolsProtocol):
     #: What is being answered: uvicorn's own, or a request on the short way.
     cycle: Any
     _timer: asyncio.TimerHandle | None = None
-    #: When the request began that is still arriving; None while none is.
+    #: When the request began that is still arriving, and when the last one was answered; None while that is not so.
     _since_s: float | None = None
+    _idle_s: float | None = None
     _head = 0
     _in_head = False
     _refusal = (HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
@@ -53,13 +54,13 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > most():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; close some, or try again")
         else:
-            self._timer = self.loop.call_later(REQUEST_S, self._look)
+            self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         if self._timer is not None:
             self._timer.cancel()
-        if isinstance(self.cycle, PlainRequest) and self.cycle.more_body:
+        if isinstance(self.cycle, PlainRequest) and not self.cycle.begun:
             self.cycle.broke_off()
         super().connection_lost(exc)
 
@@ -79,7 +80,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self._since_s, self._head, self._in_head = self.loop.time(), 0, True
+        self._since_s, self._idle_s, self._head, self._in_head = self.loop.time(), None, 0, True
 
     def on_headers_complete(self) -> None:
         """Hand it on, now that its head has arrived; its size is that of what it says, however it was sent."""
@@ -105,26 +106,44 @@ class Connection(HttpToolsProtocol):
             and (before is None or before.response_complete)
         ):
             self.cycle = PlainRequest(cast("Scope", self.scope), short, keep_alive=parser.should_keep_alive())
+            if self.cycle.refused is not None:
+                self._begin()
         else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
         if isinstance(self.cycle, PlainRequest):
-            self.cycle.body += body
+            if not self.cycle.begun:
+                self.cycle.body += body
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Know that the whole of it has arrived."""
         self._since_s = None
-        if isinstance(self.cycle, PlainRequest):
-            self.cycle.more_body = False
-            task = self.loop.create_task(self.cycle.run(self.transport, self.flow, self.on_response_complete))
-            task.add_done_callback(self.tasks.discard)
-            self.tasks.add(task)
-        else:
+        if not isinstance(self.cycle, PlainRequest):
             super().on_message_complete()
+        elif not self.cycle.begun:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Let a request on the short way be answered."""
+        self.cycle.begun = True
+        task = self.loop.create_task(self.cycle.run(self.transport, self.flow, self.on_response_complete))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def on_response_complete(self) -> None:
+        """Go on with what came in meanwhile; the wait for more is timed by `_look`, not by a timer for each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._since_s is None:
+            self._idle_s = self.loop.time()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read on, with a problem document."""
@@ -139,15 +158,17 @@ class Connection(HttpToolsProtocol):
         """See whether a request takes too long to arrive."""
         if self.transport.is_closing():
             return
-        waits_s = REQUEST_S
+        now_s, waits_s = self.loop.time(), REQUEST_S
         if self._since_s is not None and not self.flow.read_paused:
-            waits_s = self._since_s + REQUEST_S - self.loop.time()
+            waits_s = self._since_s + REQUEST_S - now_s
+        elif self._idle_s is not None:
+            waits_s = self._idle_s + self.timeout_keep_alive - now_s
         if waits_s > 0.0:
-            self._timer = self.loop.call_later(waits_s, self._look)
+            self._timer = self.loop.call_later(min(waits_s, self.timeout_keep_alive), self._look)
         elif self._in_head or (self.cycle is not None and not self.cycle.response_started):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {REQUEST_S:.0f} seconds")
         else:
-            self.transport.close()  # nothing was asked, or it is answered and the rest is not waited for
+            self.transport.close()  # nothing is asked, or it is answered and the rest is not waited for
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         self._refusal = (status, detail)

@@ -35,6 +35,9 @@ class Staff(NamedTuple):
     mean_handling_s: float | None = None
 
 
+NOT_TOLD = Staff()
+
+
 @dataclass
 class Operations:
     """The decisions that hold now.
@@ -82,7 +85,7 @@ class Operations:
 
     def staff_of(self, queue: str | None) -> Staff:
         """Give the staff of a queue: its own, or that of every queue that is not named."""
-        return self.staff.get(queue or "") or self.staff.get("") or Staff()
+        return self.staff.get(queue or "") or self.staff.get("") or NOT_TOLD
 
     def protects(self, chain: bytes, now_us: int) -> bool:
         """Say whether a caller is on the protected list."""

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal, Self
 
@@ -34,7 +35,16 @@ def rfc3339(time_us: int | None) -> str | None:
     >>> rfc3339(1_700_000_000_000_001)
     '2023-11-14T22:13:20.000001+00:00'
     """
-    return None if time_us is None else (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds")
+    if time_us is None:
+        return None
+    second, rest_us = divmod(time_us, 1_000_000)
+    return f"{_written_second(second)}.{rest_us:06}+00:00"
+
+
+@lru_cache(256)
+def _written_second(second: int) -> str:
+    """Write a second of UTC without its offset: most times of one moment share theirs."""
+    return (EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
 def label_change(labels: Mapping[str, int], before: str | None, after: str) -> dict[str, float]:
@@ -242,12 +252,13 @@ class Said:
 
     def event(self) -> Event | None:
         """Give what it adds to the caller's history; None when it adds nothing."""
-        return event_of(*(getattr(self, name) for name in EVENT_COLUMNS))
+        return event_of(*_event(self))
 
 
 #: The columns of the table `events` that a history is made of.
 EVENT_COLUMNS = ("kind", "known_at_us", "received_at_us", "call_id", "answered", "duration_s", "silence_ratio",
                  "genuine", "not_genuine")  # fmt: skip
+_event = attrgetter(*EVENT_COLUMNS)
 _KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED}
 
 

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from service.guard import Guard, Pair, not_let_in
+from service.guard import Guard, Pair, Seen, not_let_in
 from service.logs import request_state
 from service.observed import GONE, Observed
 from service.problems import Problem, unforeseen
@@ -25,6 +25,14 @@ SHORTCUT = "saring.shortcut"
 _JSON: Pair = (b"content-type", b"application/json")
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 log = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """What is answered; the headers are all but the length of the body."""
+
+    status: int
+    headers: list[Pair]
+    body: bytes
 
 
 class Shortcut:
@@ -55,23 +63,19 @@ class Shortcut:
         self.path, self.url, self.limit = path, path.encode(), limit
         self._endpoint, self._answer, self._guard, self._observed = endpoint, answer, guard, observed
 
-    async def answer(self, scope: Scope, body: bytes) -> tuple[int, list[Pair], bytes]:
-        """Answer a request.
-
-        Returns
-        -------
-        status : int
-        headers : list
-            All but the length of the body.
-        body : bytes
-        """
-        request_state.set(scope["state"])  # each request is a task of its own, with a context of its own
+    def enter(self, scope: Scope) -> tuple[Seen, Problem | None]:
+        """Look at who asks, before the body is read: as `Guard.enter`."""
         seen, problem = self._guard.enter(scope)
-        problem = problem or not_let_in(self._endpoint, scope)
+        return seen, problem or not_let_in(self._endpoint, scope)
+
+    async def answer(self, scope: Scope, seen: Seen, refused: Problem | None, body: bytes) -> Answer:
+        """Answer a request, given what `enter` said of it; of one that is refused the body does not matter."""
+        request_state.set(scope["state"])  # each request is a task of its own, with a context of its own
+        problem = refused
         if problem is None:
             try:
                 written = await self._answer(body, scope["headers"])
-                return 200, self._guard.dressed((_JSON,), scope, seen), written
+                return Answer(200, self._guard.dressed((_JSON,), scope, seen), written)
             except Problem as found:
                 problem = found
             except Exception:
@@ -79,7 +83,7 @@ class Shortcut:
                 problem = unforeseen()
         response = problem.response()
         own = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
-        return response.status_code, self._guard.dressed(own, scope, seen), bytes(response.body)
+        return Answer(response.status_code, self._guard.dressed(own, scope, seen), bytes(response.body))
 
     def count(self, status: int, seconds: float) -> None:
         """Count a request that has been answered."""
@@ -98,23 +102,25 @@ class PlainRequest:
     shortcut : Shortcut
     """
 
-    __slots__ = ("_began", "_shortcut", "body", "disconnected", "keep_alive", "message_event", "more_body",
-                 "response_complete", "response_started", "scope")  # fmt: skip
+    __slots__ = ("_seen", "_shortcut", "_since_s", "begun", "body", "disconnected", "keep_alive", "message_event",
+                 "refused", "response_complete", "response_started", "scope")  # fmt: skip
 
     def __init__(self, scope: Scope, shortcut: Shortcut, *, keep_alive: bool) -> None:
         scope["method"], scope["path"] = "POST", shortcut.path
         self.scope, self._shortcut, self.keep_alive = scope, shortcut, keep_alive
-        self.body, self.more_body = b"", True
-        self.disconnected = self.response_started = self.response_complete = False
-        self.message_event, self._began = _NOBODY_WAITS, perf_counter()
+        self.body, self.message_event, self._since_s = b"", _NOBODY_WAITS, perf_counter()
+        self.begun = self.disconnected = self.response_started = self.response_complete = False
+        #: Why nobody needs its body; None when it is let in.
+        self.refused: Problem | None
+        self._seen, self.refused = shortcut.enter(scope)
 
     async def run(self, transport: asyncio.Transport, flow: FlowControl, done: Callable[[], None]) -> None:
         """Answer it."""
-        status, headers, body = await self._shortcut.answer(self.scope, self.body)
+        status, headers, body = await self._shortcut.answer(self.scope, self._seen, self.refused, self.body)
         if flow.write_paused and not self.disconnected:
             await flow.drain()  # whoever does not read is not answered any further
         if self.disconnected:
-            self._shortcut.count(GONE, perf_counter() - self._began)
+            self._count(GONE)
             return
         self.response_started = self.response_complete = True
         lines = [_LINES[status], *[b"%b: %b\r\n" % pair for pair in headers]]
@@ -123,12 +129,15 @@ class PlainRequest:
         transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (b"".join(lines), len(body), body))
         if not self.keep_alive:
             transport.close()
-        self._shortcut.count(status, perf_counter() - self._began)
+        self._count(status)
         done()
 
     def broke_off(self) -> None:
         """Count that its client went away before all of it had arrived."""
-        self._shortcut.count(GONE, perf_counter() - self._began)
+        self._count(GONE)
+
+    def _count(self, status: int) -> None:
+        self._shortcut.count(status, perf_counter() - self._since_s)
 
 
 class _Nobody:
