@@ -1,5 +1,6 @@
 """How a numeric kernel is compiled: once, the same for a whole log and for one call."""
 
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -47,3 +48,19 @@ def log_kernel(function: F) -> F:
     take it, and a call would wait for that thread.
     """
     return cast("F", numba.njit(cache=True, nogil=True)(function))
+
+
+def lean() -> None:
+    """Let numba do without scipy and cffi, which it looks for when the first kernel is called.
+
+    Importing them takes a service half of the time until it is ready, and no kernel multiplies matrices or calls C.
+    What has been imported already stays.
+    """
+    absent = dict.fromkeys(name for name in ("scipy.linalg.cython_blas", "cffi") if name not in sys.modules)
+    sys.modules.update(absent)  # type: ignore[arg-type]  # None stands for what cannot be imported
+    try:
+        import numba.core.typing.cffi_utils
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        for name in absent:
+            del sys.modules[name]

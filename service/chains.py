@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
 from model.history import Caller
-from service.database import cause, pause, wants_another_try
+from service.database import alone, cause, pause, wants_another_try
 from service.records import EVENT_COLUMNS, Checkpoint, event_of
 from service.tables import bases, calls, checkpoints, events
 
@@ -79,12 +79,6 @@ def transaction(engine: Engine, *, writing: bool = False) -> Iterator[Connection
             connection.commit()
     except SQLAlchemyError as error:
         raise StoreError(f"cannot be {'written' if writing else 'read'}: {cause(error)}") from error
-
-
-def alone(connection: Connection) -> None:
-    """Keep other writers out of a SQLite file until the end of the transaction, before anything is read in it."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def again(engine: Engine, work: Callable[[Connection], T]) -> T:

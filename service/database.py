@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from model.errors import StoreError
+from service.tables import tables
 
 #: The newest file in `service/migrations/versions`; a test holds it. Alembic itself is only imported to migrate.
 VERSION = "0001"
@@ -26,6 +27,8 @@ MADE_MEANWHILE = AGAIN | {ADDED_MEANWHILE, "42P07", None}
 #: A server that has become a copy of another one takes no writes: the connection is of no use any more.
 READ_ONLY = "25006"
 T = TypeVar("T")
+#: Where Alembic looks for the version of the tables.
+_mark = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 
 
 def connect(url: str) -> Engine:
@@ -98,6 +101,12 @@ def cause(error: SQLAlchemyError) -> str:
     """Say what the driver said, without the statement and its values."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return " ".join(str(origin).split("\nLINE ")[0].split())
+
+
+def alone(connection: Connection) -> None:
+    """Keep other writers out of a SQLite file until the end of the transaction, before anything is read in it."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def wants_another_try(error: SQLAlchemyError) -> bool:
@@ -178,7 +187,10 @@ def _bring_up_to_date(engine: Engine) -> None:
         if found is not None and found > VERSION:
             raise StoreError(f"its tables are of version {found}, this program knows {VERSION}: install the newer one")
         try:
-            _migrate(engine)
+            if found is None:
+                _make(engine)
+            else:
+                _migrate(engine)
         except SQLAlchemyError as error:
             if attempt == ATTEMPTS - 1 or _state(error) not in MADE_MEANWHILE:
                 raise
@@ -194,6 +206,15 @@ def _version(connection: Connection) -> str | None:
         strange = min(names - {"alembic_version"}, default="alembic_version")
         raise StoreError(f"it has tables that are not Saring's, such as {strange}; expected an empty database")
     return None
+
+
+def _make(engine: Engine) -> None:
+    """Make the tables of an empty database: those that all the migrations would make, without importing Alembic."""
+    with engine.begin() as connection:
+        alone(connection)
+        tables.create_all(connection, checkfirst=False)
+        _mark.create(connection)
+        connection.execute(sa.insert(_mark).values(version_num=VERSION))
 
 
 def _migrate(engine: Engine) -> None:

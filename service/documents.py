@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.fields import Stage
 
@@ -13,16 +13,13 @@ Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "
 
 
 class Document(BaseModel):
-    """What every answer has in common: each field says what it is in the line below it."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    """What every answer has in common: a field says what it is where its name does not."""
 
 
 class Warned(Document):
     """A field that was taken as not known, and why; in a problem, a field that is wrong, and what was expected."""
 
-    field: str
-    """Its name, as in the request; `(body)` for the whole."""
+    field: str = Field(description="Its name, as in the request; `(body)` for the whole.")
     detail: str
 
 
@@ -31,12 +28,9 @@ class Reason(Document):
 
     group: Literal["history", "line", "time", "surge", "call"]
     feature: str
-    value: float | str | None
-    """Of the feature; null: not known."""
-    contribution: float
-    """What it adds to the log-odds; above 0 it speaks for a prank."""
-    text: str
-    """The same in words, as an operator reads it."""
+    value: float | str | None = Field(description="Of the feature; null: not known.")
+    contribution: float = Field(description="What it adds to the log-odds; above 0 it speaks for a prank.")
+    text: str = Field(description="The same in words, as an operator reads it.")
 
 
 class ScoreResponse(Document):
@@ -44,35 +38,34 @@ class ScoreResponse(Document):
 
     call_id: str
     stage: Stage
-    prank_likelihood: float | None
-    """Probability that the call will be closed as not genuine, 0 to 1; null: not scored."""
-    band: BandId
-    """What an operator is shown; `unscored` is treated as `normal`."""
-    defer_factor: float
-    """Share of the longest deferral, 0 to 1, after the guardrails."""
-    defer_s: float
-    """Seconds, at most 300: only calls that arrive within them may be answered before this one."""
-    queue_key: datetime
-    """received_at and defer_s: serve the smallest first. It may move forward later, never back."""
-    queue_key_epoch: float
-    """The same as seconds since 1970."""
-    expected_wait_s: float | None
-    """Seconds that the call would wait first come, first served; null: not known."""
+    prank_likelihood: float | None = Field(
+        description="Probability that the call will be closed as not genuine, 0 to 1; null: not scored."
+    )
+    band: BandId = Field(description="What an operator is shown; `unscored` is treated as `normal`.")
+    defer_factor: float = Field(description="Share of the longest deferral, 0 to 1, after the guardrails.")
+    defer_s: float = Field(
+        description="Seconds, at most 300: only calls that arrive within them may be answered before this one."
+    )
+    queue_key: datetime = Field(
+        description="received_at and defer_s: serve the smallest first. It may move forward later, never back."
+    )
+    queue_key_epoch: float = Field(description="The same as seconds since 1970.")
+    expected_wait_s: float | None = Field(
+        description="Seconds that the call would wait first come, first served; null: not known."
+    )
     expected_wait_source: Literal["request", "operations", "unknown"]
-    reasons: list[Reason]
-    """The largest first; together with the stage's intercept of /v1/model they are the log-odds."""
-    guardrails: list[str]
-    """What kept the call from being deferred, or from all of it."""
-    held_out: bool
-    """Whether it is of the random share, which is never deferred and shows no badge."""
+    reasons: list[Reason] = Field(
+        description="The largest first; together with the stage's intercept of /v1/model they are the log-odds."
+    )
+    guardrails: list[str] = Field(description="What kept the call from being deferred, or from all of it.")
+    held_out: bool = Field(description="Whether it is of the random share, which is never deferred and shows no badge.")
     release: str | None
     scored_at: datetime
-    durable: bool
-    """Whether it is on disk. If not, say it again."""
-    degraded: bool
-    """Whether the store could not be reached: such a call is `unscored` and not deferred."""
-    warnings: list[Warned]
-    """Fields that were taken as not known or are not of the contract."""
+    durable: bool = Field(description="Whether it is on disk. If not, say it again.")
+    degraded: bool = Field(
+        description="Whether the store could not be reached: such a call is `unscored` and not deferred."
+    )
+    warnings: list[Warned] = Field(description="Fields that were taken as not known or are not of the contract.")
 
 
 class ProblemDocument(Document):
@@ -81,10 +74,8 @@ class ProblemDocument(Document):
     type: str
     title: str
     status: int
-    detail: str
-    """One sentence: what is wrong and what was expected."""
-    errors: list[Warned] = []
-    """The fields that are wrong."""
+    detail: str = Field(description="One sentence: what is wrong and what was expected.")
+    errors: list[Warned] = Field(default=[], description="The fields that are wrong.")
 
 
 class BatchResponse(Document):
@@ -97,10 +88,8 @@ class Kept(Document):
     """An event that was taken note of."""
 
     call_id: str
-    durable: bool
-    """Whether it is on disk."""
-    degraded: bool
-    """Whether it waits in the journal for the store."""
+    durable: bool = Field(description="Whether it is on disk.")
+    degraded: bool = Field(description="Whether it waits in the journal for the store.")
     warnings: list[Warned]
 
 
@@ -108,10 +97,8 @@ class Said(Document):
     """One thing that was said of a call."""
 
     kind: Kind
-    known_at: datetime
-    """When it became known, by which it counts."""
-    recorded_at: datetime
-    """When this service wrote it down."""
+    known_at: datetime = Field(description="When it became known, by which it counts.")
+    recorded_at: datetime = Field(description="When this service wrote it down.")
 
 
 class Surge(Document):
@@ -127,8 +114,7 @@ class CallDocument(Document):
     model_config = ConfigDict(extra="allow")
     call_id: str
     received_at: datetime
-    caller: str | None
-    """A short pseudonym; null: no number."""
+    caller: str | None = Field(description="A short pseudonym; null: no number.")
     line: str | None
     centre: str | None
     queue: str | None
@@ -143,20 +129,18 @@ class CallDocument(Document):
     silence_ratio: float | None
     disposition: str | None
     category: str | None
-    disposed_at: datetime | None
-    """When the disposition became known here: the later of said and told."""
+    disposed_at: datetime | None = Field(
+        description="When the disposition became known here: the later of said and told."
+    )
     shown_band: BandId
     held_out: bool
     defer_s: float
     queue_key: datetime
     release: str | None
-    history: dict[str, float | None]
-    """The caller's, as read strictly before received_at."""
+    history: dict[str, float | None] = Field(description="The caller's, as read strictly before received_at.")
     surge: Surge
-    first_call: bool
-    """Whether the number had never been seen."""
-    scores: dict[Stage, ScoreResponse]
-    """The last answer at each stage."""
+    first_call: bool = Field(description="Whether the number had never been seen.")
+    scores: dict[Stage, ScoreResponse] = Field(description="The last answer at each stage.")
     said: list[Said]
 
 
@@ -165,15 +149,12 @@ class Queued(Document):
 
     call_id: str
     received_at: datetime
-    queue_key: datetime
-    """Serve the smallest first."""
+    queue_key: datetime = Field(description="Serve the smallest first.")
     queue: str | None
     centre: str | None
     line: str | None
-    caller: str | None
-    """A short pseudonym; null: no number."""
-    last_digits: str | None
-    """Of the number; null: none, or the setting does not keep them."""
+    caller: str | None = Field(description="A short pseudonym; null: no number.")
+    last_digits: str | None = Field(description="Of the number; null: none, or the setting does not keep them.")
     state: State
     operator: str | None
     band: BandId | None
@@ -184,56 +165,53 @@ class Queued(Document):
     earlier_calls: int
     earlier_genuine: int
     earlier_not_genuine: int
-    last_call_at: datetime | None
-    """When this number rang before; null: it never did, or is not shown."""
-    heard_at: datetime
-    """When something was last said of the call."""
+    last_call_at: datetime | None = Field(
+        description="When this number rang before; null: it never did, or is not shown."
+    )
+    heard_at: datetime = Field(description="When something was last said of the call.")
 
 
 class QueueDocument(Document):
     """The waiting calls in the order in which they are to be answered."""
 
     at: datetime
-    number: int
-    """Of the last change of the board."""
-    mode: Literal["pbx", "board"]
-    """Who delivers the calls: the PBX, or operators take them from the board."""
+    number: int = Field(description="Of the last change of the board.")
+    mode: Literal["pbx", "board"] = Field(
+        description="Who delivers the calls: the PBX, or operators take them from the board."
+    )
     deferral_on: bool
-    off_because: str | None
-    """Why nothing is deferred or marked, in one word; null: nothing stands against it."""
-    waiting: int
-    """How many wait in all, also beyond the limit."""
+    off_because: str | None = Field(
+        description="Why nothing is deferred or marked, in one word; null: nothing stands against it."
+    )
+    waiting: int = Field(description="How many wait in all, also beyond the limit.")
     calls: list[Queued]
 
 
 class TokenDocument(Document):
     """A short-lived token for what cannot send a header."""
 
-    token: str
-    """For the parameter `token` of the badge or the stream."""
+    token: str = Field(description="For the parameter `token` of the badge or the stream.")
     expires_at: datetime
 
 
 class BadgeDocument(Document):
     """What a call's badge says now, and nothing else of the call."""
 
-    at: datetime
-    """By the service's clock."""
-    state: Literal["normal", "unsure", "likely_prank", "unscored", "none"]
-    """`none`: a call of the random share, which has no badge."""
-    prank_likelihood: float | None
-    """Null: no score is shown."""
-    token_expires_at: datetime | None
-    """Null: asked for with a key."""
+    at: datetime = Field(description="By the service's clock.")
+    state: Literal["normal", "unsure", "likely_prank", "unscored", "none"] = Field(
+        description="`none`: a call of the random share, which has no badge."
+    )
+    prank_likelihood: float | None = Field(description="Null: no score is shown.")
+    token_expires_at: datetime | None = Field(description="Null: asked for with a key.")
 
 
 class Beat(Document):
     """The line is alive."""
 
-    at: datetime
-    """By the service's clock."""
-    degraded: bool
-    """Whether the store is out of reach, or behind: calls that arrive then may not stand in this queue."""
+    at: datetime = Field(description="By the service's clock.")
+    degraded: bool = Field(
+        description="Whether the store is out of reach, or behind: calls that arrive then may not stand in this queue."
+    )
 
 
 class DeferralChange(Document):

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from service.documents import Document
 
 
@@ -12,17 +14,14 @@ class SwitchDocument(Document):
     on: bool
     who: str
     reason: str
-    at: datetime | None
-    """Null: nobody ever put it."""
+    at: datetime | None = Field(description="Null: nobody ever put it.")
 
 
 class StaffDocument(Document):
     """The staff of a queue."""
 
-    queue: str | None
-    """Null: every queue that is not named."""
-    operators: int | None
-    """On duty; null: not known."""
+    queue: str | None = Field(description="Null: every queue that is not named.")
+    operators: int | None = Field(description="On duty; null: not known.")
     mean_handling_s: float | None
 
 
@@ -31,24 +30,24 @@ class OperationsDocument(Document):
 
     switch: SwitchDocument
     staff: list[StaffDocument]
-    mean_handling_s: float | None
-    """Mean seconds for which an operator handles a call: as told, else of the last calls; null: not known."""
-    waiting: dict[str, int]
-    """How many calls wait, by queue; "" is a call without one."""
+    mean_handling_s: float | None = Field(
+        description="Mean seconds for which an operator handles a call: as told, else of the last calls; "
+        "null: not known."
+    )
+    waiting: dict[str, int] = Field(description='How many calls wait, by queue; "" is a call without one.')
     deferral_on: bool
-    off_because: str | None
-    """Why nothing is deferred or marked, in one word; null: nothing stands against it."""
+    off_because: str | None = Field(
+        description="Why nothing is deferred or marked, in one word; null: nothing stands against it."
+    )
 
 
 class CallerDocument(Document):
     """What is known of a caller."""
 
-    caller: str | None
-    """A short pseudonym; null: the text shows no number."""
+    caller: str | None = Field(description="A short pseudonym; null: the text shows no number.")
     known: bool
     history: dict[str, float | None]
-    protected: bool
-    """Whether the caller is on the protected list, and never deferred."""
+    protected: bool = Field(description="Whether the caller is on the protected list, and never deferred.")
 
 
 class Erased(Document):
@@ -81,43 +80,36 @@ class MonitorDocument(Document):
 
     e_value: float
     e_value_random_share: float
-    alarm_at: float | None
-    """Null: this release marks nobody, so there is nothing to watch."""
+    alarm_at: float | None = Field(description="Null: this release marks nobody, so there is nothing to watch.")
     genuine_callers: int
     genuine_callers_marked: int
     alarmed: bool
     since: datetime | None
-    base_rate: float | None
-    """Share of recently closed calls that were not genuine, 0 to 1; null: too few were closed."""
+    base_rate: float | None = Field(
+        description="Share of recently closed calls that were not genuine, 0 to 1; null: too few were closed."
+    )
 
 
 class DriftMeasure(Document):
     """One measure of drift."""
 
     name: str
-    meaning: dict[str, str]
-    """In English (`en`) and Indonesian (`id`)."""
-    change: dict[str, str]
-    """What it was when the release was made, and what it is now, in words."""
-    size: float | None
-    """How far it moved; null: too few calls to say."""
-    limit: float | None
-    """From where on that is an alarm."""
+    meaning: dict[str, str] = Field(description="In English (`en`) and Indonesian (`id`).")
+    change: dict[str, str] = Field(description="What it was when the release was made, and what it is now, in words.")
+    size: float | None = Field(description="How far it moved; null: too few calls to say.")
+    limit: float | None = Field(description="From where on that is an alarm.")
     moved: bool
 
 
 class DriftDocument(Document):
     """Whether the latest calls look like those that the release was made from."""
 
-    at: datetime
-    """When that was looked at; it is once an hour."""
+    at: datetime = Field(description="When that was looked at; it is once an hour.")
     calls: int
     days: float
     alarm: bool
-    sentence: dict[str, str]
-    """In English (`en`) and Indonesian (`id`)."""
-    measures: list[DriftMeasure]
-    """Those nearest to their limit, or furthest beyond it."""
+    sentence: dict[str, str] = Field(description="In English (`en`) and Indonesian (`id`).")
+    measures: list[DriftMeasure] = Field(description="Those nearest to their limit, or furthest beyond it.")
 
 
 class ShadowStage(Document):
@@ -126,12 +118,11 @@ class ShadowStage(Document):
     calls: int
     mean_difference: float
     mean_absolute_difference: float
-    rank_correlation: float | None
-    """Spearman's, of the last 5,000 calls, -1 to 1; null: too few, or all alike."""
-    other_band: int
-    """How many calls would be in another band, were both certificates in force."""
-    waits_more: int
-    """How many would be given a larger share of a full deferral."""
+    rank_correlation: float | None = Field(
+        description="Spearman's, of the last 5,000 calls, -1 to 1; null: too few, or all alike."
+    )
+    other_band: int = Field(description="How many calls would be in another band, were both certificates in force.")
+    waits_more: int = Field(description="How many would be given a larger share of a full deferral.")
     waits_less: int
 
 
@@ -148,10 +139,8 @@ class ShadowDocument(Document):
 
     release: str
     since: datetime
-    waiting: int
-    """Calls that were answered and not yet compared."""
-    skipped: int
-    """Calls that were not compared because too many waited."""
+    waiting: int = Field(description="Calls that were answered and not yet compared.")
+    skipped: int = Field(description="Calls that were not compared because too many waited.")
     failed: int
     stages: dict[str, ShadowStage]
     genuine: ShadowGenuine
@@ -162,8 +151,7 @@ class NamedDocument(Document):
 
     version: int
     release: str
-    refused: str | None
-    """Why it is not taken up; null: it is."""
+    refused: str | None = Field(description="Why it is not taken up; null: it is.")
 
 
 class RegistryDocument(Document):
@@ -178,29 +166,24 @@ class ModelDocument(Document):
     """The release that is served."""
 
     release: str
-    until: datetime
-    """It was trained on what was known then."""
+    until: datetime = Field(description="It was trained on what was known then.")
     created_at: datetime
     time_zone: str
-    region: str
-    """ISO 3166, for numbers without a country code."""
-    labels: dict[str, int]
-    """Which dispositions count as genuine (0) and as not genuine (1)."""
-    data: dict[str, Any]
-    """The fingerprint of what it was trained on."""
-    intercepts: dict[str, float]
-    """Of each stage, in log-odds."""
+    region: str = Field(description="ISO 3166, for numbers without a country code.")
+    labels: dict[str, int] = Field(description="Which dispositions count as genuine (0) and as not genuine (1).")
+    data: dict[str, Any] = Field(description="The fingerprint of what it was trained on.")
+    intercepts: dict[str, float] = Field(description="Of each stage, in log-odds.")
     certificate: CertificateDocument
     deferral: DeferralDocument
-    random_share: float
-    """Share of the calls that would be deferred and are not, 0 to 1."""
+    random_share: float = Field(description="Share of the calls that would be deferred and are not, 0 to 1.")
     monitor: MonitorDocument
-    drift: DriftDocument | None
-    """Null: not yet looked at, or the release has no fingerprint of the calls that it was made from."""
-    shadow: ShadowDocument | None
-    """Null: there is no challenger. Of this process's calls, since it took up challenger and champion."""
-    registry: RegistryDocument | None
-    """Null: a release folder is served, and no registry followed."""
+    drift: DriftDocument | None = Field(
+        description="Null: not yet looked at, or the release has no fingerprint of the calls that it was made from."
+    )
+    shadow: ShadowDocument | None = Field(
+        description="Null: there is no challenger. Of this process's calls, since it took up challenger and champion."
+    )
+    registry: RegistryDocument | None = Field(description="Null: a release folder is served, and no registry followed.")
 
 
 class Alive(Document):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.history import merge
-from service.chains import alone
+from service.database import alone
 from service.intake import Intake
 from service.records import Checkpoint
 from service.tables import bases, calls, checkpoints, events, protected

@@ -10,6 +10,7 @@ from model.calls import ENDED_BY, LINES
 from model.features import STAGES, local_time
 from model.guardrails import names
 from model.history import RECEIVED, Caller, Event
+from model.kernels import lean
 from model.reasons import reasons
 from model.release import Release
 from service.records import Call
@@ -54,6 +55,7 @@ class Scorer:
 
     def warm_up(self) -> None:
         """Score nobody once at every stage, so that no caller waits for the kernels to be loaded."""
+        lean()
         caller = Caller()
         caller.add(Event(1, RECEIVED, 1, ""))
         nobody = Call("", 2, history=caller.read(2))

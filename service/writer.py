@@ -18,8 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
-from service.chains import alone
-from service.database import cause, is_lost, pause, run, wants_another_try
+from service.database import alone, cause, is_lost, pause, run, wants_another_try
 from service.records import Call, Checkpoint, Said
 from service.statements import Row, Statements
 from service.tables import writers
