@@ -1,5 +1,6 @@
 """The one command, `saring`. Each command reads its words and files here and leaves the work to its room."""
 
+import gc
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -195,14 +196,18 @@ def serve(
     keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
-    from service.server import run
-
     if release is not None and registry is not None:
         _fail("--registry: given together with --release, expected one of them")
     given: dict[str, Any] = {"release": release, "registry": registry, "database": database, "mode": mode}
     given |= {"insecure_local": True if insecure_local else None}
     tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
-    run(_settings(given), host, port, workers=workers, tls=tls)
+    gc.disable()  # hardly anything of what is imported is garbage, and looking for it takes a tenth of the start
+    try:
+        from service.server import run
+
+        run(_settings(given), host, port, workers=workers, tls=tls)
+    finally:
+        gc.enable()
 
 
 @app.command(name="import")

@@ -102,6 +102,7 @@ def _run_several(settings: Settings, workers: int, where: str, options: dict[str
         raise SaringError(f"--workers: {workers}, expected 1 on a SQLite file; PostgreSQL takes several")
     with opened(settings) as parts:  # what cannot be opened is told once, here
         _who_may_call(settings, parts)
+    _settle_memory()
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"SARING_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     with TemporaryDirectory(prefix="saring-counts-") as folder:
@@ -113,11 +114,12 @@ def _run_several(settings: Settings, workers: int, where: str, options: dict[str
 def _settle_memory() -> None:
     """Leave what lives as long as the process out of garbage collection, and collect the rest seldom.
 
-    A full collection of all that is at hand stops every call for a tenth of a second and more.
+    A full collection of all that is at hand stops every call for a tenth of a second and more, so there is none now
+    either: what little of it is garbage stays.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 def _who_may_call(settings: Settings, parts: Opened) -> None:

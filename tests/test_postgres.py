@@ -17,12 +17,14 @@ import httpx
 import psycopg
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from model.errors import StoreError
 from service.app import Opened, opened
-from service.database import MIGRATIONS, VERSION, connect
+from service.database import MIGRATIONS, VERSION, connect, engine_of
 from service.operations import decide
 from service.settings import Settings
 from service.store import Store
@@ -393,13 +395,24 @@ def test_connections_that_were_cut_while_nothing_happened_cost_no_call_its_score
         assert client.get("/v1/calls/before").status_code == 200
 
 
-def test_the_migrations_make_the_very_tables_that_the_code_knows(postgres, tmp_path):
+@pytest.mark.parametrize("migrated", [True, False])
+def test_the_migrations_and_an_empty_database_come_to_the_very_tables_that_the_code_knows(postgres, tmp_path, migrated):
     newest = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("*.py"))
     assert newest == VERSION
     for url in (postgres, f"sqlite:///{tmp_path / 'saring.db'}"):
+        if migrated:
+            engine = engine_of(url)
+            with engine.begin() as connection:
+                config = Config()
+                config.set_main_option("script_location", str(MIGRATIONS))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            engine.dispose()
         engine = connect(url)
         with engine.connect() as connection:
-            assert compare_metadata(MigrationContext.configure(connection), tables) == []
+            context = MigrationContext.configure(connection)
+            assert compare_metadata(context, tables) == []
+            assert context.get_current_revision() == VERSION
         engine.dispose()
 
 
