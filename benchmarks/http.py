@@ -1,7 +1,8 @@
 """POST /v1/score against an empty endpoint, FastAPI + predict_proba and MLflow, all in one run, each on one core.
 
-The load comes from another core. The four take turns, since a machine is now faster and now slower, and the ratios are
-medians over the turns; while one is measured the others stand still.
+The load comes from another core. The four take many short turns, since a machine is now faster and now slower, and the
+ratios are medians over the turns; while one is measured the others stand still. At a fixed rate they take longer ones,
+afterwards: the slowest of a hundred answers wants many.
 """
 
 import json
@@ -24,7 +25,9 @@ from benchmarks.load import CONNECTIONS, Measured, as_fast_as_it_answers, has_wr
 from benchmarks.peers import example_row, save_for_mlflow
 from benchmarks.servers import LOAD_CORE, Server, serving
 
-TURNS, WARM_UP_S, CLOSED_S, FIXED_S, RATE = 3, 4, 6, 30, 300
+WARM_UP_S, RATE = 4, 300
+#: How often each takes its turn, and for how long: as fast as it answers, and at the rate.
+CLOSED_TURNS, CLOSED_S, FIXED_TURNS, FIXED_S = 9, 2, 3, 30
 #: Requests that were under way when a load ended are answered before a server is made to stand still.
 SETTLE_S = 1.0
 OURS, EMPTY, PREDICT, MLFLOW = (
@@ -115,34 +118,40 @@ def _started(folder: Path, release: Path, stack: ExitStack) -> list[Peer]:
 
 def _measured(peers: Sequence[Peer]) -> int:
     """Let all take turns, the first one to warm up; gives how many answers of the service were wrong."""
+    turns = [(_warm_up, 1), (_closed, CLOSED_TURNS), (_fixed, FIXED_TURNS)]
     wrong, run = 0, 0
-    for turn in range(TURNS + 1):
-        for run, peer in enumerate(peers, run + 1):  # noqa: B020 - the numbers go on from turn to turn
-            others = [other.server for other in peers if other is not peer]
-            with peer.server.alone(others), console.status(f"turn {turn} of {TURNS}: {peer.name}"):
-                found = _turn(peer, run, warm_up=not turn)
-                time.sleep(SETTLE_S)
-            if found and peer.name != OURS:
-                raise RuntimeError(f"{peer.name}: {found:,} wrong answers:\n{peer.server.log.read_text()[-2_000:]}")
-            wrong += found
+    for measure, peer in [(measure, peer) for measure, times in turns for _ in range(times) for peer in peers]:
+        run += 1
+        # Who answers hardly more than so many a second would only build up a queue.
+        if measure is _fixed and (peer.body is not None or peer.per_s() < 1.2 * RATE):
+            continue
+        others = [other.server for other in peers if other is not peer]
+        with peer.server.alone(others), console.status(f"turn {run}: {peer.name}"):
+            found = measure(peer, run)
+            time.sleep(SETTLE_S)
+        if found and peer.name != OURS:
+            raise RuntimeError(f"{peer.name}: {found:,} wrong answers:\n{peer.server.log.read_text()[-2_000:]}")
+        wrong += found
     return wrong
 
 
-def _turn(peer: Peer, run: int, *, warm_up: bool) -> int:
-    """Measure one of them, and give how many of its answers were wrong."""
+def _warm_up(peer: Peer, run: int) -> int:
+    """Ask without measuring; like the others gives how many answers were wrong."""
+    return as_fast_as_it_answers(peer.server.port, peer.path, run, WARM_UP_S, peer.body).wrong
+
+
+def _closed(peer: Peer, run: int) -> int:
     before = peer.server.cpu_s()
-    found = as_fast_as_it_answers(peer.server.port, peer.path, run, WARM_UP_S if warm_up else CLOSED_S, peer.body)
-    if warm_up:
-        return found.wrong
+    found = as_fast_as_it_answers(peer.server.port, peer.path, run, CLOSED_S, peer.body)
     peer.closed.append(found)
     peer.cpu_us.append(1e6 * (peer.server.cpu_s() - before) / max(found.answers, 1))
-    # Who answers hardly more than so many a second would only build up a queue.
-    if peer.body is not None or peer.per_s() < 1.2 * RATE:
-        return found.wrong
-    time.sleep(SETTLE_S)
-    latencies, wrong, _ = fixed_rate(peer.server.port, peer.path, 500 + run, RATE, FIXED_S)
+    return found.wrong
+
+
+def _fixed(peer: Peer, run: int) -> int:
+    latencies, wrong, _ = fixed_rate(peer.server.port, peer.path, run, RATE, FIXED_S)
     peer.fixed.append(percentiles(latencies))
-    return found.wrong + wrong
+    return wrong
 
 
 def _ratio(one: Peer, other: Peer) -> float:
