@@ -131,7 +131,7 @@ async def erase_caller(request: Request) -> Response:
         raise Invalid("caller: shows no number", [("caller", "a telephone number")])
     check_reason(asked.reason, asked.caller)
     if not reception.retelling.all_told():  # the journal may hold a call of this caller, which would come back
-        raise Unavailable("the store has not been told everything yet; erase when /readyz says that it has")
+        raise Unavailable("the store has not been told everything yet; erase when /readyz has `journal` at 0")
     try:
         removed = await erase(reception.intake, hashes, who.name, masked(asked.reason))
     except StoreError as error:
@@ -193,16 +193,16 @@ async def healthz() -> Response:
 @router.get("/readyz", summary="Whether calls can be scored and kept", response_model=Alive, responses=refusals(503))
 @public
 async def readyz(request: Request) -> Response:
-    """Say that calls can be scored and kept."""
+    """Say that calls can be scored and kept, and how much of what was kept meanwhile the store still has to be told."""
     reception = reception_of(request)
-    if reception.down:
+    if reception.retelling.down:
         raise Unavailable("the store is out of reach: calls are answered without a score, first come, first served")
     try:
         async with asyncio.timeout(1.0):
             await reception.intake.store.length(b"")
     except (StoreError, TimeoutError) as error:
         raise Unavailable("the store cannot be read") from error
-    return json({"status": "ready", "release": reception.intake.release.name})
+    return json({"status": "ready", "release": reception.intake.release.name, "journal": reception.retelling.left()})
 
 
 @router.get(

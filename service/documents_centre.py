@@ -191,3 +191,4 @@ class Alive(Document):
 
     status: str
     release: str | None = None
+    journal: int | None = Field(None, description="How many events this process's journal holds for the store.")

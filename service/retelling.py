@@ -79,9 +79,13 @@ class Retelling:
         self._trouble.set()
         metrics.store_is(up=True)
 
+    def left(self) -> int:
+        """Give how many records the store has not been told yet."""
+        return self._keeping + sum(len(journal) for journal in self._left_first)
+
     def all_told(self) -> bool:
         """Say whether the store was told all that was ever kept."""
-        return not self.down and not self._keeping and not any(len(journal) for journal in self._left_first)
+        return not self.down and not self.left()
 
     @property
     def behind(self) -> bool:

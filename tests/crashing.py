@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from tests.past import saring
+from tests.processes import all_told
 
 HOT = "+6281200000000"
 SIDES = 4
@@ -222,7 +223,7 @@ def ready(url: str, seconds: float = 40.0) -> None:
     until = time.monotonic() + seconds
     while True:
         with suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/readyz", timeout=5.0).status_code == 200:
+            if all_told(url):
                 return
         assert time.monotonic() < until
         time.sleep(0.05)

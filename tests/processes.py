@@ -124,6 +124,12 @@ def group(count: int, folder: Path, release: Path, database: str, **settings: ob
         yield found
 
 
+def all_told(url: object) -> bool:
+    """Say whether a service is ready and its store was told all that the journal held."""
+    said = httpx.get(f"{str(url).rstrip('/')}/readyz", timeout=10.0)
+    return said.status_code == 200 and said.json()["journal"] == 0
+
+
 def until(found: Callable[[], Any], patience_s: float = 10.0) -> Any:
     """Ask again and again until there is something, and give it."""
     ends = time.monotonic() + patience_s

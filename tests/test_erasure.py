@@ -6,7 +6,6 @@ import random
 import re
 import sqlite3
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from service.journal_file import START as FIRST_BLOCK
 from service.leftovers import found
 from service.pseudonyms import Pseudonyms, read_keys, rotate
 from tests.past import saring
+from tests.processes import all_told, until
 
 NUMBER, OTHER = "+6281234567890", "+6281298765432"
 NAMED = "asked for by the caller"
@@ -114,10 +114,7 @@ def test_nothing_of_the_caller_is_left_in_any_byte_and_everything_else_is(
             status, said = saring(*words, given=f"0{NUMBER[3:]}\n")
             assert status == 0, said
             assert "30 calls and 180 events removed" in said
-            until = time.monotonic() + 5.0
-            while client.get("/v1/calls/mine-003").status_code != 404:
-                assert time.monotonic() < until
-                time.sleep(0.05)
+            until(lambda: client.get("/v1/calls/mine-003").status_code == 404, 5.0)
         if by != "command alone":
             assert traces(tmp_path, MINE) == []
             assert client.get("/v1/calls/mine-003").status_code == 404
@@ -200,10 +197,7 @@ def test_what_the_journal_held_is_gone_once_the_store_was_told(serving, tmp_path
         assert erase(client).status_code == 503
         with sqlite3.connect(tmp_path / "saring.db") as connection:
             connection.execute("ALTER TABLE lost RENAME TO events")
-        until = time.monotonic() + 20.0
-        while client.get("/readyz").status_code != 200:
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        until(lambda: all_told(client.base_url), 20.0)
         assert client.get("/v1/calls/mine-017").status_code == 200
         assert erase(client).json()["calls"] == 30
         assert traces(tmp_path, [f"mine-{number:03}" for number in range(30)]) == []
@@ -241,10 +235,7 @@ def test_a_journal_that_a_dead_process_told_and_did_not_wipe_is_wiped_at_the_nex
     journal.taken(journal.first()[0][0])
     journal.close()
     with serving(tmp_path, release_folder):
-        until = time.monotonic() + 10.0
-        while b"mine of long ago" in everything(tmp_path):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        until(lambda: b"mine of long ago" not in everything(tmp_path))
 
 
 def test_wiping_leaves_zeros_loses_nothing_and_stops_for_what_comes_in(tmp_path):

@@ -31,7 +31,7 @@ from service.store import Store
 from service.tables import tables
 from service.upkeep import Upkeep
 from tests.postgres_server import PostgresServer
-from tests.processes import Group, Process, group, until
+from tests.processes import Group, Process, all_told, group, until
 from tests.reckoning import LATER, assert_all_there_once, rows_of
 from tests.telling import Teller, calls_to_tell
 from tests.wire import wire
@@ -232,7 +232,7 @@ def test_scores_are_answered_while_the_database_is_down_and_nothing_acknowledged
         until(lambda: teller.degraded() > 60, 30.0)
         postgres_server.start()
         telling.result()
-    until(lambda: ready() == [200] * 4, 30.0)
+    until(lambda: all(map(all_told, urls)), 30.0)
     assert teller.statuses() == {200}
     assert {answer["durable"] for _, answer in teller.answers} == {True}
     assert teller.longest_s < DEADLINE_S
@@ -292,7 +292,7 @@ def test_a_commit_of_which_no_answer_comes_back_loses_no_event_and_doubles_none(
             teller = Teller([str(client.base_url)], connections=3, twice=0.0, until_acknowledged=True)
             laid.commits_to_lose = 6
             asyncio.run(teller.tell(calls))
-            until(lambda: client.get("/readyz").status_code == 200)
+            until(lambda: all_told(client.base_url))
             assert laid.commits_to_lose == 0
             assert teller.degraded() > 0
             assert {answer["durable"] for _, answer in teller.answers} == {True}
@@ -341,7 +341,7 @@ def assert_scores_all_along(
     assert (time.perf_counter() - started) / 20 < 0.05
     assert client.get("/readyz").status_code == 503
     ends()
-    until(lambda: client.get("/readyz").status_code == 200)
+    until(lambda: all_told(client.base_url))
 
     def received() -> list[str]:
         rows = rows_of(database, "SELECT call_id FROM events WHERE kind = 'received'")

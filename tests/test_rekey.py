@@ -20,6 +20,7 @@ from service.rebuild import known_facts, labels_of, verify
 from service.rekey import moved
 from service.retention import retain
 from tests.past import CALLERS, CHRONIC, START, Step, days, house, request, saring, shifted, told, us
+from tests.processes import all_told
 
 #: The first three ring some two hundred times in all; each has a checkpoint.
 PAST = told(260, over=150.0, seed=6)
@@ -174,7 +175,7 @@ def test_what_the_journal_held_under_the_old_key_is_found_under_the_new_one(serv
     with serving(tmp_path, release_folder) as client:
         second = asked | {"call_id": "second", "received_at": (START + days(301)).isoformat()}
         client.post("/v1/score", json=second)
-        wait_until(lambda: client.get("/readyz").status_code == 200)
+        wait_until(lambda: all_told(client.base_url))
         third = asked | {"call_id": "third", "received_at": (START + days(302)).isoformat()}
         client.post("/v1/score", json=third)
         assert client.get("/v1/calls/third").json()["history"]["calls_ever"] == 2.0

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 import stat
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from service.log_import import import_log
 from service.log_replay import replay, steps
 from service.pseudonyms import Pseudonyms, read_keys
 from service.store import Store
+from tests.processes import all_told, until
 
 NUMBER = "+6281234567890"
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00", "caller": NUMBER, "line": "mobile"}
@@ -298,10 +298,7 @@ def test_a_store_that_fails_leaves_calls_in_the_order_of_arrival_and_is_told_of_
     assert client.get("/readyz").status_code == 503
     with sqlite3.connect(tmp_path / "saring.db") as connection:
         connection.execute("ALTER TABLE lost RENAME TO events")
-    deadline = time.monotonic() + 20.0
-    while client.get("/readyz").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: all_told(client.base_url), 20.0)
     said = [(row["call_id"], row["kind"]) for row in rows(tmp_path, "events")]
     assert [kind for call_id, kind in said if call_id == "a"] == ["received", "ended", "disposed"]
     assert [kind for call_id, kind in said if call_id == "b"] == ["received"]
