@@ -27,6 +27,8 @@ HEAD_LIMIT = 65_536
 REQUEST_S = 20.0
 #: Under this name the application's lifespan gives what is to be called when the server begins to stop.
 LEAVING = "saring.leaving"
+#: So many requests of a connection may wait for the answer to the one before: they are held in memory.
+MOST_IN_LINE = 1_000
 #: Share of the files that a process may open.
 SHARE_OF_FILES = 0.8
 #: A request with one of these takes the long way.
@@ -42,7 +44,8 @@ class Connection(HttpToolsProtocol):
     #: When the request began that is still arriving, and when the last one was answered; None while that is not so.
     _since_s: float | None = None
     _idle_s: float | None = None
-    _head = 0
+    #: How many requests have begun, and how much of the head of the last one is known to have come.
+    _began = _head = 0
     _in_head = False
     _refusal = (HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
 
@@ -66,8 +69,10 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; what the parser holds of a head that has not ended yet counts as much as the rest of it."""
+        before = self._began
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        # Where in these bytes a head begins nobody knows, since requests may stand before it: the next ones count.
+        if self._in_head and self._began == before and not self.transport.is_closing():
             self._head += len(data)
             if self._head > HEAD_LIMIT:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
@@ -81,6 +86,7 @@ class Connection(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._since_s, self._idle_s, self._head, self._in_head = self.loop.time(), None, 0, True
+        self._began += 1
 
     def on_headers_complete(self) -> None:
         """Hand it on, now that its head has arrived; its size is that of what it says, however it was sent."""
@@ -95,6 +101,9 @@ class Connection(HttpToolsProtocol):
         if size > HEAD_LIMIT:
             self._refusal = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
             raise ValueError  # the parser ends by it, and `send_400_response` is asked
+        if len(self.pipeline) >= MOST_IN_LINE:
+            self._refusal = (HTTPStatus.TOO_MANY_REQUESTS, "too many requests in a row; read the answers first")
+            raise ValueError
         short, parser, before = self._shortcut, self.parser, self.cycle
         if (
             short is not None

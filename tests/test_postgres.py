@@ -374,7 +374,7 @@ def test_a_server_that_turned_into_a_copy_of_another_is_let_go_of(
         assert score(client, "meanwhile")["degraded"] is True
         # Only a new connection finds the server that writes.
         postgres_server.run("postgres", f"ALTER DATABASE {name} RESET default_transaction_read_only")
-        until(lambda: client.get("/readyz").status_code == 200)
+        until(lambda: all_told(client.base_url))
         assert score(client, "after")["degraded"] is False
         assert client.put("/v1/operations", json={"operators": 3}).status_code == 200
     received = rows_of(postgres, "SELECT call_id FROM events WHERE kind = 'received' ORDER BY nth")
