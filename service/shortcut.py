@@ -24,6 +24,8 @@ from service.problems import Problem, unforeseen
 SHORTCUT = "saring.shortcut"
 _JSON: Pair = (b"content-type", b"application/json")
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+#: uvicorn tells an application by it that more of a body has come; here nobody waits for it.
+_NOBODY_WAITS = asyncio.Event()
 log = logging.getLogger(__name__)
 
 
@@ -138,13 +140,3 @@ class PlainRequest:
 
     def _count(self, status: int) -> None:
         self._shortcut.count(status, perf_counter() - self._since_s)
-
-
-class _Nobody:
-    """Stands for the event on which an application would wait for more of a body."""
-
-    def set(self) -> None:
-        """Tell nobody."""
-
-
-_NOBODY_WAITS = _Nobody()
