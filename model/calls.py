@@ -95,7 +95,7 @@ def _choice(name: str, choices: tuple[str, ...]) -> Column:
 _CATEGORY = Column("category", "string", "a kind of emergency, like fire")
 
 COLUMNS: tuple[Column, ...] = (
-    Column("call_id", "string", "a name that no other call has", required=True),
+    Column("call_id", "string", "a name of its own", required=True),
     _time("received_at", required=True),
     Column("caller", "string", "a number written as text, or a stable pseudonym"),
     _choice("line", LINES),

@@ -167,7 +167,7 @@ def test_every_broken_row_is_named_with_line_column_value_and_what_was_expected(
 
     add()
     add(x_note="line\nends\n\nwithin")
-    add(told=[("call_id", None, "a name that no other call has")], call_id="")
+    add(told=[("call_id", None, "a name of its own")], call_id="")
     add(told=[("call_id", "c1", "a name that no other call has")], call_id="c1")
     lines.append("")
     add(told=[("received_at", "2024-01-31T08:15:00", A_TIME)], received_at="2024-01-31T08:15:00")
