@@ -18,9 +18,11 @@ from service.web import (
     json,
     moment,
     out_of_reach,
+    principal_of,
     read,
     reception_of,
     refusals,
+    speaking_for,
     takes,
     written,
 )
@@ -42,7 +44,9 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
     Of several times the first one stays. Told of after the end, the call was not abandoned.
     """
     asked, warnings = await read(request, Answered)
-    stored = await reception_of(request).answered(call_id, asked, moment(request.scope["headers"], asked.answered_at))
+    asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
+    now, told_by = moment(request.scope["headers"], asked.answered_at), principal_of(request).name
+    stored = await reception_of(request).answered(call_id, asked, now, told_by=told_by)
     return _kept(call_id, warnings, stored=stored)
 
 
@@ -63,7 +67,8 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     """
     asked, warnings = await read(request, Ended)
     now = moment(request.scope["headers"], asked.ended_at)
-    return written(await reception_of(request).ended(call_id, asked, warnings, now))
+    told_by = principal_of(request).name
+    return written(await reception_of(request).ended(call_id, asked, warnings, now, told_by=told_by))
 
 
 @router.post(
@@ -82,7 +87,9 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     It becomes known, and counts for later calls of this caller, from when it was told of and not before.
     """
     asked, warnings = await read(request, Disposition)
-    stored = await reception_of(request).disposed(call_id, asked, moment(request.scope["headers"], asked.disposed_at))
+    asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
+    now, told_by = moment(request.scope["headers"], asked.disposed_at), principal_of(request).name
+    stored = await reception_of(request).disposed(call_id, asked, now, told_by=told_by)
     return _kept(call_id, warnings, stored=stored)
 
 
@@ -113,6 +120,8 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
                     "kind": one["kind"],
                     "known_at": rfc3339(one["known_at_us"]),
                     "recorded_at": rfc3339(one["recorded_at_us"]),
+                    "told_by": one["told_by"],
+                    **{name: one["body"].get(name) for name in ("operator", "disposition", "category")},
                 }
                 for one in said
             ],

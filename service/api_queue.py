@@ -19,7 +19,18 @@ from service.records import Call, microseconds, rfc3339
 from service.schemas import Take, TokenFor
 from service.stream import MOST_STREAMS, Streams
 from service.tokens import Tokens
-from service.web import CallIdInPath, json, out_of_reach, principal_of, read, reception_of, refusals, settings_of, takes
+from service.web import (
+    CallIdInPath,
+    json,
+    out_of_reach,
+    principal_of,
+    read,
+    reception_of,
+    refusals,
+    settings_of,
+    speaking_for,
+    takes,
+)
 
 TOKEN_S = {"badge": 300.0, "stream": 60.0}
 MOST_CALLS = 1_000
@@ -122,7 +133,8 @@ async def take(request: Request, call_id: CallIdInPath) -> Response:
     _board_only(request)
     asked, _ = await read(request, Take)
     try:
-        call = await reception_of(request).intake.taken(call_id, _operator(request, asked), datetime.now(UTC))
+        operator, who = _operator(request, asked), principal_of(request).name
+        call = await reception_of(request).intake.taken(call_id, operator, datetime.now(UTC), told_by=who)
     except StoreError as error:
         raise out_of_reach(error) from error
     return json(queued(call))
@@ -140,11 +152,11 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     """Give a taken call back to the queue, at its old place; an admin may do it for anybody. Only in `board`."""
     _board_only(request)
     asked, _ = await read(request, Take)
-    of_anybody = principal_of(request).role is Role.ADMIN
-    operator = _operator(request, asked)
+    intake, operator, who = reception_of(request).intake, _operator(request, asked), principal_of(request)
     try:
-        intake = reception_of(request).intake
-        call = await intake.released(call_id, operator, datetime.now(UTC), any_operator=of_anybody)
+        call = await intake.released(
+            call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=who.name
+        )
     except StoreError as error:
         raise out_of_reach(error) from error
     return json(queued(call))
@@ -253,8 +265,7 @@ def _board_only(request: Request) -> None:
 
 def _operator(request: Request, asked: Take) -> str:
     """Give whose call it is to be: the holder of the key, or whom an admin names."""
-    principal = principal_of(request)
-    return asked.operator if asked.operator and principal.role is Role.ADMIN else principal.name
+    return speaking_for(request, asked.operator) or principal_of(request).name
 
 
 def _now_us() -> int:

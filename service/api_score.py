@@ -1,21 +1,21 @@
 """The HTTP contract, version 1: the score of one call, and of a batch."""
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
+from starlette.types import Scope
 
 from service.access import Role
 from service.documents import BatchResponse, ScoreResponse
-from service.guard import GuardedRoute, Pair, allow
+from service.guard import GuardedRoute, allow
 from service.problems import Invalid, Problem, not_json
 from service.reception import Reception
 from service.schemas import MOST_IN_BATCH, Batch, ScoreRequest
 from service.settings import Settings
-from service.web import body_of, json, links, moment, parsed, reception_of, refusals, settings_of, takes
+from service.web import body_of, json, links, moment, parsed, principal_of, reception_of, refusals, settings_of, takes
 
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
 _ASKED = {
@@ -45,11 +45,11 @@ async def score(request: Request) -> Response:
     """
     settings = settings_of(request)
     body = await body_of(request, settings.body_limit)
-    written = await scored(body, request.scope["headers"], settings, reception_of(request))
+    written = await scored(body, request.scope, settings, reception_of(request))
     return Response(written, media_type="application/json")
 
 
-async def scored(body: bytes, headers: Iterable[Pair], settings: Settings, reception: Reception) -> bytes:
+async def scored(body: bytes, scope: Scope, settings: Settings, reception: Reception) -> bytes:
     """Score the call of a body, and give the answer as it is sent: what both ways to this endpoint have in common.
 
     Raises
@@ -57,7 +57,8 @@ async def scored(body: bytes, headers: Iterable[Pair], settings: Settings, recep
     Problem
     """
     asked, warnings = parsed(body, ScoreRequest, settings)
-    return (await reception.score(asked, warnings, moment(headers, asked.received_at))).written
+    now, told_by = moment(scope["headers"], asked.received_at), scope["state"]["principal"].name
+    return (await reception.score(asked, warnings, now, told_by=told_by)).written
 
 
 @router.post(
@@ -81,7 +82,7 @@ async def batch(request: Request) -> Response:
     items = document.get("calls") if isinstance(document, dict) else None
     if not isinstance(items, list) or len(items) > MOST_IN_BATCH:
         raise Invalid("calls: expected a list", [("calls", f"a list of at most {MOST_IN_BATCH:,} requests")])
-    reception = reception_of(request)
+    reception, told_by = reception_of(request), principal_of(request).name
 
     async def one(item: Any) -> dict[str, Any]:
         try:
@@ -90,7 +91,7 @@ async def batch(request: Request) -> Response:
                 raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
             asked, warnings = parsed(body, ScoreRequest, settings)
             now = moment(request.scope["headers"], asked.received_at)
-            return (await reception.score(asked, warnings, now, among=len(items))).answer
+            return (await reception.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
         except Problem as problem:
             return problem.document()
 

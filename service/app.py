@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from model.errors import StoreError
 from model.release import Release, read_release
@@ -19,7 +19,7 @@ from service.connection import LEAVING
 from service.console import assets, board, door, sheet, shift, story, supervisor
 from service.console.sessions import Sessions
 from service.drift_watch import DriftWatch
-from service.guard import Guard, Pair, document
+from service.guard import Guard, document
 from service.intake import Intake
 from service.journal import Journal
 from service.observed import Observed, watch_loop
@@ -170,8 +170,8 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     )
     observed = Observed(guarded, metrics, SLOW_S)
 
-    def scored(body: bytes, headers: list[Pair]) -> Awaitable[bytes]:
-        return api_score.scored(body, headers, settings, reception)
+    def scored(body: bytes, scope: Scope) -> Awaitable[bytes]:
+        return api_score.scored(body, scope, settings, reception)
 
     shortcut = Shortcut("/v1/score", api_score.score, scored, guarded, observed, settings.body_limit)
     app.state.shortcut = shortcut

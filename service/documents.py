@@ -99,6 +99,13 @@ class Said(Document):
     kind: Kind
     known_at: datetime = Field(description="When it became known, by which it counts.")
     recorded_at: datetime = Field(description="When this service wrote it down.")
+    told_by: str | None = Field(
+        description="The name of the access key by which it was told; null: the service did it by itself, or it was "
+        "imported, or kept by an earlier version."
+    )
+    operator: str | None = Field(description="Whom it names.")
+    disposition: str | None
+    category: str | None
 
 
 class Surge(Document):

@@ -98,6 +98,8 @@ class Intake:
         warnings: Warnings,
         now: datetime,
         told: dict[str, Any] | None = None,
+        *,
+        told_by: str | None = None,
     ) -> Reply:
         """Score a call and keep it; the same request again gives the same answer and counts once.
 
@@ -110,6 +112,8 @@ class Intake:
         now : datetime
         told : dict, optional
             What was already answered while the store could not be reached; it is kept as the answer.
+        told_by : str, optional
+            The name of the access key by which it is told, as everywhere here.
 
         Raises
         ------
@@ -140,12 +144,13 @@ class Intake:
             return Told(call, kind, received_at_us, _scored(asked, reply, stage), reply)
 
         scored: list[Call] = []
-        reply: Reply = await self.known.tell(request.call_id, chain_of(caller, request.call_id), now, decide)
+        chain = chain_of(caller, request.call_id)
+        reply: Reply = await self.known.tell(request.call_id, chain, now, decide, told_by=told_by)
         if scored and told is None:
             self.seen(scored[0], stage, reply.answer)
         return reply
 
-    async def answered(self, call_id: str, request: Answered, now: datetime) -> None:
+    async def answered(self, call_id: str, request: Answered, now: datetime, *, told_by: str | None = None) -> None:
         """Keep that an operator took up a call; of several times the first one stays."""
 
         def decide(call: Call) -> Told | Answer:
@@ -154,9 +159,11 @@ class Intake:
             body = {"answered_at": rfc3339(call.answered_at_us), "operator": request.operator}
             return Told(call, "answered", call.answered_at_us or 0, json_of(body))
 
-        await self._tell_of_known(call_id, now, decide)
+        await self._tell_of_known(call_id, now, decide, told_by)
 
-    async def ended(self, call_id: str, request: Ended, warnings: Warnings, now: datetime) -> Reply:
+    async def ended(
+        self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: str | None = None
+    ) -> Reply:
         """Keep the end of a call and score the whole of it.
 
         Raises
@@ -184,10 +191,12 @@ class Intake:
             heard = {"answered": was_answered, "duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
             return Told(call, "ended", told[0], _scored(asked, reply), reply, heard)
 
-        reply: Reply = await self._tell_of_known(call_id, now, decide)
+        reply: Reply = await self._tell_of_known(call_id, now, decide, told_by)
         return reply
 
-    async def disposed(self, call_id: str, request: Disposition, now: datetime, known_at: datetime) -> None:
+    async def disposed(
+        self, call_id: str, request: Disposition, now: datetime, known_at: datetime, *, told_by: str | None = None
+    ) -> None:
         """Keep how a call was closed; said again, it corrects what was said before.
 
         Raises
@@ -210,28 +219,38 @@ class Intake:
             body = request.model_dump(mode="json", exclude_none=True)
             return Told(call, "disposed", call.disposed_at_us, json_of(body), adds=dict(change))
 
-        await self._tell_of_known(call_id, now, decide)
+        await self._tell_of_known(call_id, now, decide, told_by)
         self.closed(call_id, self.release.labels.get(request.disposition))
 
-    async def taken(self, call_id: str, operator: str, now: datetime) -> Call:
+    async def taken(self, call_id: str, operator: str, now: datetime, *, told_by: str | None = None) -> Call:
         """Lock a waiting call to an operator; two never get the same.
 
         Raises
         ------
         Unknown, Conflict
         """
-        return await self._moved(call_id, "taken", operator, now, lambda call: life.taken(call, operator))
+        return await self._moved(call_id, "taken", operator, now, lambda call: life.taken(call, operator), told_by)
 
-    async def released(self, call_id: str, operator: str, now: datetime, *, any_operator: bool = False) -> Call:
+    async def released(
+        self,
+        call_id: str,
+        operator: str,
+        now: datetime,
+        *,
+        any_operator: bool = False,
+        told_by: str | None = None,
+    ) -> Call:
         """Give a taken call back to the queue.
 
         Raises
         ------
         Unknown, Conflict
         """
-        return await self._moved(
-            call_id, "released", operator, now, lambda call: life.released(call, operator, any_operator=any_operator)
-        )
+
+        def move(call: Call) -> bool:
+            return life.released(call, operator, any_operator=any_operator)
+
+        return await self._moved(call_id, "released", operator, now, move, told_by)
 
     async def left(self, call_id: str, now: datetime) -> None:
         """Let a call go of which nothing was heard for too long."""
@@ -255,23 +274,31 @@ class Intake:
                 self.board.hold(event.call, self.board.expected(event.call.queue))
             self.board.put(event.call, now_us)
 
-    async def _tell_of_known(self, call_id: str, now: datetime, decide: Callable[[Call], Told | Answer]) -> Any:
+    async def _tell_of_known(
+        self, call_id: str, now: datetime, decide: Callable[[Call], Told | Answer], told_by: str | None
+    ) -> Any:
         """Tell an event of a call that must be known."""
         found = await self.known.call(call_id)
 
         def of_known(known: Call | None, _: Chain) -> Told | Answer:
             return decide(self._changed(known or found, now))
 
-        return await self.known.tell(call_id, found.chain, now, of_known, exists=True)
+        return await self.known.tell(call_id, found.chain, now, of_known, told_by=told_by, exists=True)
 
     async def _moved(
-        self, call_id: str, kind: Kind, operator: str | None, now: datetime, move: Callable[[Call], bool]
+        self,
+        call_id: str,
+        kind: Kind,
+        operator: str | None,
+        now: datetime,
+        move: Callable[[Call], bool],
+        told_by: str | None = None,
     ) -> Call:
         def decide(call: Call) -> Told | Answer:
             body = {"operator": operator, "state": call.state}
             return Told(call, kind, microseconds(now), json_of(body), call) if move(call) else Answer(call)
 
-        call: Call = await self._tell_of_known(call_id, now, decide)
+        call: Call = await self._tell_of_known(call_id, now, decide, told_by)
         return call
 
     def _changed(self, call: Call, now: datetime) -> Call:

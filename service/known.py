@@ -101,7 +101,16 @@ class Known:
             raise _unknown()
         return call
 
-    async def tell(self, call_id: str, chain: bytes, now: datetime, decide: Decide, *, exists: bool = False) -> Any:
+    async def tell(
+        self,
+        call_id: str,
+        chain: bytes,
+        now: datetime,
+        decide: Decide,
+        *,
+        told_by: str | None = None,
+        exists: bool = False,
+    ) -> Any:
         """Decide an event and keep it, right after the last one of its chain.
 
         Parameters
@@ -112,6 +121,8 @@ class Known:
         decide : callable
             Is given the call (None when it is new) and its chain, and says what to keep and to answer. It runs
             without a pause, and again when what it was given turns out to be old.
+        told_by : str, optional
+            The name of the access key by which it is told.
         exists : bool
             Whether the call must be known already.
 
@@ -149,7 +160,8 @@ class Known:
                 else:
                     if isinstance(outcome, Told):
                         said = Said(chain, at_hand.length + 1, call_id, outcome.kind, outcome.call.received_at_us,
-                                    outcome.known_at_us, microseconds(now), outcome.body, **outcome.adds)  # fmt: skip
+                                    outcome.known_at_us, microseconds(now), outcome.body, told_by=told_by,
+                                    **outcome.adds)  # fmt: skip
                         if await self._keep(outcome.call, said, at_hand, new=known is None):
                             return outcome.answer
                     elif await self._is_last(chain, at_hand):
@@ -167,7 +179,7 @@ class Known:
         if known is None:
             raise _unknown()
         # Its caller's number was hashed anew: it belongs to another chain by now.
-        return await self.tell(call_id, known.chain, now, decide, exists=True)
+        return await self.tell(call_id, known.chain, now, decide, told_by=told_by, exists=True)
 
     def at_hand(self, chain: bytes) -> bool:
         """Say whether a chain is at hand, so that its events are known to exist."""

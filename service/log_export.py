@@ -29,6 +29,8 @@ _OUT_OF_QUEUE = ("answered", "ended", "left")
 _KINDS = ("received", "scored", "disposed", *_OUT_OF_QUEUE)
 _AS_STORED = ("call_id", "line", "centre", "queue", "duration_s", "silence_ratio", "ended_by")
 _DONE = ("held_out", "shown_band", "defer_s", "release")
+#: The name of the access key by which a call was closed.
+_BY = "x_disposed_by"
 _TYPES = {"time": "datetime64[us, UTC]", "number": "float64", "flag": "boolean"}
 _NO_ROW = {"received_at_us": -1, "call_id": ""}
 Row = Mapping[str, Any]
@@ -69,8 +71,8 @@ def export_log(
         try:
             with LogWriter(corrections) as later, LogWriter(out) as log:
                 for rows, closings in _portions(engine, extras):
-                    log.write(_frame(rows, COLUMNS, extras))
-                    later.write(_frame(closings, CORRECTION_COLUMNS, {}))
+                    log.write(_frame(rows, COLUMNS, extras | {_BY: "str"}))
+                    later.write(_frame(closings, CORRECTION_COLUMNS, {_BY: "str"}))
                     written = [written[0] + len(rows), written[1] + len(closings)]
                     progress(len(rows))
                 if _erasures(engine) != erased:  # the caller may stand in what was written before
@@ -116,7 +118,7 @@ def _after(last: Row) -> sa.Select[Any]:
 def _said(connection: Connection, call_ids: list[str]) -> dict[str, list[Row]]:
     """Give by call what was said of it that the log tells, in order."""
     asked = (
-        sa.select(events.c.call_id, events.c.kind, events.c.known_at_us, events.c.body)
+        sa.select(events.c.call_id, events.c.kind, events.c.known_at_us, events.c.body, events.c.told_by)
         .where(events.c.call_id.in_(call_ids), events.c.kind.in_(_KINDS))
         .order_by(events.c.call_id, events.c.nth)
     )
@@ -132,9 +134,9 @@ def _exported(row: Row, said: list[Row], extras: Mapping[str, str]) -> tuple[Row
     if row["release"] is not None:  # an imported call was never scored here
         call |= {name: row[name] for name in _DONE}
     closings = [_closing(one) for one in said if one["kind"] == "disposed"]
+    call |= _own(row, extras)
     if closings:
         call |= closings[0]
-    call |= _own(row, extras)
     return call, [{"call_id": row["call_id"], **closing} for closing in closings[1:]]
 
 
@@ -160,6 +162,7 @@ def _closing(said: Row) -> dict[str, Any]:
         "disposition": body["disposition"],
         "category": body.get("category"),
         "disposed_at": said["known_at_us"],
+        _BY: said["told_by"],
     }
 
 

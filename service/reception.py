@@ -86,7 +86,15 @@ class Reception:
             history = merge(history, made(*await self.intake.store.chain(chain)).caller.read(as_of_us))
         return (hashes[0] if hashes else None), history
 
-    async def score(self, request: ScoreRequest, warnings: Warnings, now: datetime, *, among: int = 1) -> Reply:
+    async def score(
+        self,
+        request: ScoreRequest,
+        warnings: Warnings,
+        now: datetime,
+        *,
+        told_by: str | None = None,
+        among: int = 1,
+    ) -> Reply:
         """Score a call, or say in time that it could not be.
 
         Parameters
@@ -94,6 +102,8 @@ class Reception:
         request : ScoreRequest
         warnings : list
         now : datetime
+        told_by : str, optional
+            The name of the access key by which it is told, as everywhere here.
         among : int
             How many are scored at once: a batch has more time.
 
@@ -119,7 +129,7 @@ class Reception:
                 async with asyncio.timeout(TRIED * self._deadline_s * (1.0 + among / 20.0)):
                     if normal is not None and len(self.pseudonyms.key_ids) > 1:
                         await moved(self.intake, self.pseudonyms.older(normal), self.pseudonyms.hash(normal))
-                    reply = await self.intake.score(request, caller, warnings, now)
+                    reply = await self.intake.score(request, caller, warnings, now, told_by=told_by)
                 self.retelling.went_well()
                 self._count(reply.answer, warnings)
                 return reply
@@ -131,7 +141,8 @@ class Reception:
         answer = degraded(request, self.intake.release.name, warnings, now)
         self.metrics.degraded(reason)
         older = [] if normal is None else self.pseudonyms.older(normal)
-        record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in older], "answer": answer}
+        record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in older], "answer": answer,
+                  "told_by": told_by}  # fmt: skip
         said = request.model_dump(mode="json", exclude={"caller"}, exclude_none=True)
         within_s = KEPT * self._deadline_s
         answer["durable"] = await self.retelling.keep(
@@ -139,51 +150,66 @@ class Reception:
         )
         return Reply.of(answer)
 
-    async def answered(self, call_id: str, request: Answered, now: datetime) -> bool:
+    async def answered(self, call_id: str, request: Answered, now: datetime, *, told_by: str | None = None) -> bool:
         """Keep that an operator took up a call; False when it went to the journal instead of the store."""
-        return await self._told("answered", call_id, request, now) is not None
+        return await self._told("answered", call_id, request, now, told_by) is not None
 
-    async def ended(self, call_id: str, request: Ended, warnings: Warnings, now: datetime) -> Reply:
+    async def ended(
+        self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: str | None = None
+    ) -> Reply:
         """Keep the end of a call and score the whole of it, or say in time that it could not be scored."""
-        reply: Reply | None = await self._told("ended", call_id, request, now, warnings)
+        reply: Reply | None = await self._told("ended", call_id, request, now, told_by, warnings)
         if reply is None:
             of_nothing = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
             return Reply.of(degraded(of_nothing, self.intake.release.name, warnings, now) | {"durable": True})
         self._count(reply.answer, warnings)
         return reply
 
-    async def disposed(self, call_id: str, request: Disposition, now: datetime) -> bool:
+    async def disposed(self, call_id: str, request: Disposition, now: datetime, *, told_by: str | None = None) -> bool:
         """Keep how a call was closed; False when it went to the journal instead of the store."""
-        return await self._told("disposed", call_id, request, now) is not None
+        return await self._told("disposed", call_id, request, now, told_by) is not None
 
     async def _told(
-        self, kind: str, call_id: str, request: Any, now: datetime, warnings: Warnings | None = None
+        self,
+        kind: str,
+        call_id: str,
+        request: Any,
+        now: datetime,
+        told_by: str | None,
+        warnings: Warnings | None = None,
     ) -> Any:
         """Tell an event of a known call; None when it is in the journal."""
         tried = not self.retelling.takes(call_id)
         if tried:
             try:
                 async with asyncio.timeout(TRIED * self._deadline_s):
-                    answer = await self._tell(kind, call_id, request, now, warnings)
+                    answer = await self._tell(kind, call_id, request, now, told_by, warnings)
                 self.retelling.went_well()
                 return answer
             except (StoreError, TimeoutError) as error:
                 self.metrics.degraded(self.retelling.failed(error))
         said = request.model_dump(mode="json", exclude_none=True)
-        if not await self.retelling.keep(kind, call_id, now, said, {}, KEPT * self._deadline_s, tried=tried):
+        within_s, more = KEPT * self._deadline_s, {"told_by": told_by}
+        if not await self.retelling.keep(kind, call_id, now, said, more, within_s, tried=tried):
             raise Unavailable("neither the store nor the journal took it; tell it again")
         return None
 
     async def _tell(
-        self, kind: str, call_id: str, request: Any, now: datetime, warnings: Warnings | None = None
+        self,
+        kind: str,
+        call_id: str,
+        request: Any,
+        now: datetime,
+        told_by: str | None,
+        warnings: Warnings | None = None,
     ) -> Any:
         if kind == "answered":
-            await self.intake.answered(call_id, request, now)
+            await self.intake.answered(call_id, request, now, told_by=told_by)
             return True
         if kind == "ended":
-            return await self.intake.ended(call_id, request, warnings or [], now)
+            return await self.intake.ended(call_id, request, warnings or [], now, told_by=told_by)
         # What was said earlier than it was told became known when it was told.
-        await self.intake.disposed(call_id, request, now, max(request.disposed_at, now))
+        await self.intake.disposed(call_id, request, now, max(request.disposed_at, now), told_by=told_by)
         return True
 
     def _count(self, answer: dict[str, Any], warnings: Warnings) -> None:

@@ -228,6 +228,8 @@ class Said:
         What was said, and what was answered, as JSON.
     answered, duration_s, silence_ratio, genuine, not_genuine
         What it adds to the caller's history, as in `model.history.Event`.
+    told_by : str, optional
+        The name of the access key by which it was told; None when the service did it by itself.
     """
 
     chain: bytes
@@ -243,12 +245,13 @@ class Said:
     silence_ratio: float | None = None
     genuine: float | None = None
     not_genuine: float | None = None
+    told_by: str | None = None
 
     def row(self) -> tuple[Any, ...]:
         """Give it as a row of the table `events`, but for the writer and its number there."""
         return (self.chain, self.nth, self.call_id, self.kind, self.received_at_us, self.known_at_us,
                 self.recorded_at_us, self.body.decode(), self.answered, self.duration_s, self.silence_ratio,
-                self.genuine, self.not_genuine)  # fmt: skip
+                self.genuine, self.not_genuine, self.told_by)  # fmt: skip
 
     def event(self) -> Event | None:
         """Give what it adds to the caller's history; None when it adds nothing."""

@@ -49,7 +49,7 @@ class Retelling:
         This process's own first, then what processes that died have left. Without one nothing is kept.
     metrics : Metrics
     tell : callable
-        Tells the intake of an event of a known call: kind, call_id, request, now.
+        Tells the intake of an event of a known call: kind, call_id, request, now, and whose key told of it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Retelling:
         pseudonyms: Pseudonyms,
         journals: Sequence[Journal],
         metrics: Metrics,
-        tell: Callable[[str, str, Any, datetime], Awaitable[Any]],
+        tell: Callable[[str, str, Any, datetime, str | None], Awaitable[Any]],
     ) -> None:
         self.intake, self.pseudonyms, self.metrics, self._tell = intake, pseudonyms, metrics, tell
         self._own = journals[0] if journals else None
@@ -258,12 +258,12 @@ class Retelling:
                 if caller and record.get("older"):
                     await moved(self.intake, [bytes.fromhex(one) for one in record["older"]], caller)
                 told = record["answer"] | {"durable": True}
-                await self.intake.score(request, caller, told["warnings"], now, told)
+                await self.intake.score(request, caller, told["warnings"], now, told, told_by=record.get("told_by"))
                 if caller and not caller.startswith(self.pseudonyms.current):
                     self.intake.known.forget_all()  # whoever rings under the current key is looked for under this one
             else:
                 said = _EVENTS[kind].model_validate_json(to_json(record["said"]))
-                await self._tell(kind, call_id, said, now)
+                await self._tell(kind, call_id, said, now, record.get("told_by"))
         except (Problem, ValueError) as problem:
             log.error("the journal held an event that cannot be kept: %s of a call: %s", kind, type(problem).__name__)
             self.metrics.degraded("refused")

@@ -21,7 +21,11 @@ _EXTRAS = (
 )
 T = TypeVar("T", bound=BaseModel)
 
-Operator = Annotated[Text | None, Forgive, Field(description="Who it was: any name, up to 200 characters.")]
+Operator = Annotated[
+    Text | None,
+    Forgive,
+    Field(description="Who it was: up to 200 characters. With an operator's key nobody but its holder (403)."),
+]
 DurationS = Annotated[
     Seconds | None,
     Forgive,
@@ -183,7 +187,9 @@ class Take(Strict):
 
     operator: Annotated[
         Text | None,
-        Field(description="Only an admin may name somebody: up to 200 characters. Null: whoever holds the access key."),
+        Field(
+            description="Only an admin may name somebody else (403): up to 200 characters. Null: whoever holds the key."
+        ),
     ] = None
 
 

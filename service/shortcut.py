@@ -46,7 +46,7 @@ class Shortcut:
     endpoint : callable
         That of the long way: it says who may call.
     answer : callable
-        Is given the body and the headers of a request, and gives what is written of the answer. It may raise `Problem`.
+        Is given the body and the scope of a request, and gives what is written of the answer. It may raise `Problem`.
     guard : Guard
     observed : Observed
     limit : int
@@ -57,7 +57,7 @@ class Shortcut:
         self,
         path: str,
         endpoint: Callable[..., Any],
-        answer: Callable[[bytes, list[Pair]], Awaitable[bytes]],
+        answer: Callable[[bytes, Scope], Awaitable[bytes]],
         guard: Guard,
         observed: Observed,
         limit: int,
@@ -76,7 +76,7 @@ class Shortcut:
         problem = refused
         if problem is None:
             try:
-                written = await self._answer(body, scope["headers"])
+                written = await self._answer(body, scope)
                 return Answer(200, self._guard.dressed((_JSON,), scope, seen), written)
             except Problem as found:
                 problem = found

@@ -58,7 +58,7 @@ _last_of_each = sa.select(
 ).where(writers.c.seen_at_us >= sa.bindparam("since_us"))
 _nth = sa.select(sa.func.max(events.c.nth)).where(events.c.chain == sa.bindparam("chain"))
 _said = (
-    sa.select(events.c.kind, events.c.known_at_us, events.c.recorded_at_us, events.c.body)
+    sa.select(events.c.kind, events.c.known_at_us, events.c.recorded_at_us, events.c.body, events.c.told_by)
     .where(events.c.call_id == sa.bindparam("call_id"))
     .order_by(events.c.nth)
 )
@@ -158,7 +158,7 @@ class Store:
         return await self._in_thread(read)
 
     async def said(self, call: Call) -> list[Row]:
-        """Give kind, known_at_us, recorded_at_us and body of all that was said of a call, in that order."""
+        """Give kind, known_at_us, recorded_at_us, body and told_by of all that was said of a call, in that order."""
         return await self._in_thread(lambda connection: _said_of(connection, call.call_id))
 
     async def since(self, seen: Mapping[int, int]) -> tuple[list[Following], dict[int, int]]:

@@ -86,6 +86,8 @@ events = sa.Table(
     sa.Column("silence_ratio", sa.Float),
     sa.Column("genuine", sa.Float),
     sa.Column("not_genuine", sa.Float),
+    # The name of the access key by which it was told; none of what the service did by itself.
+    sa.Column("told_by", sa.Text),
     sa.UniqueConstraint("chain", "nth", name="uq_events_chain"),
 )
 #: A caller's state once the first `included` of its events were told, and those that no reading had come after. It

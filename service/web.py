@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from model.errors import StoreError
-from service.access import Principal
+from service.access import Principal, Role
 from service.answers import Reply
 from service.fields import NOT_BLANK
 from service.guard import Pair
-from service.problems import MEDIA_TYPE, Invalid, Malformed, TooLarge, Unavailable
+from service.problems import MEDIA_TYPE, Forbidden, Invalid, Malformed, TooLarge, Unavailable
 from service.reception import Reception
 from service.records import json_of
 from service.schemas import parse
@@ -159,6 +159,21 @@ def principal_of(request: Request) -> Principal:
     """Give who calls; the guard has let nobody else in."""
     principal: Principal = request.scope["state"]["principal"]
     return principal
+
+
+def speaking_for(request: Request, operator: str | None) -> str | None:
+    """Give the operator of whom a request speaks: an operator's key speaks for itself and for nobody else.
+
+    Raises
+    ------
+    Forbidden
+    """
+    principal = principal_of(request)
+    if principal.role is not Role.OPERATOR:
+        return operator
+    if operator not in (None, principal.name):
+        raise Forbidden("operator: an operator's key speaks for itself alone", [("operator", "the name of this key")])
+    return principal.name
 
 
 def written(reply: Reply) -> Response:

@@ -161,7 +161,8 @@ def test_anybody_on_duty_stops_deferral_and_only_an_admin_starts_it_again(servic
 
 
 def test_nobody_but_an_admin_acts_in_the_name_of_somebody_else(service):
-    taken = service.ask("operator", "POST", "/v1/calls/a/take", json={"operator": "rina"})
+    assert service.ask("operator", "POST", "/v1/calls/a/take", json={"operator": "rina"}).status_code == 403
+    taken = service.ask("operator", "POST", "/v1/calls/a/take", json={})
     assert taken.json()["operator"] == "operator"
     assert service.ask("admin", "POST", "/v1/calls/a/take", json={"operator": "rina"}).status_code == 409
     assert service.ask("admin", "POST", "/v1/calls/a/release", json={}).json()["operator"] is None

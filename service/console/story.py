@@ -112,7 +112,8 @@ def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
     if kind == "disposed":
         parts = [words(f"disposition.{body['disposition']}"), category_of(body.get("category"), words)]
         values["how"] = ", ".join(part for part in parts if part)
-    return {"at_us": one["known_at_us"], "text": words(name, **values)}
+    told_by = one["told_by"] if one["told_by"] != body.get("operator") else None
+    return {"at_us": one["known_at_us"], "text": words(name, **values), "told_by": told_by}
 
 
 def category_of(name: str | None, words: Words) -> str | None:

@@ -190,6 +190,7 @@ WORDS = {
     "story.said": "What was said of it",
     "story.later": "Shown when the call is closed.",
     "story.somebody": "an operator",
+    "story.told_by": "told by {who}",
     "stage.ring": "As the phone rang",
     "stage.opening": "As the call joined the queue",
     "stage.ended": "After the call",

@@ -190,6 +190,7 @@ WORDS = {
     "story.said": "Yang disampaikan tentangnya",
     "story.later": "Ditampilkan setelah panggilan ditutup.",
     "story.somebody": "seorang operator",
+    "story.told_by": "disampaikan oleh {who}",
     "stage.ring": "Saat telepon berdering",
     "stage.opening": "Saat panggilan masuk antrean",
     "stage.ended": "Setelah panggilan",
