@@ -4,7 +4,7 @@ Four small functions of values and time, compiled, so that the replay of a log a
 time) run the very same code. A queue carries one number from call to call, the held wait E~:
 
     E        = expected_wait_s(waiting, mean_handling_s, operators, busy)
-    E~       = decaying_maximum(E, E~ before, elapsed_s, kappa)
+    E~       = decaying_maximum(E, E~ before, elapsed_s, kappa, base_s, max_defer_s)
     defer    = defer_s(factor, E~, busy < operators, kappa, base_s, max_defer_s)
     key      = queue_key_us(received_at_us, defer)          the smallest key is answered first
 
@@ -13,8 +13,16 @@ Two promises rest on it, for one queue whose keys stay as they are:
 1. Only calls that arrive within the next `defer_s` seconds may be answered before this one. A call's key lies
    between its own received_at and received_at + defer_s, and it is passed only by smaller keys.
 2. Of two calls, the later one is never answered first unless its factor is smaller. H = kappa E~ + base_s
-   falls by at most one second a second. So a call that comes dt later with a factor f <= 1 no smaller has
-   f max(0, H) smaller by at most dt, hence no smaller a key; the cap and the rounding keep the order.
+   falls by at most one second a second up to M = max_defer_s. So a call that comes dt later with a factor f <= 1 no
+   smaller has f max(0, H) smaller by at most dt, hence no smaller a key; the cap and the rounding keep the order.
+   Above M it may fall faster, since no call gives way for longer than M: H becomes H exp(-dt / M), which is at least
+   H (1 - dt / M). A factor with f H >= M then gives at least M (1 - dt / M) = M - dt; one with f H < M gives at least
+   f H - f H dt / M > f H - dt. On the way from above M to below it, with x = H / M: M (1 + ln x) - dt is no smaller
+   than H (1 - dt / M) from dt = M ln x on, because x ln x >= x - 1.
+
+One absurd number does not hold a queue. E counts up to where a tenth of a full deferral is at M already (H = 10 M),
+and from there H is back at M after M ln 10 and at 0 after M (1 + ln 10): with M = 300 s, nobody is at the largest
+deferral for it after 11.5 minutes, and nothing of it is left after 16.5.
 
 The second needs E~ to go on falling below zero, to -base_s / kappa, while E is unknown or nobody is on duty.
 If it stopped at zero, a queue that never knew its wait would be deferred by base_s; if the deferral dropped to 0
@@ -31,6 +39,8 @@ from model.kernels import kernel
 
 NOTHING_HELD = -math.inf
 """The held wait E~ of a queue that has held nobody yet."""
+LONGEST_HELD = 10.0
+"""An expected wait counts up to kappa E + base_s = LONGEST_HELD max_defer_s."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,12 @@ def expected_wait_s(waiting: float, mean_handling_s: float, operators: float, bu
 
 
 @kernel
-def decaying_maximum(expected_s: float, before_s: float, elapsed_s: float, kappa: float) -> float:
+def decaying_maximum(
+    expected_s: float, before_s: float, elapsed_s: float, kappa: float, base_s: float, max_defer_s: float
+) -> float:
     """Held wait E~ of a queue: the larger of E now and E~ before, less elapsed / kappa.
+
+    What brings every call to the largest deferral fades faster: see the head of this file.
 
     Parameters
     ----------
@@ -114,7 +128,8 @@ def decaying_maximum(expected_s: float, before_s: float, elapsed_s: float, kappa
         What this function gave for the queue's call before; `NOTHING_HELD` for the first.
     elapsed_s : float, seconds
         From that call's received_at to this one's; below 0 (they came out of order) counts as 0.
-    kappa : float, > 0
+    kappa, base_s, max_defer_s : float
+        As in `DeferralSettings`; max_defer_s may be infinite in experiments.
 
     Returns
     -------
@@ -123,17 +138,33 @@ def decaying_maximum(expected_s: float, before_s: float, elapsed_s: float, kappa
 
     Examples
     --------
-    >>> decaying_maximum(40.0, NOTHING_HELD, 0.0, 2.0)
+    >>> decaying_maximum(40.0, NOTHING_HELD, 0.0, 2.0, 120.0, 300.0)
     40.0
-    >>> decaying_maximum(10.0, 40.0, 20.0, 2.0)     # the queue drained: 40 - 20 / 2 still stands
+    >>> decaying_maximum(10.0, 40.0, 20.0, 2.0, 120.0, 300.0)     # the queue drained: 40 - 20 / 2 still stands
     30.0
-    >>> decaying_maximum(0.0, 5.0, 60.0, 2.0)       # unknown since: fades on
+    >>> decaying_maximum(0.0, 5.0, 60.0, 2.0, 120.0, 300.0)       # unknown since: fades on
     -25.0
+    >>> decaying_maximum(60_000.0, NOTHING_HELD, 0.0, 2.0, 120.0, 300.0)     # milliseconds, most likely
+    1440.0
     """
-    now = expected_s if expected_s > 0.0 and math.isfinite(expected_s) else -math.inf
-    if not (kappa > 0.0 and math.isfinite(kappa) and math.isfinite(before_s) and elapsed_s < math.inf):
+    if not (0.0 < kappa < math.inf and 0.0 <= base_s < math.inf and max_defer_s >= 0.0):
+        return -math.inf
+    now = -math.inf
+    if expected_s > 0.0 and math.isfinite(expected_s):
+        now = min(expected_s, max(0.0, (LONGEST_HELD * max_defer_s - base_s) / kappa))
+    if not (math.isfinite(before_s) and elapsed_s < math.inf):
         return now
-    return max(now, before_s - max(elapsed_s, 0.0) / kappa)
+    if not elapsed_s > 0.0:
+        return max(now, before_s)
+    horizon_s = kappa * before_s + base_s
+    if not horizon_s > max_defer_s > 0.0:
+        return max(now, before_s - elapsed_s / kappa)
+    above_s = max_defer_s * math.log(horizon_s / max_defer_s)  # so long it takes down to max_defer_s
+    if elapsed_s < above_s:
+        left_s = horizon_s * math.exp(-elapsed_s / max_defer_s)
+    else:
+        left_s = max_defer_s - (elapsed_s - above_s)
+    return max(now, (left_s - base_s) / kappa)
 
 
 @kernel

@@ -139,7 +139,7 @@ def run_queue(
             key = static[arrival]
         else:
             expected_s = expected_wait_s(float(waiting), mean_handling_s[arrival], float(operators), float(busy))
-            held_s = decaying_maximum(expected_s, held_s, (until - held_at) * 1e-6, kappa)
+            held_s = decaying_maximum(expected_s, held_s, (until - held_at) * 1e-6, kappa, base_s, max_defer_s)
             held_at = until
             deferred[arrival] = defer_s(factor[arrival], held_s, busy < operators, kappa, base_s, max_defer_s)
             key = queue_key_us(until, deferred[arrival])

@@ -104,7 +104,7 @@ def the_rule_in_python(received, factor, believed, how):
     def key_of(call, waiting, on_duty, busy):
         expected = expected_wait_s(float(waiting), float(believed[call]), float(on_duty), float(busy))
         elapsed_s = (int(received[call]) - memory["at"]) * 1e-6
-        held = decaying_maximum(expected, memory["held"], elapsed_s, how.kappa)
+        held = decaying_maximum(expected, memory["held"], elapsed_s, how.kappa, how.base_s, how.max_defer_s)
         memory.update(held=held, at=int(received[call]))
         asked = defer_s(float(factor[call]), held, busy < on_duty, how.kappa, how.base_s, how.max_defer_s)
         return queue_key_us(int(received[call]), asked)
