@@ -5,10 +5,10 @@ from typing import Any, NamedTuple, Self
 
 from pydantic_core import from_json
 
-from model.deferral import DeferralSettings, defer_s
+from model.deferral import DeferralSettings, defer_s, queue_key_us
 from model.policy import Band, band_of
 from service.board import Expected
-from service.gate import Acts
+from service.gate import Acts, Allows
 from service.life import IN_QUEUE
 from service.records import Call, json_of, microseconds, rfc3339
 from service.schemas import ScoreRequest
@@ -16,6 +16,11 @@ from service.scoring import Scored
 from service.share import RandomShare
 
 Warnings = list[dict[str, str]]
+
+
+_BANDS = tuple(band.id for band in Band)
+#: A mark that may not be made is shown as this.
+_UNMARKED = {Band.LIKELY_PRANK.id: Band.UNSURE.id}
 
 
 class Reply(NamedTuple):
@@ -33,6 +38,50 @@ class Reply(NamedTuple):
     def again(cls, written: bytes) -> Self:
         """Read what was answered before."""
         return cls(from_json(written), written)
+
+    def as_of_now(self, call: Call) -> Self:
+        """Give the same answer as it holds now, the same bytes when it does as it is; `call` as it is `shown` now."""
+        answer = current(self.answer, call)
+        return self if answer is self.answer else self.of(answer)
+
+
+def shown(call: Call, allows: Allows, board_defer_s: float) -> Call:
+    """Give a call as it may be shown now, whatever was decided when it was scored.
+
+    Parameters
+    ----------
+    call : Call
+        Given back as it is when nothing stands against it.
+    allows : Allows
+    board_defer_s : float
+        Its deferral on the board: what was taken back there does not come back.
+    """
+    band = call.shown_band if allows.marks else _UNMARKED.get(call.shown_band, call.shown_band)
+    defer_s = min(call.defer_s, board_defer_s) if allows.deferral else 0.0
+    if (band, defer_s) == (call.shown_band, call.defer_s):
+        return call
+    now = call.changed(call.changed_at_us)
+    now.shown_band, now.defer_s = band, defer_s
+    return now
+
+
+def current(answer: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Give an answer as it holds now: neither deferred longer nor in a higher band than its call is.
+
+    Parameters
+    ----------
+    answer : dict
+        What was answered at a stage; given back as it is when it holds.
+    call : Call
+        As it is `shown` now.
+    """
+    defer_s = min(answer["defer_s"], call.defer_s)
+    band = min(answer["band"], call.shown_band, key=_BANDS.index)
+    if (defer_s, band) == (answer["defer_s"], answer["band"]):
+        return answer
+    key_us = queue_key_us(call.received_at_us, defer_s)
+    place = {"defer_s": defer_s, "queue_key": rfc3339(key_us), "queue_key_epoch": key_us / 1e6}
+    return answer | place | {"band": band}
 
 
 def place(
@@ -66,6 +115,11 @@ def place(
     if acts.defers and not call.held_out:
         asked_s = defer_s(scored.factor, held_s, free, settings.kappa, settings.base_s, settings.max_defer_s)
     call.defer_s = min(call.defer_s, asked_s) if call.answers else asked_s
+
+
+def covered(answer: dict[str, Any]) -> dict[str, Any]:
+    """Give an answer without its score and what tells of it: of a call of the random share nobody sees it."""
+    return answer | {"prank_likelihood": None, "reasons": [], "guardrails": []}
 
 
 def answer_of(

@@ -3,13 +3,16 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic_core import from_json
 from starlette.responses import Response
 
 from model.errors import StoreError
 from model.history import FIELDS
 from service.access import Role
+from service.answers import covered, current
 from service.documents import CallDocument, Kept, ScoreResponse
 from service.guard import GuardedRoute, allow
+from service.life import CLOSED, OVER
 from service.pseudonyms import short
 from service.records import Call, rfc3339
 from service.schemas import Answered, Disposition, Ended
@@ -22,6 +25,7 @@ from service.web import (
     read,
     reception_of,
     refusals,
+    shown_of,
     speaking_for,
     takes,
     written,
@@ -103,11 +107,14 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
 async def call(request: Request, call_id: CallIdInPath) -> Response:
     """Give what was known of a call, what was scored, shown and decided, and why.
 
+    Until it is over, its band and deferral are as they hold now. Until it is closed, the scores of a call of the random
+    share have neither likelihood nor reasons: whoever closes it is not to know.
+
     A call whose name ends in `/badge` or `/badge.svg` cannot be asked for here.
     """
     intake = reception_of(request).intake
     try:
-        found = await intake.find(call_id)
+        found = shown_of(request, await intake.find(call_id))
         said = await intake.store.said(found)
     except StoreError as error:
         raise out_of_reach(error) from error
@@ -140,8 +147,16 @@ def _known(call: Call) -> dict[str, Any]:
         "caller": short(call.caller),
         "history": dict(zip(FIELDS, call.history.tolist(), strict=True)),
         "surge": {"calls": call.surge[0], "new_numbers": call.surge[1]},
-        "scores": {stage: call.answer(stage) for stage in call.answers},
+        "scores": {stage: _score(call, stage) for stage in call.answers},
     }
+
+
+def _score(call: Call, stage: str) -> dict[str, Any]:
+    """Give what was answered at a stage: as it holds now, and of the random share as a board shows it until closed."""
+    answer = from_json(call.answers[stage])
+    if call.state not in OVER:
+        answer = current(answer, call)
+    return covered(answer) if call.held_out and call.state != CLOSED else answer
 
 
 def _kept(call_id: str, warnings: list[dict[str, str]], *, stored: bool) -> Response:

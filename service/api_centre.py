@@ -19,7 +19,7 @@ from service.operations import decide
 from service.problems import Forbidden, Invalid, Unavailable
 from service.pseudonyms import short
 from service.records import microseconds, rfc3339
-from service.schemas import Erase, Number, Operate
+from service.schemas import Erase, Number, Operate, doubted
 from service.upkeep import Upkeep
 from service.web import json, out_of_reach, principal_of, read, reception_of, refusals, settings_of, takes
 
@@ -80,7 +80,9 @@ async def operate(request: Request) -> Response:
         await upkeep.read_decisions()
     except StoreError as error:
         raise out_of_reach(error) from error
-    return json(_operations(request))
+    doubts = doubted("mean_handling_s", asked.mean_handling_s)
+    reception_of(request).metrics.warned(doubts)
+    return json(_operations(request) | {"warnings": doubts})
 
 
 @router.post(

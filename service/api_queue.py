@@ -28,6 +28,7 @@ from service.web import (
     reception_of,
     refusals,
     settings_of,
+    shown_of,
     speaking_for,
     takes,
 )
@@ -137,7 +138,7 @@ async def take(request: Request, call_id: CallIdInPath) -> Response:
         call = await reception_of(request).intake.taken(call_id, operator, datetime.now(UTC), told_by=who)
     except StoreError as error:
         raise out_of_reach(error) from error
-    return json(queued(call))
+    return json(queued(shown_of(request, call)))
 
 
 @router.post(
@@ -159,7 +160,7 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
         )
     except StoreError as error:
         raise out_of_reach(error) from error
-    return json(queued(call))
+    return json(queued(shown_of(request, call)))
 
 
 @router.get(
@@ -242,7 +243,7 @@ async def _badged(request: Request, call_id: str, token: str | None) -> Call:
         if token is None or tokens.check(token, "badge", _now_us()) != call_id:
             raise Unauthorized
     try:
-        return await reception_of(request).intake.find(call_id)
+        return shown_of(request, await reception_of(request).intake.find(call_id))
     except StoreError as error:
         raise out_of_reach(error) from error
 

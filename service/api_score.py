@@ -18,6 +18,8 @@ from service.settings import Settings
 from service.web import body_of, json, links, moment, parsed, principal_of, reception_of, refusals, settings_of, takes
 
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
+#: So many of a batch are scored at once: a call that comes by itself does not wait for all of them.
+AT_ONCE = 16
 _ASKED = {
     "call_id": "112-20261101-0042",
     "received_at": "2026-11-01T20:15:00+07:00",
@@ -56,7 +58,7 @@ async def scored(body: bytes, scope: Scope, settings: Settings, reception: Recep
     ------
     Problem
     """
-    asked, warnings = parsed(body, ScoreRequest, settings)
+    asked, warnings = parsed(body, ScoreRequest, settings, reception.metrics)
     now, told_by = moment(scope["headers"], asked.received_at), scope["state"]["principal"].name
     return (await reception.score(asked, warnings, now, told_by=told_by)).written
 
@@ -83,16 +85,18 @@ async def batch(request: Request) -> Response:
     if not isinstance(items, list) or len(items) > MOST_IN_BATCH:
         raise Invalid("calls: expected a list", [("calls", f"a list of at most {MOST_IN_BATCH:,} requests")])
     reception, told_by = reception_of(request), principal_of(request).name
+    turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: Any) -> dict[str, Any]:
-        try:
-            body = to_json(item)
-            if len(body) > settings.body_limit:
-                raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
-            asked, warnings = parsed(body, ScoreRequest, settings)
-            now = moment(request.scope["headers"], asked.received_at)
-            return (await reception.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
-        except Problem as problem:
-            return problem.document()
+        async with turns:
+            try:
+                body = to_json(item)
+                if len(body) > settings.body_limit:
+                    raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
+                asked, warnings = parsed(body, ScoreRequest, settings, reception.metrics)
+                now = moment(request.scope["headers"], asked.received_at)
+                return (await reception.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
+            except Problem as problem:
+                return problem.document()
 
     return json({"results": await asyncio.gather(*map(one, items))})

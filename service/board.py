@@ -6,15 +6,16 @@ and those of others as they are read. From it comes the wait that a new call wou
 
 import asyncio
 import math
+import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from model.deferral import NOTHING_HELD, decaying_maximum, expected_wait_s
+from model.deferral import NOTHING_HELD, DeferralSettings, decaying_maximum, expected_wait_s
 from service.life import ANSWERED, IN_QUEUE, OVER
-from service.operations import Operations
+from service.operations import NOT_TOLD, Operations, Staff
 from service.records import Call
 
 #: So many changes can be asked for again by a stream that was cut off.
@@ -41,6 +42,16 @@ class Lane:
     busy: int = 0
     held_s: float = NOTHING_HELD
     held_at_us: int = 0
+    #: On duty when it was last held.
+    staff: Staff = NOT_TOLD
+
+
+@dataclass(slots=True)
+class Heard:
+    """When something was last heard of a call, and when that was last noted, by a clock that nobody sets."""
+
+    at_s: float
+    noted_s: float
 
 
 class Change(NamedTuple):
@@ -50,6 +61,11 @@ class Change(NamedTuple):
     call: Call
 
 
+def in_order(found: Iterable[Call]) -> list[Call]:
+    """Give calls in the order in which they are to be answered."""
+    return sorted(found, key=lambda call: (call.queue_key_us, call.received_at_us, call.call_id))
+
+
 class Board:
     """The live calls.
 
@@ -57,16 +73,20 @@ class Board:
     ----------
     operations : Operations
         For the staff on duty.
-    kappa : float
-        Of the release's deferral: how fast the held wait decays.
+    deferral : DeferralSettings
+        Of the release: how fast the held wait fades.
+    clock : callable
+        Seconds that only ever pass: a clock on the wall may be set while callers wait.
     """
 
-    def __init__(self, operations: Operations, kappa: float) -> None:
-        self._operations, self.kappa = operations, kappa
-        #: By call_id, the one longest not heard of first.
+    def __init__(
+        self, operations: Operations, deferral: DeferralSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._operations, self.deferral, self._clock = operations, deferral, clock
+        #: By call_id, the one longest not heard of first; `_heard` is in the same order.
         self.calls: dict[str, Call] = {}
+        self._heard: dict[str, Heard] = {}
         self._deferred: set[str] = set()
-        self.heard_at_us: dict[str, int] = {}
         self._lanes: dict[str, Lane] = {}
         self._handled: deque[float] = deque(maxlen=HANDLED)
         self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
@@ -74,28 +94,22 @@ class Board:
         #: One for each stream that follows the board; set when there is something new.
         self.followers: set[asyncio.Event] = set()
 
-    def put(self, call: Call, now_us: int) -> None:
-        """Take note of what a call has become.
-
-        Parameters
-        ----------
-        call : Call
-        now_us : int
-            By this machine's clock: ghosts are found by it, also while an old log is replayed.
-        """
+    def put(self, call: Call) -> None:
+        """Take note of what a call has become: something was heard of it."""
         before = self.calls.pop(call.call_id, None)
+        self._heard.pop(call.call_id, None)
         self._deferred.discard(call.call_id)
         if before is not None:
+            call.heard_at_us = max(call.heard_at_us, before.heard_at_us)
             self._count(before, -1)
         elif call.state in OVER:
             return  # it is not on the board, and has not been
         if call.state in OVER:
-            self.heard_at_us.pop(call.call_id, None)
             if before is not None and before.state == ANSWERED and call.ended_at_us and call.answered_at_us:
                 self._handled.append(max(0, call.ended_at_us - call.answered_at_us) / 1e6)
         else:
-            self.calls[call.call_id] = call
-            self.heard_at_us[call.call_id] = now_us
+            now_s = self._clock()
+            self.calls[call.call_id], self._heard[call.call_id] = call, Heard(now_s, now_s)
             self._count(call, 1)
             if call.defer_s > 0.0 and call.state in IN_QUEUE:
                 self._deferred.add(call.call_id)
@@ -111,7 +125,7 @@ class Board:
             if call is not None:
                 self._count(call, -1)
                 self._deferred.discard(call_id)
-                self.heard_at_us.pop(call_id, None)
+                del self._heard[call_id]
         self.changes.clear()
         self.number += 1
         self._tell()
@@ -138,11 +152,16 @@ class Board:
         return Expected(expected_wait_s(float(lane.waiting), handling_s, operators, operators), False, "operations")
 
     def hold(self, call: Call, expected: Expected) -> float:
-        """Give the held wait E~ of the call's queue with this call in it, and keep it for the next."""
-        lane = self._lane(call.queue)
+        """Give the held wait E~ of the call's queue with this call in it, and keep it for the next.
+
+        What was held is forgotten when other staff is told: it may have come of what is now put right.
+        """
+        lane, staff, rule = self._lane(call.queue), self._operations.staff_of(call.queue), self.deferral
+        if lane.staff != staff:
+            lane.staff, lane.held_s = staff, NOTHING_HELD
         elapsed_s = (call.received_at_us - lane.held_at_us) / 1e6
         now_s = math.nan if expected.wait_s is None else float(expected.wait_s)
-        lane.held_s = decaying_maximum(now_s, lane.held_s, elapsed_s, self.kappa)
+        lane.held_s = decaying_maximum(now_s, lane.held_s, elapsed_s, rule.kappa, rule.base_s, rule.max_defer_s)
         lane.held_at_us = max(lane.held_at_us, call.received_at_us)
         return lane.held_s
 
@@ -153,29 +172,70 @@ class Board:
             return told
         return sum(self._handled) / len(self._handled) if len(self._handled) >= ENOUGH_HANDLED else None
 
+    def in_queue(self, queue: str | None = None) -> list[Call]:
+        """Give the calls in the queue (or in every queue), in no order."""
+        return [c for c in self.calls.values() if c.state in IN_QUEUE and (queue is None or c.queue == queue)]
+
     def waiting(self, queue: str | None = None) -> list[Call]:
         """Give the calls in the queue (or in every queue) in the order in which they are to be answered."""
-        found = [c for c in self.calls.values() if c.state in IN_QUEUE and (queue is None or c.queue == queue)]
-        return sorted(found, key=lambda call: (call.queue_key_us, call.received_at_us, call.call_id))
+        return in_order(self.in_queue(queue))
 
-    def silent_since(self, waiting_us: int, answered_us: int) -> list[Call]:
-        """Give the calls of which nothing was heard since: waiting ones since the first moment, answered since the second."""  # noqa: E501
-        latest_us = max(waiting_us, answered_us)
-        old = takewhile(lambda call: self.heard_at_us[call.call_id] < latest_us, self.calls.values())
-        return [
-            call
-            for call in old
-            if self.heard_at_us[call.call_id] < (answered_us if call.state == ANSWERED else waiting_us)
-        ]
+    def hear(self, call_id: str) -> None:
+        """Take note that what is known of a call was said once more; of a call that is not here nothing is noted."""
+        heard = self._heard.pop(call_id, None)
+        if heard is not None:
+            heard.at_s = self._clock()
+            self._heard[call_id], self.calls[call_id] = heard, self.calls.pop(call_id)
 
-    def take_back(self) -> None:
-        """Move every waiting call forward to its arrival: deferral has ended. It does not come back for them."""
+    def silent_s(self, call_id: str) -> float:
+        """Give for how long nothing was heard of a call; 0 when it is not here."""
+        heard = self._heard.get(call_id)
+        return 0.0 if heard is None else self._clock() - heard.at_s
+
+    def silent(self, seconds: float) -> list[Call]:
+        """Give the calls of which nothing was heard for longer than that."""
+        return list(takewhile(lambda call: self.silent_s(call.call_id) > seconds, self.calls.values()))
+
+    def heard_anew(self, within_s: float) -> list[Call]:
+        """Give the calls that were heard of since it was last noted, when that was so long ago."""
+        return [self.calls[call_id] for call_id, heard in self._heard.items() if heard.at_s - heard.noted_s >= within_s]
+
+    def note(self, call_id: str, at_us: int) -> None:
+        """Note, and tell every stream, that a call was heard of, here or by another process.
+
+        Parameters
+        ----------
+        call_id : str
+        at_us : int
+            What is written of it, by the clock of whoever heard it; it is shown, and nothing is reckoned with it.
+        """
+        call, heard = self.calls.get(call_id), self._heard.get(call_id)
+        if call is not None and heard is not None:
+            call.heard_at_us, heard.noted_s = at_us, self._clock()
+            self._changed(call)
+
+    def take_back(self) -> bool:
+        """Move every waiting call forward to its arrival: deferral has ended. It does not come back for them.
+
+        Returns
+        -------
+        bool
+            Whether any was deferred.
+        """
+        found = bool(self._deferred)
         for call_id in self._deferred:
             changed = self.calls[call_id].changed(self.calls[call_id].changed_at_us)
             changed.defer_s = 0.0
             self.calls[call_id] = changed
             self._changed(changed)
         self._deferred.clear()
+        return found
+
+    def tell_again(self, band: str) -> None:
+        """Tell every stream the calls of a band once more: it is shown otherwise from now on."""
+        for call in list(self.calls.values()):
+            if call.shown_band == band:
+                self._changed(call)
 
     def prune(self) -> None:
         """Forget queues that nobody waits in and that hold nobody back any more."""

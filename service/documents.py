@@ -175,7 +175,9 @@ class Queued(Document):
     last_call_at: datetime | None = Field(
         description="When this number rang before; null: it never did, or is not shown."
     )
-    heard_at: datetime = Field(description="When something was last said of the call.")
+    heard_at: datetime = Field(
+        description="When something was last said of the call; if it was said before, to a quarter of the time-out."
+    )
 
 
 class QueueDocument(Document):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.documents import Document
+from service.documents import Document, Warned
 
 
 class SwitchDocument(Document):
@@ -38,6 +38,9 @@ class OperationsDocument(Document):
     deferral_on: bool
     off_because: str | None = Field(
         description="Why nothing is deferred or marked, in one word; null: nothing stands against it."
+    )
+    warnings: list[Warned] = Field(
+        default=[], description="What was told just now and is doubted; it holds all the same."
     )
 
 

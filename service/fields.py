@@ -20,6 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from model.calls import TIMESTAMP
 
+#: The kind of the error about a time that lies ahead of this machine's clock.
+AHEAD = "time_ahead"
 EARLIEST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
 #: Nothing that ends a line or moves a cursor: neither of ASCII nor later, since some terminals and logs obey that too.
 PRINTED = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
@@ -44,9 +46,11 @@ def _written_out(value: object) -> object:
 
 def _plausible(value: datetime, info: ValidationInfo) -> datetime:
     latest: datetime | None = (info.context or {}).get("latest")
-    if value < EARLIEST or (latest is not None and value > latest):
+    ahead = latest is not None and value > latest
+    if ahead or value < EARLIEST:
         raise PydanticCustomError(
-            "absurd_time", "expected a time from 1990 up to now; check the clock and the offset of the sender"
+            AHEAD if ahead else "absurd_time",
+            "expected a time from 1990 up to now; check the clock and the offset of the sender",
         )
     return value
 

@@ -20,6 +20,13 @@ class Acts(NamedTuple):
     silent_threshold: float | None
 
 
+class Allows(NamedTuple):
+    """Whether calls may be deferred just now, and whether they may be marked, at any stage."""
+
+    deferral: bool
+    marks: bool
+
+
 class Gate:
     """What a release may do now.
 
@@ -43,7 +50,7 @@ class Gate:
         self.release, self.drifted = release, False
         self._proofs = {proof.stage: proof for proof in proofs}
         self._may_defer = any(proof.deferral.on for proof in proofs)
-        self._proven = self._may_defer or any(proof.flag.threshold is not None for proof in proofs)
+        self._may_mark = any(proof.flag.threshold is not None for proof in proofs)
 
     def state(self, now: datetime) -> State:
         """Say whether the certificate holds."""
@@ -59,7 +66,7 @@ class Gate:
         state = self.state(now)
         if state.word != "valid":
             return state.reason
-        if not self._proven:
+        if not (self._may_defer or self._may_mark):
             return "not_proven"
         return None
 
@@ -72,6 +79,11 @@ class Gate:
             return Acts(defers=False, threshold=None, silent_threshold=proof.flag.threshold)
         return Acts(proof.deferral.on, proof.flag.threshold, proof.flag.threshold)
 
+    def allows(self, now: datetime) -> Allows:
+        """Say what any stage may do now: to what was decided before, nothing else may be held."""
+        on = self.off_because(now) is None
+        return Allows(self._may_defer and on, self._may_mark and on)
+
     def defers(self, now: datetime) -> bool:
         """Say whether any stage may defer now."""
-        return self._may_defer and self.off_because(now) is None
+        return self.allows(now).deferral

@@ -74,7 +74,12 @@ METRICS: tuple[Metric, ...] = (
     _counter("deferred_total", "scores that deferred a call"),
     _counter("held_out_total", "scores of the random share, which is neither deferred nor marked"),
     _counter("guardrails_total", "scores in which a guardrail held", "guardrail"),
-    _counter("warnings_total", "fields that made no sense and were taken as not known", "field"),
+    _counter(
+        "warnings_total",
+        "fields that made no sense and were taken as not known, and times of more than an hour",
+        "field",
+    ),
+    _counter("ahead_total", "requests refused because a time in them lies ahead of this machine's clock"),
     _counter("abandoned_total", "callers who hung up before an operator answered, by the band shown", "band"),
     _counter("degraded_total", "scores and events that the store did not take as it should, and why", "reason"),
     _gauge("journal_records", "events in the journal that the store has not taken yet", together="livesum"),

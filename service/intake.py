@@ -13,10 +13,10 @@ from model.history import FIELDS, VERSION
 from model.release import Release
 from model.surge import MINUTE_US, Surge, first_minute
 from service import life
-from service.answers import Reply, Warnings, answer_of, place
-from service.board import Board, Expected
+from service.answers import Reply, Warnings, answer_of, place, shown
+from service.board import Board, Expected, in_order
 from service.callers import Chain
-from service.gate import Gate
+from service.gate import Allows, Gate
 from service.known import Answer, Known, Told
 from service.operations import Operations
 from service.problems import Conflict
@@ -67,13 +67,13 @@ class Intake:
         self.closed: Callable[[str, int | None], None] = lambda *_: None
         _check_same_histories(store, release)
         self.gate = Gate(release, operations)
-        self.board = Board(operations, release.policy.deferral.kappa)
+        self.board = Board(operations, release.policy.deferral)
         self._scorer, self.share, self._abandoned = Scorer(release), share, abandoned
         self._scorer.warm_up()
         self.known = Known(store, self._kept, callers=callers_in_memory, calls=calls_in_memory)
         self._surge = _surge_of(store)
         for call in store.live():
-            self.board.put(call, call.changed_at_us)
+            self.board.put(call)
         if not self.gate.defers(datetime.now(UTC)):
             self.board.take_back()
 
@@ -89,7 +89,7 @@ class Intake:
         """
         self.release, self._scorer = release, scorer
         self.gate.adopt(release)
-        self.board.kappa = release.policy.deferral.kappa
+        self.board.deferral = release.policy.deferral
 
     async def score(
         self,
@@ -127,21 +127,28 @@ class Intake:
 
         def decide(known: Call | None, chain: Chain) -> Told | Answer:
             kind: Kind = "scored"
+            back = False
             if known is None:
                 kind, call = "received", self._received(request.call_id, received_at_us, caller, chain)
                 call.changed_at_us = microseconds(now)
             elif (known.received_at_us, known.caller) != (received_at_us, caller):
                 name = "caller" if known.received_at_us == received_at_us else "received_at"
                 raise Conflict(f"{name} of a known call cannot change", [(name, "the value of the first request")])
-            elif known.asked.get(stage) == asked and told in (None, known.answer(stage)):
-                return Answer(Reply.again(known.answers[stage]))
             else:
+                # What was imported has no answers, and waits for nobody.
+                back = stage != "ended" and bool(known.answers) and life.let_go(known)
+                same = known.asked.get(stage) == asked and (told is None or told == known.answer(stage))
+                if same and not back:
+                    self.board.hear(known.call_id)
+                    return Answer(self._again(known, stage, now))
                 call = self._changed(known, now)
+                if back:
+                    life.heard(call)
             _take_in(call, request, stage)
             reply = Reply.of(self._decided(call, stage, request.expected_wait_s, warnings, now, told))
             call.asked[stage], call.answers[stage] = asked, reply.written
             scored[:] = [call]
-            return Told(call, kind, received_at_us, _scored(asked, reply, stage), reply)
+            return Told(call, kind, received_at_us, _scored(asked, reply, stage, call.state if back else None), reply)
 
         scored: list[Call] = []
         chain = chain_of(caller, request.call_id)
@@ -154,7 +161,7 @@ class Intake:
         """Keep that an operator took up a call; of several times the first one stays."""
 
         def decide(call: Call) -> Told | Answer:
-            if not life.answered(call, request.answered_at, request.operator):
+            if not (life.answered(call, request.answered_at, request.operator) or (call.answers and life.heard(call))):
                 return Answer()
             body = {"answered_at": rfc3339(call.answered_at_us), "operator": request.operator}
             return Told(call, "answered", call.answered_at_us or 0, json_of(body))
@@ -181,7 +188,7 @@ class Intake:
                 if told != (call.ended_at_us, call.ended_by, call.duration_s, call.silence_ratio):
                     raise Conflict("the call has ended already, in another way", [("ended_at", "the first one told")])
                 if call.asked.get("ended") == asked:
-                    return Answer(Reply.again(call.answers["ended"]))
+                    return Answer(self._again(call, "ended", now))
                 # An imported end was never answered: say what would have been said.
                 return Answer(Reply.of(self._decided(call, "ended", None, warnings, now)))
             call.ended_by, call.duration_s, call.silence_ratio = told[1:]
@@ -252,9 +259,9 @@ class Intake:
 
         return await self._moved(call_id, "released", operator, now, move, told_by)
 
-    async def left(self, call_id: str, now: datetime) -> None:
-        """Let a call go of which nothing was heard for too long."""
-        await self._moved(call_id, "left", None, now, life.left)
+    async def left(self, call_id: str, now: datetime, may_go: Callable[[Call], bool] = lambda _: True) -> None:
+        """Let a call go of which nothing was heard for too long, if it still may go when its turn comes."""
+        await self._moved(call_id, "left", None, now, lambda call: may_go(call) and life.left(call))
 
     async def find(self, call_id: str) -> Call:
         """Give what is known of a call.
@@ -265,14 +272,31 @@ class Intake:
         """
         return await self.known.call(call_id, anew=self.store.shared)
 
-    def follow(self, others: list[Following], now_us: int) -> None:
+    def shown(self, call: Call, allows: Allows) -> Call:
+        """Give a call as it may be shown now, given what the gate allows; one that is over as it was."""
+        if call.state in life.OVER:
+            return call
+        if call.state not in life.IN_QUEUE:  # it has left the queue, and keeps its key
+            allows = allows._replace(deferral=True)
+        return shown(call, allows, self.board.calls.get(call.call_id, call).defer_s)
+
+    def queue(self, queue: str | None, allows: Allows) -> list[Call]:
+        """Give the waiting calls of a queue (or of all) as they may be shown now, in the order of their keys."""
+        return in_order(self.shown(call, allows) for call in self.board.in_queue(queue))
+
+    def follow(self, others: list[Following]) -> None:
         """Take note of what other processes wrote."""
         for event in others:
             self.known.forget(event.call.call_id, event.call.chain)
             if event.kind == "received":
                 self._surge.add(event.call.received_at_us, event.call.first_call)
                 self.board.hold(event.call, self.board.expected(event.call.queue))
-            self.board.put(event.call, now_us)
+            self.board.put(event.call)
+
+    def _again(self, call: Call, stage: str, now: datetime) -> Reply:
+        """Give what was answered before, as it holds now."""
+        board_defer_s = self.board.calls.get(call.call_id, call).defer_s
+        return Reply.again(call.answers[stage]).as_of_now(shown(call, self.gate.allows(now), board_defer_s))
 
     async def _tell_of_known(
         self, call_id: str, now: datetime, decide: Callable[[Call], Told | Answer], told_by: str | None
@@ -281,7 +305,10 @@ class Intake:
         found = await self.known.call(call_id)
 
         def of_known(known: Call | None, _: Chain) -> Told | Answer:
-            return decide(self._changed(known or found, now))
+            outcome = decide(self._changed(known or found, now))
+            if isinstance(outcome, Answer):
+                self.board.hear(call_id)
+            return outcome
 
         return await self.known.tell(call_id, found.chain, now, of_known, told_by=told_by, exists=True)
 
@@ -316,7 +343,7 @@ class Intake:
                 self._surge.add(call.received_at_us, call.first_call)
         elif said.kind == "ended" and call.state == life.ABANDONED:
             self._abandoned(call.shown_band)
-        self.board.put(call, microseconds(datetime.now(UTC)))
+        self.board.put(call)
 
     def _received(self, call_id: str, received_at_us: int, caller: bytes | None, chain: Chain) -> Call:
         """Read history and surge, once, strictly before the call."""
@@ -358,9 +385,11 @@ class Intake:
         return answer_of(call, stage, scored, expected, name, warnings, now)
 
 
-def _scored(asked: bytes, reply: Reply, stage: str | None = None) -> bytes:
-    """Put down what was asked and answered; both are written already."""
-    named = b"" if stage is None else b'"stage":"%s",' % stage.encode()
+def _scored(asked: bytes, reply: Reply, stage: str | None = None, state: str | None = None) -> bytes:
+    """Put down what was asked and answered, both written already, and the state to which it brought the call back."""
+    named = b"".join(
+        b'"%s":"%s",' % (name, value.encode()) for name, value in ((b"stage", stage), (b"state", state)) if value
+    )
     return b'{%s"request":%s,"answer":%s}' % (named, asked, reply.written)
 
 

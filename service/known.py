@@ -185,6 +185,10 @@ class Known:
         """Say whether a chain is at hand, so that its events are known to exist."""
         return chain in self._callers
 
+    def holds(self, call_id: str) -> bool:
+        """Say whether a call is at hand, so that it is known to exist."""
+        return self._mine(call_id) is not None
+
     def forget(self, call_id: str, chain: bytes) -> None:
         """Drop what is at hand of a call and its chain: it is read anew from the store."""
         self._live.pop(call_id, None)

@@ -14,6 +14,8 @@ from service.records import Call, microseconds
 WAITING, TAKEN, ANSWERED, ENDED, ABANDONED, CLOSED = "waiting", "taken", "answered", "ended", "abandoned", "closed"
 IN_QUEUE = (WAITING, TAKEN)
 OVER = (ENDED, ABANDONED, CLOSED)
+#: Those that are let go when nothing is heard of them for too long.
+TIMED = (WAITING, ANSWERED)
 
 
 def taken(call: Call, operator: str) -> bool:
@@ -88,10 +90,33 @@ def closed(call: Call) -> None:
 
 
 def left(call: Call) -> bool:
-    """Let a call go of which nothing was heard for too long; False when it is over. Whatever is heard later counts."""
-    if call.state in OVER:
+    """Let a call go of which nothing was heard for too long; False when it is taken or over.
+
+    A call that an operator has taken is that operator's to answer or to give back. Whatever is heard of a call later
+    brings it back: `heard`.
+    """
+    if call.state not in TIMED:
         return False
     call.state = ENDED if call.state == ANSWERED else ABANDONED
+    return True
+
+
+def let_go(call: Call) -> bool:
+    """Say whether a call is over only because nothing was heard of it; one that was imported never waited here."""
+    if call.ended_at_us is not None:
+        return False
+    return call.state == ABANDONED or (call.state == ENDED and call.answered_at_us is not None)
+
+
+def heard(call: Call) -> bool:
+    """Bring back a call that was let go without an end, to where it was; False when it was not.
+
+    A waiting call comes back at its old place: its arrival and deferral are what they were.
+    """
+    if not let_go(call):
+        return False
+    talking = call.answered_at_us is not None
+    call.state, call.operator = (ANSWERED, call.operator) if talking else (WAITING, None)
     return True
 
 

@@ -25,8 +25,9 @@ from service.tables import calls, decisions, events
 PORTION = 2_000
 ATTEMPTS = 5
 #: From then on what is told of the opening is no longer what the queue went by.
-_OUT_OF_QUEUE = ("answered", "ended", "left")
-_KINDS = ("received", "scored", "disposed", *_OUT_OF_QUEUE)
+_OUT_OF_QUEUE = ("answered", "ended")
+_SCORED = ("received", "scored")
+_KINDS = (*_SCORED, *_OUT_OF_QUEUE, "left", "disposed")
 _AS_STORED = ("call_id", "line", "centre", "queue", "duration_s", "silence_ratio", "ended_by")
 _DONE = ("held_out", "shown_band", "defer_s", "release")
 #: The name of the access key by which a call was closed.
@@ -143,15 +144,18 @@ def _exported(row: Row, said: list[Row], extras: Mapping[str, str]) -> tuple[Row
 def _opening(row: Row, said: list[Row]) -> tuple[float | None, float | None]:
     """Give the opening as known when the call left the queue: what was told later was not known to the queue."""
     found: tuple[float | None, float | None] = (None, None)
+    left = False
     for one in said:
         if one["kind"] in _OUT_OF_QUEUE:
             break
-        if one["kind"] == "disposed":
+        left = left or one["kind"] == "left"
+        if one["kind"] not in _SCORED:
             continue
         body = from_json(one["body"])
         if body.get("imported"):
             return row["opening_duration_s"], row["opening_silence_ratio"]
-        if body.get("stage") == "opening":
+        left = left and "state" not in body  # it came back
+        if body.get("stage") == "opening" and not left:
             found = body["request"].get("duration_s"), body["request"].get("silence_ratio")
     return found
 

@@ -96,7 +96,12 @@ def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any],
     """Write a decision down. Putting the switch also takes back what the waiting calls were deferred by."""
     connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=json_of(dict(body)).decode()))
     if kind == "switch":  # also when it is put on again: a process may not have read yet that it was off
-        connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
+        take_back(connection)
+
+
+def take_back(connection: Connection) -> None:
+    """Take back what the waiting calls were deferred by; nobody who is deferred no more is put back by a restart."""
+    connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
 
 
 def of(engine: Engine) -> Operations:

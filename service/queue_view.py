@@ -48,7 +48,7 @@ def queued(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B008 - i
         "earlier_genuine": round(call.history[_GENUINE]),
         "earlier_not_genuine": round(call.history[_NOT_GENUINE]),
         "last_call_at": rfc3339(int(call.history[_LAST]) or None),
-        "heard_at": rfc3339(call.changed_at_us),
+        "heard_at": rfc3339(max(call.changed_at_us, call.heard_at_us)),
     }
 
 
@@ -60,12 +60,14 @@ def queue_document(
     view: View = View(),  # noqa: B008
 ) -> dict[str, Any]:
     """Give the queue (or all of them) in the order in which the calls are to be answered."""
-    now, waiting = datetime.now(UTC), intake.board.waiting(queue)
+    now = datetime.now(UTC)
+    allows = intake.gate.allows(now)
+    waiting = intake.queue(queue, allows)
     return {
         "at": rfc3339(microseconds(now)),
         "number": intake.board.number,
         "mode": mode,
-        "deferral_on": intake.gate.defers(now),
+        "deferral_on": allows.deferral,
         "off_because": intake.gate.off_because(now),
         "waiting": len(waiting),
         "calls": [queued(call, view) for call in waiting[:limit]],

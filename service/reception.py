@@ -178,7 +178,9 @@ class Reception:
         told_by: str | None,
         warnings: Warnings | None = None,
     ) -> Any:
-        """Tell an event of a known call; None when it is in the journal."""
+        """Tell an event of a known call; None when it is in the journal, which takes only what the store will take."""
+        intake = self.intake
+        exists = intake.known.holds(call_id) or call_id in intake.board.calls or self.retelling.holds(call_id)
         tried = not self.retelling.takes(call_id)
         if tried:
             try:
@@ -188,6 +190,8 @@ class Reception:
                 return answer
             except (StoreError, TimeoutError) as error:
                 self.metrics.degraded(self.retelling.failed(error))
+        if not exists:
+            raise Unavailable("the store is out of reach, and no such call is known without it; tell it again")
         said = request.model_dump(mode="json", exclude_none=True)
         within_s, more = KEPT * self._deadline_s, {"told_by": told_by}
         if not await self.retelling.keep(kind, call_id, now, said, more, within_s, tried=tried):

@@ -86,7 +86,9 @@ class Call:
     operator : str or None
         Who has taken it.
     changed_at_us : int
-        When something was last said of it.
+        When something new was last said of it.
+    heard_at_us : int
+        When what is known was last said of it once more, as far as it was written down: `service.silence`.
     asked, answers : dict
         The last request at each stage and its answer, as JSON; not in the row, but in the call's events.
     """
@@ -118,6 +120,7 @@ class Call:
     state: str = "waiting"
     operator: str | None = None
     changed_at_us: int = 0
+    heard_at_us: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, bytes] = field(default_factory=dict)

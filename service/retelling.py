@@ -98,6 +98,10 @@ class Retelling:
             return self.down
         return call_id in self._held or (caller is not None and caller.hex() in self._held)
 
+    def holds(self, call_id: str) -> bool:
+        """Say whether something that was said of a call still has to be told."""
+        return call_id in self._held
+
     def went_well(self) -> None:
         """Take note that the store did its part in time."""
         self._missed, self._well_at_s = 0, time.monotonic()
@@ -136,6 +140,7 @@ class Retelling:
         tried : bool
             Whether the store was asked to take it, and may have done so.
         """
+        self.intake.board.hear(call_id)
         if self._own is None:
             self.metrics.not_kept()
             return False

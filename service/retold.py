@@ -81,6 +81,8 @@ def _take(call: Call, row: Row) -> None:
     kind, known_at, body = row["kind"], EPOCH + timedelta(microseconds=row["known_at_us"]), _body(row)
     if kind in ("received", "scored"):
         _asked(call, body.get("request") or {}, body.get("stage"))
+        if "state" in body:  # it had been let go
+            life.heard(call)
     elif kind == "taken":
         call.state, call.operator = life.TAKEN, body["operator"]
     elif kind == "released":
@@ -88,7 +90,8 @@ def _take(call: Call, row: Row) -> None:
     elif kind == "left":
         life.left(call)
     elif kind == "answered":
-        life.answered(call, known_at, body.get("operator"))
+        if not life.answered(call, known_at, body.get("operator")):
+            life.heard(call)
     elif kind == "ended" and body.get("imported"):
         call.ended_at_us = microseconds(known_at)
     elif kind == "ended":

@@ -15,6 +15,8 @@ from service.fields import Caller, CallId, Count, Forgive, Reason, Seconds, Shar
 from service.logs import masked
 
 MOST_IN_BATCH = 1_000
+#: Nobody waits for an emergency operator for longer, nor talks to one for so long on the average.
+ABSURD_S = 3_600.0
 _EXTRAS = (
     f"A field of your own, one of up to {MOST_EXTRAS}: any JSON, nested at most {DEEPEST} deep. It is kept with the "
     "call and given back with it, and never a feature. One that holds the caller's number becomes null with a warning."
@@ -270,6 +272,19 @@ class TokenFor(Strict):
 REQUESTS = (ScoreRequest, Batch, Answered, Ended, Disposition, Take, Number, Erase, Operate, TokenFor)
 
 
+def doubted(name: str, seconds: float | None) -> list[dict[str, str]]:
+    """Give the warning about a time that is most likely told in milliseconds; none about one that may be.
+
+    Examples
+    --------
+    >>> doubted("mean_handling_s", 60_000.0)[0]["field"], doubted("mean_handling_s", 60.0)
+    ('mean_handling_s', [])
+    """
+    if seconds is None or seconds <= ABSURD_S:
+        return []
+    return [{"field": name, "detail": "is more than an hour; expected seconds: are these milliseconds?"}]
+
+
 def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T, list[dict[str, str]]]:
     """Read a request's body.
 
@@ -277,7 +292,7 @@ def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T
     -------
     request : T
     warnings : list
-        One entry for each field that was taken as not known or is not of the contract.
+        One entry for each field that was taken as not known, is not of the contract, or is doubted.
 
     Raises
     ------
@@ -293,6 +308,8 @@ def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T
         request.model_extra.clear()
         request.model_extra.update(found)
         warnings += more
+    if isinstance(request, ScoreRequest):
+        warnings += doubted("expected_wait_s", request.expected_wait_s)
     if isinstance(request, ScoreRequest) and number is not None and (request.queue or request.centre):
         # Somebody may take one field for another; a number is never kept, in none of them.
         told = [name for name in ("centre", "queue") if tells(getattr(request, name) or "", number)]

@@ -89,11 +89,12 @@ class Streams:
                     shown = {call["call_id"] for call in document["calls"]}
                 else:
                     latest = {change.call.call_id: change for change in changes}
+                    allows = self._intake.gate.allows(datetime.now(UTC))
                     for change in sorted(latest.values()):
                         number = change.number
                         call_id, here = change.call.call_id, queue is None or change.call.queue == queue
                         if here or call_id in shown:
-                            yield self._event("call", queued(change.call, view), number)
+                            yield self._event("call", queued(self._intake.shown(change.call, allows), view), number)
                         (shown.add if here and change.call.state in IN_QUEUE else shown.discard)(call_id)
                 now = datetime.now(UTC)
                 stands = (self._intake.gate.defers(now), self._intake.gate.off_because(now))

@@ -52,6 +52,8 @@ calls = sa.Table(
     sa.Column("operator", sa.Text),
     sa.Column("changed_at_us", sa.BigInteger, nullable=False),
     sa.Column("extra", sa.Text, nullable=False),
+    # Not with the call's events: `service.silence` writes it by itself.
+    sa.Column("heard_at_us", sa.BigInteger, nullable=False, server_default="0"),
 )
 sa.Index(
     "ix_calls_live",

@@ -24,7 +24,7 @@ from service.shared_counts import SharedCounts, shared
 OTHER = "other"
 BANDS = tuple(band.id for band in Band)
 #: The fields whose warnings are counted by name: those of the call log, and what only a request has.
-FIELDS = (*(column.name for column in COLUMNS), "expected_wait_s", "stage", "operator")
+FIELDS = (*(column.name for column in COLUMNS), "expected_wait_s", "mean_handling_s", "stage", "operator")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MOST_QUEUES, MOST_REASONS, MOST_RELEASES, MOST_ROUTES = 50, 20, 50, 200
 _OPENMETRICS = "application/openmetrics-text"
@@ -94,6 +94,10 @@ class Metrics:
             self._held_out()
         for name in guardrails:
             self._guardrails.get(name, self._guardrails[OTHER])()
+        self.warned(warnings)
+
+    def warned(self, warnings: Sequence[Mapping[str, str]]) -> None:
+        """Count warnings, each with a `field`."""
         for warning in warnings:
             self._warnings.get(warning["field"], self._warnings[OTHER])()
 
@@ -114,6 +118,10 @@ class Metrics:
         count()
         if seconds is not None:
             observe(seconds)
+
+    def ahead(self) -> None:
+        """Count a request that was refused because a time in it lies ahead of this machine's clock."""
+        self._counters["ahead_total"].inc()
 
     def degraded(self, reason: str) -> None:
         """Count what the store did not take as it should, and why: a word, never a text that was sent."""

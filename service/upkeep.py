@@ -10,19 +10,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.errors import StoreError
+from model.policy import Band
 from service.access import Keys
+from service.gate import Allows
 from service.intake import Intake
-from service.operations import protected_now
-from service.problems import Problem
-from service.records import Call, microseconds
+from service.operations import protected_now, take_back
+from service.records import Call
 from service.settings import Settings
+from service.silence import Silence
 from service.store import MOST_FOLLOWED, Following
 from service.tables import access_keys
 from service.telemetry import Metrics
 
-FOLLOW_S, DECISIONS_S, GHOSTS_S, HEARTBEAT_S = 0.25, 0.4, 5.0, 10.0
-#: So few, that a call that comes in meanwhile does not wait long for its turn.
-GHOSTS_AT_ONCE = 16
+FOLLOW_S, DECISIONS_S, SILENCE_S, HEARTBEAT_S = 0.25, 0.4, 5.0, 10.0
 log = logging.getLogger(__name__)
 
 
@@ -39,16 +39,19 @@ class Upkeep:
     """
 
     def __init__(self, intake: Intake, keys: Keys, metrics: Metrics, settings: Settings) -> None:
-        self._intake, self._keys, self._metrics, self._settings = intake, keys, metrics, settings
+        self._intake, self._keys, self._metrics = intake, keys, metrics
+        self._silence = Silence(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
         self._seen = dict(intake.store.seen)
         self._tasks: list[asyncio.Task[None]] = []
-        self._defers = False
+        self._allows = Allows(deferral=False, marks=False)
+        #: Whether deferrals were taken back that may still stand in the store.
+        self._taken_back = not intake.gate.defers(datetime.now(UTC))
 
     def start(self, *more: Coroutine[Any, Any, None]) -> None:
         """Begin, in the running event loop, together with what else goes on until the end."""
         work: list[tuple[float, Callable[[], Awaitable[None]]]] = [
             (DECISIONS_S, self.read_decisions),
-            (GHOSTS_S, self.let_ghosts_go),
+            (SILENCE_S, self._silence.look),
         ]
         if self._intake.store.shared:
             work += [(FOLLOW_S, self.follow), (HEARTBEAT_S, self._intake.store.heartbeat)]
@@ -69,7 +72,7 @@ class Upkeep:
             intake.known.own = own
             others, seen = await intake.store.since(self._seen)
             self._seen |= seen
-            intake.follow([self._newest(event, own) for event in others], _now_us())
+            intake.follow([self._newest(event, own) for event in others])
             more = len(others) >= MOST_FOLLOWED
 
     def _newest(self, event: Following, own: Mapping[str, tuple[int, Call]]) -> Following:
@@ -93,36 +96,24 @@ class Upkeep:
             live = {call.call_id for call in await asyncio.to_thread(intake.store.live)}
             intake.board.remove([call_id for call_id in intake.board.calls if call_id not in live])
         self.tell_deferral()
+        if self._taken_back:
+            await intake.store.in_thread(take_back)
+            self._taken_back = False
 
     def tell_deferral(self) -> None:
-        """Take back every deferral as soon as nothing may be deferred any more, and tell the metrics."""
-        now = datetime.now(UTC)
-        defers = self._intake.gate.defers(now)
-        if not defers:
-            self._intake.board.take_back()
-        if self._defers and not defers:
+        """Take back every deferral as soon as nothing may be deferred any more, and tell streams and metrics."""
+        now, board = datetime.now(UTC), self._intake.board
+        allows, before = self._intake.gate.allows(now), self._allows
+        if not allows.deferral:
+            self._taken_back |= board.take_back()
+        if before.deferral and not allows.deferral:
             log.warning("deferral is off: %s", self._intake.gate.off_because(now))
-        self._defers = defers
-        self._metrics.deferral(switch_on=self._intake.operations.switch.on, on=defers)
+        if before.marks != allows.marks:
+            board.tell_again(Band.LIKELY_PRANK.id)
+        self._allows = allows
+        self._metrics.deferral(switch_on=self._intake.operations.switch.on, on=allows.deferral)
         self._metrics.operators(self._intake.operations.staff_of(None).operators)
         self._metrics.waiting(self._intake.board.counts())
-
-    async def let_ghosts_go(self) -> None:
-        """Take calls of which nothing was heard for too long out of the queue."""
-        now_us = _now_us()
-        waiting_us = now_us - int(self._settings.waiting_timeout_s * 1e6)
-        answered_us = now_us - int(self._settings.answered_timeout_s * 1e6)
-        silent = self._intake.board.silent_since(waiting_us, answered_us)
-        for start in range(0, len(silent), GHOSTS_AT_ONCE):
-            some = silent[start : start + GHOSTS_AT_ONCE]
-            await asyncio.gather(*(self._let_go(call.call_id) for call in some))
-        self._intake.board.prune()
-
-    async def _let_go(self, call_id: str) -> None:
-        try:
-            await self._intake.left(call_id, datetime.now(UTC))
-        except Problem:  # it was erased meanwhile
-            self._intake.board.remove([call_id])
 
 
 async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
@@ -139,7 +130,3 @@ async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
 
 def _lists(connection: Connection) -> tuple[list[Any], dict[bytes, int]]:
     return list(connection.execute(sa.select(access_keys)).mappings()), protected_now(connection)
-
-
-def _now_us() -> int:
-    return microseconds(datetime.now(UTC))

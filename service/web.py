@@ -13,15 +13,18 @@ from starlette.responses import Response
 from model.errors import StoreError
 from service.access import Principal, Role
 from service.answers import Reply
-from service.fields import NOT_BLANK
+from service.fields import AHEAD, NOT_BLANK
 from service.guard import Pair
+from service.logs import Seldom
 from service.problems import MEDIA_TYPE, Forbidden, Invalid, Malformed, TooLarge, Unavailable
 from service.reception import Reception
-from service.records import json_of
+from service.records import Call, json_of
 from service.schemas import parse
 from service.settings import Settings
+from service.telemetry import Metrics
 
 log = logging.getLogger(__name__)
+_may_log = Seldom()
 T = TypeVar("T", bound=BaseModel)
 CallIdInPath = Annotated[
     str,
@@ -113,11 +116,11 @@ async def read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str
     Problem
     """
     settings = settings_of(request)
-    return parsed(await body_of(request, settings.body_limit), schema, settings)
+    return parsed(await body_of(request, settings.body_limit), schema, settings, reception_of(request).metrics)
 
 
-def parsed(body: bytes, schema: type[T], settings: Settings) -> tuple[T, list[dict[str, str]]]:
-    """Parse a body.
+def parsed(body: bytes, schema: type[T], settings: Settings, metrics: Metrics) -> tuple[T, list[dict[str, str]]]:
+    """Parse a body; one with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
 
     Raises
     ------
@@ -126,7 +129,12 @@ def parsed(body: bytes, schema: type[T], settings: Settings) -> tuple[T, list[di
     try:
         return parse(schema, body, datetime.now(UTC), settings.clock_skew_s)
     except ValidationError as error:
-        raise Invalid.of(error.errors(include_url=False, include_context=False, include_input=False)) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(one["type"] == AHEAD for one in found):
+            metrics.ahead()
+            if _may_log():
+                log.error("a request was refused since a time in it lies ahead of this machine's clock: is it behind?")
+        raise Invalid.of(found) from None
 
 
 def moment(headers: Iterable[Pair], recorded: datetime) -> datetime:
@@ -147,6 +155,12 @@ def reception_of(request: Request) -> Reception:
     """Give the reception of the application."""
     reception: Reception = request.app.state.reception
     return reception
+
+
+def shown_of(request: Request, call: Call) -> Call:
+    """Give a call as it may be shown now."""
+    intake = reception_of(request).intake
+    return intake.shown(call, intake.gate.allows(datetime.now(UTC)))
 
 
 def settings_of(request: Request) -> Settings:

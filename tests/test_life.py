@@ -30,6 +30,8 @@ def say(call: Call, said: str, seconds: float = 60.0) -> None:
         life.ended(call, at(seconds))
     elif said == "disposition":
         life.closed(call)
+    elif said.startswith("score"):
+        life.heard(call)
     elif said.startswith("no news"):
         life.left(call)
 

@@ -16,10 +16,10 @@ import pytest
 
 from benchmarks.generator import fixed_rate
 from service.app import opened
-from service.problems import Conflict
+from service.problems import Conflict, Unavailable, Unknown
 from service.reception import LEAST_WAITING, Reception
 from service.room import Room
-from service.schemas import ScoreRequest
+from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.settings import Settings
 from tests.crashing import locked
 from tests.processes import Process, until
@@ -142,6 +142,34 @@ def test_a_store_that_answers_again_scores_calls_while_others_still_wait_in_the_
 
     asyncio.run(rush())
     assert received(tmp_path) == ["again", "c0", "c1", "c2", "c9", "last"]
+
+
+def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_store_is_out_of_reach(tmp_path, parts):
+    at = START + timedelta(minutes=5)
+    closed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat()})
+
+    async def rush() -> None:
+        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        await reception.score(request(0), [], START)
+        with locked(tmp_path / "saring.db"):
+            assert not await reception.disposed("c0", closed, at)  # kept in the journal
+            assert not await reception.answered("c0", Answered.model_validate({"answered_at": at.isoformat()}), at)
+            await reception.score(request(1), [], START)
+            assert not await reception.disposed("c1", closed, at)  # its score is there, too
+            reception.retelling.down = True
+            with pytest.raises(Unavailable, match="no such call is known"):
+                await reception.disposed("nobody", closed, at)
+            with pytest.raises(Unavailable, match="no such call is known"):
+                await reception.ended("nobody", Ended.model_validate({"ended_at": at.isoformat()}), [], at)
+        await tell_all(reception)
+        with pytest.raises(Unknown):
+            await reception.disposed("nobody", closed, at)
+
+    asyncio.run(rush())
+    assert 'saring_degraded_total{reason="refused"}' not in parts.metrics.render("")[0].decode()
+    with closing(sqlite3.connect(tmp_path / "saring.db")) as connection:
+        found = connection.execute("SELECT call_id, state FROM calls ORDER BY call_id").fetchall()
+    assert found == [("c0", "closed"), ("c1", "closed")]
 
 
 def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts, monkeypatch):

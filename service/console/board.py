@@ -16,7 +16,7 @@ from service.console.words import Words, words_of
 from service.guard import GuardedRoute, allow
 from service.life import ANSWERED, TAKEN
 from service.queue_view import View, queued
-from service.web import json, principal_of, reception_of, settings_of
+from service.web import json, principal_of, reception_of, settings_of, shown_of
 
 #: How an operator closes a call: one key each, the most frequent within reach of one hand.
 DISPOSITIONS = (
@@ -63,7 +63,7 @@ async def mine(request: Request) -> Response:
     """Give the calls that whoever asks has taken or is talking to, the last one last."""
     view, who = View(words_of(request).language, REASONS), principal_of(request).name
     calls = reception_of(request).intake.board.calls.values()
-    own = [call for call in calls if call.state in (TAKEN, ANSWERED) and call.operator == who]
+    own = [shown_of(request, call) for call in calls if call.state in (TAKEN, ANSWERED) and call.operator == who]
     return json({"calls": [queued(call, view) for call in sorted(own, key=lambda call: call.changed_at_us)]})
 
 

@@ -21,7 +21,7 @@ from service.life import CLOSED
 from service.problems import Problem
 from service.pseudonyms import short
 from service.queue_view import queued
-from service.web import CallIdInPath, out_of_reach, principal_of, reception_of
+from service.web import CallIdInPath, out_of_reach, principal_of, reception_of, shown_of
 
 #: Bars are so wide, in the picture's own units, for the largest part of a score.
 BAR = 100.0
@@ -34,7 +34,7 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
     """Tell one call's story."""
     words, intake = words_of(request), reception_of(request).intake
     try:
-        call = await intake.find(call_id)
+        call = shown_of(request, await intake.find(call_id))
         said = await intake.store.said(call)
     except Problem as problem:
         return refused(request, problem)
