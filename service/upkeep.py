@@ -40,7 +40,7 @@ class Upkeep:
 
     def __init__(self, intake: Intake, keys: Keys, metrics: Metrics, settings: Settings) -> None:
         self._intake, self._keys, self._metrics = intake, keys, metrics
-        self._silence = Silence(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
+        self.silence = Silence(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
         self._seen = dict(intake.store.seen)
         self._tasks: list[asyncio.Task[None]] = []
         self._allows = Allows(deferral=False, marks=False)
@@ -51,7 +51,7 @@ class Upkeep:
         """Begin, in the running event loop, together with what else goes on until the end."""
         work: list[tuple[float, Callable[[], Awaitable[None]]]] = [
             (DECISIONS_S, self.read_decisions),
-            (SILENCE_S, self._silence.look),
+            (SILENCE_S, self.silence.look),
         ]
         if self._intake.store.shared:
             work += [(FOLLOW_S, self.follow), (HEARTBEAT_S, self._intake.store.heartbeat)]

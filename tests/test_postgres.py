@@ -503,7 +503,8 @@ def test_what_is_asked_again_and_again_reads_no_whole_table(postgres_server, pos
                 keeping._seen[writer] -= 20  # each has written something new
             await keeping.follow()
             await keeping.read_decisions()
-            await keeping.let_ghosts_go()
+            await keeping.silence.look()
+            await keeping.silence._ask(["call 7", "call 8"])
             await parts.intake.store.heartbeat()
             await parts.intake.store.length(b"caller 7")
             await parts.intake.store.chain_and_call(b"caller 7", "call 7")
