@@ -19,7 +19,7 @@ from service.web import body_of, json, links, moment, parsed, principal_of, rece
 
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
 #: So many of a batch are scored at once: a call that comes by itself does not wait for all of them.
-AT_ONCE = 16
+AT_ONCE = 4
 _ASKED = {
     "call_id": "112-20261101-0042",
     "received_at": "2026-11-01T20:15:00+07:00",
