@@ -102,6 +102,10 @@ class Keys:
                 held[principal.key_id.encode()] = _Held(bytes(row["digest"]), until_us, principal)
         self._held = held
 
+    def names(self, now_us: int) -> set[str]:
+        """Give the names of those whose keys open something."""
+        return {held.principal.name for held in self._held.values() if held.principal and now_us < held.until_us}
+
     def __len__(self) -> int:
         """How many keys are held."""
         return len(self._held)

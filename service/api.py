@@ -128,7 +128,7 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
                     "known_at": rfc3339(one["known_at_us"]),
                     "recorded_at": rfc3339(one["recorded_at_us"]),
                     "told_by": one["told_by"],
-                    **{name: one["body"].get(name) for name in ("operator", "disposition", "category")},
+                    **{name: one["body"].get(name) for name in ("operator", "disposition", "category", "why")},
                 }
                 for one in said
             ],

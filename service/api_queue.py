@@ -117,7 +117,7 @@ async def stream(
         return open_to_all or keys.holder(principal.key_id, _now_us()) is not None
 
     return StreamingResponse(
-        streams.events(queue, last, limit, View(lang, reasons), may), media_type="text/event-stream"
+        streams.events(principal.name, queue, last, limit, View(lang, reasons), may), media_type="text/event-stream"
     )
 
 
@@ -130,7 +130,11 @@ async def stream(
 )
 @allow(Role.OPERATOR)
 async def take(request: Request, call_id: CallIdInPath) -> Response:
-    """Lock a waiting call to an operator; two never get the same. Only in the mode `board` (409 otherwise)."""
+    """Lock a waiting call to an operator; two never get the same. Only in the mode `board` (409 otherwise).
+
+    It is held as long as the operator has a stream of the queue open, and for half a minute (the setting
+    taken_timeout_s) after that or after it was taken once more; then it waits again, at its old place.
+    """
     _board_only(request)
     asked, _ = await read(request, Take)
     try:

@@ -87,6 +87,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
             RandomShare(pseudonyms.secret, share),
             callers_in_memory=settings.callers_in_memory,
             calls_in_memory=settings.calls_in_memory,
+            taken_timeout_s=settings.taken_timeout_s,
             abandoned=metrics.abandoned,
         )
         journals = _journals(settings)

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from model.deferral import NOTHING_HELD, DeferralSettings, decaying_maximum, expected_wait_s
-from service.life import ANSWERED, IN_QUEUE, OVER
+from service.life import ANSWERED, IN_QUEUE, OVER, TAKEN
 from service.operations import NOT_TOLD, Operations, Staff
 from service.records import Call
 
@@ -175,6 +175,10 @@ class Board:
     def in_queue(self, queue: str | None = None) -> list[Call]:
         """Give the calls in the queue (or in every queue), in no order."""
         return [c for c in self.calls.values() if c.state in IN_QUEUE and (queue is None or c.queue == queue)]
+
+    def taken(self) -> list[Call]:
+        """Give the calls that operators have taken."""
+        return [call for call in self.calls.values() if call.state == TAKEN]
 
     def waiting(self, queue: str | None = None) -> list[Call]:
         """Give the calls in the queue (or in every queue) in the order in which they are to be answered."""

@@ -106,6 +106,7 @@ class Said(Document):
     operator: str | None = Field(description="Whom it names.")
     disposition: str | None
     category: str | None
+    why: str | None = Field(description="`gone`, `signed out`, `revoked`: why a call that was taken waits again.")
 
 
 class Surge(Document):

@@ -5,6 +5,7 @@ is adding; `service.known` keeps it and then remembers it.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +19,9 @@ from service.board import Board, Expected, in_order
 from service.callers import Chain
 from service.gate import Allows, Gate
 from service.known import Answer, Known, Told
+from service.lease import Leases
 from service.operations import Operations
-from service.problems import Conflict
+from service.problems import Conflict, Problem
 from service.records import Call, Kind, Said, chain_of, json_of, label_change, microseconds, rfc3339
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.scoring import Scorer
@@ -41,6 +43,8 @@ class Intake:
     operations : Operations
     share : RandomShare
     callers_in_memory, calls_in_memory : int
+    taken_timeout_s : float
+        How long a call is held for an operator who is gone.
     abandoned : callable
         Is told the band of each call whose caller hung up before an operator answered.
 
@@ -59,6 +63,7 @@ class Intake:
         *,
         callers_in_memory: int = 100_000,
         calls_in_memory: int = 20_000,
+        taken_timeout_s: float = 30.0,
         abandoned: Callable[[str], None] = lambda _band: None,
     ) -> None:
         self.release, self.store, self.operations = release, store, operations
@@ -67,7 +72,7 @@ class Intake:
         self.closed: Callable[[str, int | None], None] = lambda *_: None
         _check_same_histories(store, release)
         self.gate = Gate(release, operations)
-        self.board = Board(operations, release.policy.deferral)
+        self.board, self.leases = Board(operations, release.policy.deferral), Leases(taken_timeout_s)
         self._scorer, self.share, self._abandoned = Scorer(release), share, abandoned
         self._scorer.warm_up()
         self.known = Known(store, self._kept, callers=callers_in_memory, calls=calls_in_memory)
@@ -230,13 +235,15 @@ class Intake:
         self.closed(call_id, self.release.labels.get(request.disposition))
 
     async def taken(self, call_id: str, operator: str, now: datetime, *, told_by: str | None = None) -> Call:
-        """Lock a waiting call to an operator; two never get the same.
+        """Lock a waiting call to an operator; two never get the same. Taken once more it is held for longer.
 
         Raises
         ------
         Unknown, Conflict
         """
-        return await self._moved(call_id, "taken", operator, now, lambda call: life.taken(call, operator), told_by)
+        call = await self._moved(call_id, "taken", operator, now, lambda call: life.taken(call, operator), told_by)
+        self.leases.renew(operator)
+        return call
 
     async def released(
         self,
@@ -246,8 +253,9 @@ class Intake:
         *,
         any_operator: bool = False,
         told_by: str | None = None,
+        why: str | None = None,
     ) -> Call:
-        """Give a taken call back to the queue.
+        """Give a taken call back to the queue; `why` is a word for when its operator did not ask for it.
 
         Raises
         ------
@@ -257,7 +265,19 @@ class Intake:
         def move(call: Call) -> bool:
             return life.released(call, operator, any_operator=any_operator)
 
-        return await self._moved(call_id, "released", operator, now, move, told_by)
+        return await self._moved(call_id, "released", operator, now, move, told_by, why)
+
+    async def give_back(self, operator: str, why: str, now: datetime, *, told_by: str | None = None) -> None:
+        """Give back every call that an operator has taken who is there no longer.
+
+        Raises
+        ------
+        StoreError
+        """
+        for call in self.board.taken():
+            if call.operator == operator:
+                with suppress(Problem):  # it has just become another's, or is over
+                    await self.released(call.call_id, operator, now, told_by=told_by, why=why)
 
     async def left(self, call_id: str, now: datetime, may_go: Callable[[Call], bool] = lambda _: True) -> None:
         """Let a call go of which nothing was heard for too long, if it still may go when its turn comes."""
@@ -291,6 +311,8 @@ class Intake:
             if event.kind == "received":
                 self._surge.add(event.call.received_at_us, event.call.first_call)
                 self.board.hold(event.call, self.board.expected(event.call.queue))
+            if event.kind == "taken" and event.call.operator:
+                self.leases.renew(event.call.operator, here=False)
             self.board.put(event.call)
 
     def _again(self, call: Call, stage: str, now: datetime) -> Reply:
@@ -320,9 +342,10 @@ class Intake:
         now: datetime,
         move: Callable[[Call], bool],
         told_by: str | None = None,
+        why: str | None = None,
     ) -> Call:
         def decide(call: Call) -> Told | Answer:
-            body = {"operator": operator, "state": call.state}
+            body = {"operator": operator, "state": call.state} | ({"why": why} if why else {})
             return Told(call, kind, microseconds(now), json_of(body), call) if move(call) else Answer(call)
 
         call: Call = await self._tell_of_known(call_id, now, decide, told_by)

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         How far ahead of this machine's clock a received_at may be.
     waiting_timeout_s, answered_timeout_s : float
         A call of which nothing is heard for so long leaves the queue, or frees its operator.
+    taken_timeout_s : float
+        A call that an operator has taken who is gone for so long waits again.
     random_share : float, optional
         Share of the calls that would be deferred and are not; by default 2 %, more where genuine calls are few.
     body_limit, batch_limit : int
@@ -70,6 +72,7 @@ class Settings(BaseSettings):
     clock_skew_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 600.0
     waiting_timeout_s: Annotated[float, Field(ge=10.0)] = 900.0
     answered_timeout_s: Annotated[float, Field(ge=60.0)] = 7_200.0
+    taken_timeout_s: Annotated[float, Field(ge=1.0)] = 30.0
     random_share: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
     body_limit: Annotated[int, Field(ge=1_024)] = 65_536
     batch_limit: Annotated[int, Field(ge=65_536)] = 8_388_608

@@ -22,6 +22,7 @@ from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 
 from service.intake import Intake
+from service.lease import RENEWED
 from service.life import IN_QUEUE
 from service.queue_view import View, queue_document, queued
 from service.records import microseconds, rfc3339
@@ -55,12 +56,14 @@ class Streams:
             follower.set()
 
     async def events(
-        self, queue: str | None, last_id: str | None, limit: int, view: View, may: Callable[[], bool]
+        self, name: str, queue: str | None, last_id: str | None, limit: int, view: View, may: Callable[[], bool]
     ) -> AsyncIterator[bytes]:
         """Give the events of one stream.
 
         Parameters
         ----------
+        name : str
+            Of whoever listens: what an operator of this name has taken is held meanwhile.
         queue : str or None
             Only this one.
         last_id : str or None
@@ -71,7 +74,7 @@ class Streams:
         may : callable
             Whether whoever listens still may.
         """
-        board, new = self._intake.board, asyncio.Event()
+        board, leases, new = self._intake.board, self._intake.leases, asyncio.Event()
         self.open += 1
         board.followers.add(new)
         try:
@@ -79,6 +82,7 @@ class Streams:
             shown: set[str] = set()  # so that a call that moves to another queue is not left standing in this one
             deferral: tuple[bool, str | None] | None = None
             while not self._closing and may():
+                leases.renew(name)  # here, so that it ends when what is told is no longer taken
                 new.clear()
                 changes = board.since(number) if number is not None else None
                 if changes is None:
@@ -102,7 +106,7 @@ class Streams:
                     deferral = stands
                     yield self._event("deferral", {"deferral_on": stands[0], "off_because": stands[1]}, number or 0)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(new.wait(), BEAT_S)
+                    await asyncio.wait_for(new.wait(), min(BEAT_S, leases.lasts_s / RENEWED))
                     continue
                 yield self._beat()
             yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)

@@ -123,6 +123,13 @@ access_keys = sa.Table(
     sa.Column("expires_at_us", sa.BigInteger),
     sa.Column("revoked_at_us", sa.BigInteger),
 )
+#: How often services on one database have seen each operator who holds a call: `service.lease`.
+presence = sa.Table(
+    "presence",
+    tables,
+    sa.Column("operator", sa.Text, primary_key=True),
+    sa.Column("times", sa.BigInteger, nullable=False),
+)
 #: Callers who are never deferred, with the reason and the end of it.
 protected = sa.Table(
     "protected",

@@ -1,4 +1,4 @@
-"""What a running service does by itself: follow the other processes, read decisions, let ghosts go, watch itself."""
+"""What a running service does by itself: follow the others, read decisions, let ghosts go, free calls, watch itself."""
 
 import asyncio
 import logging
@@ -14,8 +14,9 @@ from model.policy import Band
 from service.access import Keys
 from service.gate import Allows
 from service.intake import Intake
+from service.lease import LOOKED, exchange
 from service.operations import protected_now, take_back
-from service.records import Call
+from service.records import Call, microseconds
 from service.settings import Settings
 from service.silence import Silence
 from service.store import MOST_FOLLOWED, Following
@@ -53,6 +54,7 @@ class Upkeep:
             (DECISIONS_S, self.read_decisions),
             (SILENCE_S, self.silence.look),
         ]
+        work.append((self._intake.leases.lasts_s / LOOKED, self.free_calls))
         if self._intake.store.shared:
             work += [(FOLLOW_S, self.follow), (HEARTBEAT_S, self._intake.store.heartbeat)]
         own = [every(seconds, step) for seconds, step in work]
@@ -90,6 +92,8 @@ class Upkeep:
         erased = operations.erased
         operations.take(await asyncio.to_thread(intake.store.decisions, operations.last))
         keys, operations.protected = await intake.store.in_thread(_lists)
+        now_us = microseconds(datetime.now(UTC))
+        before = self._keys.names(now_us)
         self._keys.load(keys)
         if operations.erased != erased:
             intake.known.forget_all()
@@ -99,6 +103,8 @@ class Upkeep:
         if self._taken_back:
             await intake.store.in_thread(take_back)
             self._taken_back = False
+        for revoked in before - self._keys.names(now_us):
+            await intake.give_back(revoked, "revoked", datetime.now(UTC))
 
     def tell_deferral(self) -> None:
         """Take back every deferral as soon as nothing may be deferred any more, and tell streams and metrics."""
@@ -114,6 +120,16 @@ class Upkeep:
         self._metrics.deferral(switch_on=self._intake.operations.switch.on, on=allows.deferral)
         self._metrics.operators(self._intake.operations.staff_of(None).operators)
         self._metrics.waiting(self._intake.board.counts())
+
+    async def free_calls(self) -> None:
+        """Give back what operators have taken who are not there any more."""
+        intake, leases = self._intake, self._intake.leases
+        holders = {call.operator for call in intake.board.taken() if call.operator}
+        if holders and intake.store.shared:
+            here = leases.to_tell(holders)
+            leases.heard(await intake.store.in_thread(lambda connection: exchange(connection, here, holders)))
+        for operator in leases.gone(holders):
+            await intake.give_back(operator, "gone", datetime.now(UTC))
 
 
 async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:

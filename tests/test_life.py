@@ -34,6 +34,8 @@ def say(call: Call, said: str, seconds: float = 60.0) -> None:
         life.heard(call)
     elif said.startswith("no news"):
         life.left(call)
+    elif said.startswith("its operator"):
+        life.released(call, "ani")
 
 
 def in_state(state: str) -> Call:

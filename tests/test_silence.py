@@ -190,7 +190,8 @@ def test_an_imported_call_waits_for_nobody_whatever_is_said_of_it(serving, tmp_p
 def test_a_database_of_before_opens_with_the_callers_who_wait_in_it(serving, tmp_path, release_folder):
     with serving(tmp_path, release_folder) as client:
         ring(client, "waits")
-    change(tmp_path, "ALTER TABLE calls DROP COLUMN heard_at_us", "UPDATE alembic_version SET version_num = '0002'")
+    change(tmp_path, "ALTER TABLE calls DROP COLUMN heard_at_us", "DROP TABLE presence",
+           "UPDATE alembic_version SET version_num = '0002'")  # fmt: skip
     with serving(tmp_path, release_folder) as client:
         assert on_board(client) == ["waits"]
 

@@ -60,9 +60,11 @@ async def board_page(request: Request) -> Response:
 @answers.get("/console/mine")
 @allow(Role.OPERATOR)
 async def mine(request: Request) -> Response:
-    """Give the calls that whoever asks has taken or is talking to, the last one last."""
+    """Give the calls that whoever asks has taken or is talking to, the last one last; and so long they are held."""
     view, who = View(words_of(request).language, REASONS), principal_of(request).name
-    calls = reception_of(request).intake.board.calls.values()
+    intake = reception_of(request).intake
+    intake.leases.renew(who)
+    calls = intake.board.calls.values()
     own = [shown_of(request, call) for call in calls if call.state in (TAKEN, ANSWERED) and call.operator == who]
     return json({"calls": [queued(call, view) for call in sorted(own, key=lambda call: call.changed_at_us)]})
 

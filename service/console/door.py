@@ -1,5 +1,6 @@
 """Signing in and out, and the choice of a language."""
 
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
@@ -74,16 +75,18 @@ async def language(request: Request) -> Response:
 
 
 async def ended(request: Request, session: Session) -> None:
-    """Note that a session is over: here at once, and among the decisions, from where other processes know it."""
-    intake = reception_of(request).intake
+    """Note that a session is over: here at once, and among the decisions, from where other processes know it.
+
+    What the operator has taken waits again.
+    """
+    intake, who = reception_of(request).intake, session.principal.name
     intake.operations.signed_out.add(session.name)
     body = {"session": session.name}
     try:
-        await intake.store.in_thread(
-            lambda connection: decide(connection, session.principal.name, "sign-out", body, now_us())
-        )
+        await intake.give_back(who, "signed out", datetime.now(UTC), told_by=who)
+        await intake.store.in_thread(lambda connection: decide(connection, who, "sign-out", body, now_us()))
     except StoreError:
-        return  # this process knows, and the browser forgets it
+        return  # this process knows, the browser forgets it, and the lease of what was taken ends
 
 
 async def form_of(request: Request) -> dict[str, str]:

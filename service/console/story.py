@@ -106,6 +106,8 @@ def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
     kind, body = one["kind"], one["body"]
     who = body.get("operator") or words("story.somebody")
     name, values = f"said.{kind}", {"who": who}
+    if "why" in body:
+        name += "_" + body["why"].replace(" ", "_")
     if kind in ("received", "scored", "ended") and (body.get("answer") or {}).get("prank_likelihood") is not None:
         values["score"] = percent(body["answer"]["prank_likelihood"])
         name += "_scored"

@@ -1,6 +1,7 @@
 // The shift: closing and correcting calls from the list.
 
 import { chosen, close, closing } from "./closing.js";
+import "./here.js";
 import { say, t } from "./page.js";
 
 document.addEventListener("click", async (event) => {

@@ -1,6 +1,7 @@
 // One call's story: closing or correcting it here.
 
 import { chosen, close, closing } from "./closing.js";
+import "./here.js";
 import { data, say, t } from "./page.js";
 
 const place = (id) => document.getElementById(id);
