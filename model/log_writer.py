@@ -1,5 +1,6 @@
 """Writes calls, corrections or scores to a file, portion by portion; the file appears whole or not at all."""
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,8 @@ import pyarrow.parquet
 
 class LogWriter:
     """A Parquet file or, by the name's ending, a CSV, that is written beside its place and renamed in the end.
+
+    Nobody but its owner can read it.
 
     Parameters
     ----------
@@ -49,11 +52,14 @@ class LogWriter:
 
     def write(self, rows: pd.DataFrame) -> None:
         """Add rows; every portion has the columns and types of the first."""
+        if not self._begun:  # for its owner alone
+            self._part.unlink(missing_ok=True)
+            os.close(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         if self.path.suffix == ".csv":
             # RFC 4180's line end also has the writer quote a value that holds either half of it.
             rows.to_csv(
                 self._part,
-                mode="a" if self._begun else "w",
+                mode="a",
                 header=not self._begun,
                 index=False,
                 date_format="%Y-%m-%dT%H:%M:%S.%f%z",

@@ -27,6 +27,7 @@ T = TypeVar("T")
 _one: sa.BindParameter[bytes] = sa.bindparam("chain")
 _base = sa.select(bases).where(bases.c.chain == _one)
 _checkpoint = sa.select(checkpoints).where(checkpoints.c.chain == _one)
+_last = sa.select(events.c.nth).where(events.c.chain == _one).order_by(events.c.nth.desc()).limit(1).with_for_update()
 _events = sa.select(events).where(events.c.chain == _one).order_by(events.c.nth)
 
 
@@ -98,6 +99,22 @@ def again(engine: Engine, work: Callable[[Connection], T]) -> T:
                 raise
             pause(attempt)
     raise AssertionError
+
+
+def lock(connection: Connection, chains: Iterable[bytes]) -> None:
+    """Let nobody add to chains until the end of the transaction; every later statement of it sees all that was added.
+
+    A SQLite file is locked as a whole. On PostgreSQL the last row of each chain is, which whoever adds the next one
+    holds on to (`service.statements`); the transaction must see what others commit meanwhile (READ COMMITTED).
+    """
+    alone(connection)
+    if connection.dialect.name == "sqlite":
+        return
+    for chain in sorted(chains):
+        asked, before = {"chain": chain}, -1
+        connection.execute(_base.with_for_update(), asked)
+        while (last := connection.execute(_last, asked).scalar() or 0) != before:
+            before = last  # it may have waited for whoever added one more
 
 
 def stored(connection: Connection, chain: bytes) -> Stored:

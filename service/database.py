@@ -1,8 +1,10 @@
 """Opens a database, SQLite or PostgreSQL, whose tables are at the version that this code expects."""
 
+import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ from model.errors import StoreError
 from service.tables import tables
 
 #: The newest file in `service/migrations/versions`; a test holds it. Alembic itself is only imported to migrate.
-VERSION = "0004"
+VERSION = "0005"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 5.0
 ATTEMPTS = 20
@@ -46,10 +48,12 @@ def connect(url: str) -> Engine:
     """
     engine = engine_of(url)
     try:
+        _make_file(engine)
         _bring_up_to_date(engine)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         engine.dispose()
-        raise StoreError(f"{shown(url)}: cannot be opened: {cause(error)}") from error
+        why = cause(error) if isinstance(error, SQLAlchemyError) else error.strerror
+        raise StoreError(f"{shown(url)}: cannot be opened: {why}") from error
     except StoreError as error:
         engine.dispose()
         raise StoreError(f"{shown(url)}: {error}") from error
@@ -81,12 +85,12 @@ def engine_of(url: str) -> Engine:
 
 
 def parsed_url(url: str) -> sa.URL | None:
-    """Read a URL; None when it is none. A host with an @ is the rest of a password."""
+    """Read a URL; None when it is none. A host with an @ is the rest of a password; SQLite's own URIs are not taken."""
     try:
         parsed = sa.make_url(url)
     except (SQLAlchemyError, ValueError):
         return None
-    return None if "@" in (parsed.host or "") else parsed
+    return None if "@" in (parsed.host or "") or (parsed.database or "").startswith("file:") else parsed
 
 
 def shown(url: str) -> str:
@@ -156,6 +160,14 @@ def run(engine: Engine, work: Callable[[Connection], T], *, commit: bool) -> T:
 def pause(attempt: int) -> None:
     """Wait a little before the next try, longer each time, never the same for two processes."""
     time.sleep(random.uniform(0.2, 1.0) * min(0.002 * 2**attempt, 0.25))
+
+
+def _make_file(engine: Engine) -> None:
+    """Make a SQLite file that is not there, for its owner alone; what SQLite writes beside it is as readable as it."""
+    if engine.dialect.name == "sqlite":
+        path = os.path.realpath(engine.url.database or "")
+        with suppress(FileExistsError):  # it is not even opened then: closing it would lose this process its locks
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _durable(connection: Any, _: object) -> None:

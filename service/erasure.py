@@ -1,5 +1,9 @@
 """Forgets a caller: the history, the hash and every stored observation; what stays is a note that it was done.
 
+An erasure has a moment: all that was said before goes, and nothing that is said after. Until it is committed nobody
+can add to the caller's events, so whoever rings meanwhile waits a moment and begins a new history; and what a journal
+kept before the moment does not come back (`service.tombstones`).
+
 In a SQLite file and its log nothing of it can be read afterwards. What it does not reach: backups; on PostgreSQL what
 VACUUM has not yet written over; blocks that the disk or the file system keeps of files it has written over; the
 caller's place in what was already learned, counted or exported.
@@ -7,7 +11,6 @@ caller's place in what was already learned, counted or exported.
 
 import asyncio
 import re
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from model.errors import StoreError
-from service.chains import again
+from service import tombstones
+from service.chains import lock
+from service.database import run
 from service.intake import Intake
 from service.journal import Journal
 from service.journal_file import waiting_in
@@ -27,8 +32,6 @@ from service.problems import Conflict, Invalid
 from service.records import microseconds
 from service.tables import bases, calls, checkpoints, events, protected
 
-#: Every process has read of the erasure by then, and has nothing at hand of the caller any more.
-SETTLED_S = 1.0
 LIVE = ("waiting", "taken", "answered")
 #: So many of a number's last digits, written in whatever way, are the number.
 TELLING = 7
@@ -56,8 +59,7 @@ async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) 
     """
     removed = await asyncio.to_thread(erase_from, intake.store.engine, hashes, who, reason)
     intake.known.forget_all()
-    board = intake.board
-    board.remove([call_id for call_id, call in board.calls.items() if call.caller in hashes])
+    intake.board.remove(removed.call_ids)
     return removed
 
 
@@ -81,18 +83,16 @@ def erase_from(engine: Engine, hashes: Sequence[bytes], who: str, reason: str) -
     """
 
     def noted(connection: Connection) -> Removed:
+        lock(connection, hashes)
         _check_nothing_live(connection, hashes)
+        now_us = microseconds(datetime.now(UTC))
         removed = _remove(connection, hashes)
+        tombstones.add(connection, hashes, now_us)
         body = {"reason": reason, "calls": removed.calls, "events": removed.events}
-        decide(connection, who, "erase", body, microseconds(datetime.now(UTC)))
+        decide(connection, who, "erase", body, now_us)
         return removed
 
-    removed = again(engine, noted)
-    if engine.dialect.name != "sqlite":
-        # A process that had not read of it yet may have added to the chain since.
-        time.sleep(SETTLED_S)
-        late = again(engine, lambda connection: _remove(connection, hashes))
-        removed = Removed(removed.call_ids + late.call_ids, removed.events + late.events)
+    removed = run(engine, noted, commit=True)
     scrub(engine, hashes, removed.call_ids)
     return removed
 

@@ -21,7 +21,7 @@ from service.gate import Allows, Gate
 from service.known import Answer, Known, Told
 from service.lease import Leases
 from service.operations import Operations
-from service.problems import Conflict, Problem
+from service.problems import Conflict, Problem, Unknown
 from service.records import Call, Kind, Said, chain_of, json_of, label_change, microseconds, rfc3339
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.scoring import Scorer
@@ -128,6 +128,8 @@ class Intake:
             When the store did not take it.
         """
         received_at_us, stage = microseconds(request.received_at), request.at()
+        if caller is not None and received_at_us < self.operations.removed_before_us:
+            caller = await self._counts_for(request.call_id, caller, received_at_us)
         asked = request.model_dump_json(exclude=_NOT_ASKED, exclude_none=True).encode()
 
         def decide(known: Call | None, chain: Chain) -> Told | Answer:
@@ -161,6 +163,14 @@ class Intake:
         if scored and told is None:
             self.seen(scored[0], stage, reply.answer)
         return reply
+
+    async def _counts_for(self, call_id: str, caller: bytes, received_at_us: int) -> bytes | None:
+        """Give whose call it is; nobody's when retention may have removed it, and its caller's history has it."""
+        try:
+            known = await self.known.call(call_id)
+        except Unknown:
+            return None if received_at_us <= await self.store.folded_until_us(caller) else caller
+        return None if known.caller is None else caller
 
     async def answered(self, call_id: str, request: Answered, now: datetime, *, told_by: str | None = None) -> None:
         """Keep that an operator took up a call; of several times the first one stays."""

@@ -17,6 +17,9 @@ from service.records import json_of
 from service.tables import calls, decisions, protected
 
 LIVE = ("waiting", "taken")
+DAY_US = 86_400_000_000
+#: A database of before may hold a year of them.
+MOST_THINNED = 1_000
 
 
 class Switch(NamedTuple):
@@ -51,6 +54,8 @@ class Operations:
         When the protection of a caller ends, in microseconds, by chain.
     releases : dict of str to int
         When each release was first served, in microseconds, by the fingerprint of its certificate.
+    removed_before_us : int
+        Before this moment calls were removed by retention, in microseconds since 1970; 0 when none ever were.
     erased : int
         How many erasures and retentions there were: what is at hand of callers is dropped at each.
     signed_out : set of str
@@ -63,6 +68,7 @@ class Operations:
     staff: dict[str, Staff] = field(default_factory=dict)
     protected: dict[bytes, int] = field(default_factory=dict)
     releases: dict[str, int] = field(default_factory=dict)
+    removed_before_us: int = 0
     erased: int = 0
     signed_out: set[str] = field(default_factory=set)
     last: int = 0
@@ -93,8 +99,13 @@ class Operations:
 
 
 def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:
-    """Write a decision down. Putting the switch also takes back what the waiting calls were deferred by."""
+    """Write a decision down. Putting the switch also takes back what the waiting calls were deferred by.
+
+    An intake system may say every minute who is on duty: what a day ago was said of a queue, and said anew since, goes.
+    """
     connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=json_of(dict(body)).decode()))
+    if kind == "staff":  # only now: numbers go on from the last one there is
+        _thin(connection, body["queue"], now_us)
     if kind == "switch":  # also when it is put on again: a process may not have read yet that it was off
         take_back(connection)
 
@@ -102,6 +113,14 @@ def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any],
 def take_back(connection: Connection) -> None:
     """Take back what the waiting calls were deferred by; nobody who is deferred no more is put back by a restart."""
     connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
+
+
+def _thin(connection: Connection, queue: str | None, now_us: int) -> None:
+    """Remove what was said of a queue's staff more than a day ago, but for the last thing that was said of it."""
+    said = sa.select(decisions.c.seq, decisions.c.body).where(decisions.c.kind == "staff")
+    old = said.where(decisions.c.at_us < now_us - DAY_US).order_by(decisions.c.seq).limit(MOST_THINNED)
+    gone = [row.seq for row in connection.execute(old) if from_json(row.body)["queue"] == queue]
+    connection.execute(sa.delete(decisions).where(decisions.c.seq.in_(gone)))
 
 
 def of(engine: Engine) -> Operations:

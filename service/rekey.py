@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.history import merge
-from service.database import alone
+from service.chains import lock
 from service.intake import Intake
 from service.records import Checkpoint
 from service.tables import bases, calls, checkpoints, events, protected
@@ -47,7 +47,7 @@ async def moved(intake: Intake, older: Sequence[bytes], current: bytes) -> None:
 
 def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
     """Put the events under the old hash behind those under the new one; gives the call_ids that were moved."""
-    alone(connection)
+    lock(connection, (old, new))
     rows = connection.execute(sa.select(bases).where(bases.c.chain.in_((old, new)))).mappings()
     base = {row["chain"]: Checkpoint.of(dict(row)) for row in rows}
     removed = base[old].included if old in base else 0

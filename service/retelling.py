@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -25,6 +25,7 @@ from service.records import microseconds, rfc3339
 from service.rekey import moved
 from service.schemas import Answered, Body, Disposition, Ended, ScoreRequest
 from service.telemetry import Metrics
+from service.tombstones import erased_at_us
 
 #: When so many calls one after another had no answer in time, and for so long none had, the store is taken to be out
 #: of reach. A pause of a busy machine is shorter.
@@ -34,6 +35,9 @@ PAUSES_S = (0.05, 2.0)
 #: So many records are taken from a journal at once, and of so few calls the store is told at once: a call that comes
 #: in meanwhile does not wait long for its turn.
 AT_ONCE, CALLS_AT_ONCE = 64, 8
+#: A call of which nothing more was said for so long waits no more.
+LONGEST_WAIT = timedelta(hours=1)
+_LAST = ("ended", "disposed")
 _EVENTS: dict[str, type[Body]] = {"answered": Answered, "ended": Ended, "disposed": Disposition}
 log = logging.getLogger(__name__)
 
@@ -69,6 +73,8 @@ class Retelling:
         for place, journal in enumerate(self._left_first):
             for self._asked[place], record in journal.first(len(journal)):
                 self._hold(from_json(record), 1)
+        #: Calls that were dropped, since their caller was erased after they were kept.
+        self._erased: set[str] = set()
         self._may_log = Seldom()
         self._missed = self._keeping = 0
         self._well_at_s = 0.0
@@ -145,7 +151,7 @@ class Retelling:
             self.metrics.not_kept()
             return False
         record = {"kind": kind, "call_id": call_id, "at": rfc3339(microseconds(now)), "said": said, **more}
-        record["tried"] = tried
+        record |= {"tried": tried, "kept_at": rfc3339(microseconds(datetime.now(UTC)))}
         self._keeping += 1
         self._hold(record, 1)
         try:
@@ -181,6 +187,7 @@ class Retelling:
             # Looked at once more: something may have been kept while the store was being asked.
             if done and not self._keeping and not any(len(journal) for journal in self._left_first):
                 self._held.clear()
+                self._erased.clear()
                 self._trouble.clear()
                 self.metrics.store_is(up=True)
                 await self.wipe()
@@ -252,9 +259,35 @@ class Retelling:
             for one in await self.intake.store.said(call)
         )
 
+    async def _was_erased(self, record: dict[str, Any]) -> bool:
+        """Whether the caller was erased after this was kept, or this is said of a call that was dropped for it.
+
+        What may still wait is told all the same, and begins a new history: an erasure takes no live call.
+        """
+        call_id, caller = record["call_id"], record.get("caller")
+        if caller is None:
+            return call_id in self._erased
+        hashes = [bytes.fromhex(one) for one in (caller, *record.get("older", ()))]
+        erased_us = await self.intake.store.in_thread(lambda connection: erased_at_us(connection, hashes))
+        kept_at = datetime.fromisoformat(record.get("kept_at", record["at"]))
+        if microseconds(kept_at) >= erased_us:
+            return False
+        if datetime.now(UTC) - kept_at < LONGEST_WAIT and not self._is_over(call_id):
+            return False
+        self._erased.add(call_id)
+        return True
+
+    def _is_over(self, call_id: str) -> bool:
+        """Whether the journals have the end of a call."""
+        name = to_json(call_id)
+        kept = (record for journal in self._left_first for _, record in journal.first(len(journal)) if name in record)
+        return any(told["call_id"] == call_id and told["kind"] in _LAST for told in map(from_json, kept))
+
     async def _retell(self, record: dict[str, Any]) -> None:
         kind, call_id, now = record["kind"], record["call_id"], datetime.fromisoformat(record["at"])
         if record["tried"] and await self._was_told(record, microseconds(now)):
+            return
+        if await self._was_erased(record):
             return
         try:
             if kind == "score":

@@ -48,6 +48,7 @@ _said = (
     .where(events.c.chain == sa.bindparam("chain"))
     .order_by(events.c.nth)
 )
+_removed = sa.select(facts.c.value).where(facts.c.name == FACT)
 _first = sa.and_(events.c.chain == sa.bindparam("of_chain"), events.c.nth <= sa.bindparam("upto"))
 _DELETE = (
     sa.delete(calls).where(calls.c.call_id.in_(sa.select(events.c.call_id).where(_first))),
@@ -93,7 +94,7 @@ def retain(engine: Engine, cutoff_us: int, now_us: int, progress: Callable[[int]
         left, touched = list(dict.fromkeys(page)), set[bytes]()
         while left:
             started = time.monotonic()
-            some, left = left[:AT_ONCE], left[AT_ONCE:]
+            some, left = sorted(left[:AT_ONCE]), left[AT_ONCE:]  # in the order in which a service locks chains
             gone = again(engine, lambda connection, some=some: _remove(connection, some, cutoff_us))  # type: ignore[misc]
             for chain, (calls_gone, events_gone) in gone.items():
                 removed.calls, removed.events = removed.calls + calls_gone, removed.events + events_gone
@@ -118,10 +119,14 @@ def old_calls(engine: Engine, cutoff_us: int) -> int:
 
 def removed_before(engine: Engine) -> datetime | None:
     """Give the moment before which calls were ever removed; None when none were."""
-    query = sa.select(facts.c.value).where(facts.c.name == FACT)
     with transaction(engine) as connection:
-        found = connection.execute(query).scalar()
-    return None if found is None else EPOCH + timedelta(microseconds=int(found))
+        found = removed_before_us(connection)
+    return EPOCH + timedelta(microseconds=found) if found else None
+
+
+def removed_before_us(connection: Connection) -> int:
+    """Give the moment before which calls were ever removed, in microseconds since 1970; 0 when none were."""
+    return int(connection.execute(_removed).scalar() or 0)
 
 
 def watched_since_us(engine: Engine) -> int | None:
@@ -183,7 +188,7 @@ def _folded(
 
 def _note(connection: Connection, cutoff_us: int) -> None:
     """Write down until when calls were removed; the latest moment stays."""
-    found = connection.execute(sa.select(facts.c.value).where(facts.c.name == FACT)).scalar()
+    found = connection.execute(_removed).scalar()
     if found is None:
         connection.execute(sa.insert(facts).values(name=FACT, value=str(cutoff_us)))
     elif int(found) < cutoff_us:

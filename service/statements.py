@@ -35,6 +35,8 @@ class Statements:
     def __init__(self, engine: Engine) -> None:
         self._dialect = engine.dialect
         self._mark = "?" if engine.dialect.paramstyle == "qmark" else "%s"
+        # What an event is added behind may not be removed before the event is committed: `service.chains.lock`.
+        self._held = "" if engine.dialect.name == "sqlite" else " FOR KEY SHARE"
         self._events, self._calls = cache(self._events_sql), cache(self._calls_sql)
         changes = ", ".join(f"{name} = {self._mark}" for name in CHANGING)
         self._change = f"UPDATE calls SET {changes} WHERE call_id = {self._mark}"
@@ -118,8 +120,8 @@ class Statements:
             f"INSERT INTO events ({', '.join(EVENT)}) "
             f"WITH v ({', '.join(EVENT)}) AS (VALUES {self._rows(len(EVENT), rows)}) SELECT {typed} FROM v "
             f"WHERE ({nth} = 1 AND NOT EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain})) "
-            f"OR EXISTS (SELECT 1 FROM events e WHERE e.chain = {chain} AND e.nth = {nth} - 1) "
-            f"OR EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain} AND b.included = {nth} - 1) "
+            f"OR EXISTS (SELECT 1 FROM events e WHERE e.chain = {chain} AND e.nth = {nth} - 1{self._held}) "
+            f"OR EXISTS (SELECT 1 FROM bases b WHERE b.chain = {chain} AND b.included = {nth} - 1{self._held}) "
             "ON CONFLICT DO NOTHING"
         )
 

@@ -7,6 +7,7 @@ others wrote (`since`).
 
 import asyncio
 import fcntl
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from model.errors import StoreError
-from model.history import Event
+from model.history import LAST, Event
 from model.surge import MINUTE_US, WEEK_HOURS, WEEKS
 from service.database import connect, parsed_url, run
 from service.records import EVENT_COLUMNS, Call, Checkpoint, Said, chain_of, event_of, json_of, microseconds
@@ -35,6 +36,8 @@ READERS = 4
 #: The most events of one other process that are read at once: a whole log may have been imported.
 MOST_FOLLOWED = 500
 MOST_DECISIONS = 100
+#: So many calls are asked for in one query.
+MOST_ASKED = 500
 #: A writer that has said nothing for so long is followed no more.
 SILENT_US = 3_600_000_000
 #: The kinds of events that were answered with a score.
@@ -144,6 +147,32 @@ class Store:
             if call is None or call.chain != chain:  # it was moved or removed just now
                 return call, None, []
             return call, last, later
+
+        return await self._in_thread(read)
+
+    async def gone(self, call_ids: Sequence[str]) -> list[str]:
+        """Give those of these calls that are not stored."""
+
+        def there(connection: Connection) -> set[str]:
+            parts = (call_ids[first : first + MOST_ASKED] for first in range(0, len(call_ids), MOST_ASKED))
+            queries = (sa.select(calls.c.call_id).where(calls.c.call_id.in_(part)) for part in parts)
+            return {call_id for query in queries for call_id in connection.execute(query).scalars()}
+
+        stored = await self._in_thread(there)
+        return [call_id for call_id in call_ids if call_id not in stored]
+
+    async def folded_until_us(self, chain: bytes) -> int:
+        """Give when the last call of a chain arrived that retention has removed, or an earlier moment when it has none.
+
+        What it left of a chain, it left of the chain's first calls.
+        """
+
+        def read(connection: Connection) -> int:
+            row = connection.execute(_base, {"chain": chain}).mappings().first()
+            if row is None:
+                return -1
+            base = Checkpoint.of(dict(row))
+            return max(int(base.state[LAST]), *(event.received_at_us for event in base.pending), -1)
 
         return await self._in_thread(read)
 
@@ -283,15 +312,6 @@ class Store:
         """
         return await self._in_thread(work, commit=True)
 
-    async def flush(self) -> None:
-        """Bring a SQLite file to where nothing that was removed is left in it or beside it."""
-
-        def truncate(connection: Connection) -> None:
-            connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
-
-        if not self.shared:
-            await self.in_thread(truncate)
-
     def close(self) -> None:
         """Write what still waits, and let go of the database."""
         self._writer.close()
@@ -380,9 +400,10 @@ def alone(url: str) -> TextIO | None:
     parsed = parsed_url(url)
     if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
-    path = Path(parsed.database + ".lock")
+    # Beside the very file, by whatever name it was found.
+    path = Path(os.path.realpath(parsed.database) + ".lock")
     try:
-        lock = path.open("w")
+        lock = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error}") from error
     try:

@@ -138,6 +138,13 @@ protected = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("expires_at_us", sa.BigInteger, nullable=False),
 )
+#: When callers were erased, by a mark that says nothing of them: `service.tombstones`.
+tombstones = sa.Table(
+    "tombstones",
+    tables,
+    sa.Column("mark", sa.LargeBinary, primary_key=True),
+    sa.Column("erased_at_us", sa.BigInteger, nullable=False),
+)
 #: What people, or the monitor in their place, decided: the switch, the staff on duty, keys, erasures, retention.
 #: Only added to, and never with a number in it; the latest of a kind counts.
 decisions = sa.Table(

@@ -17,6 +17,7 @@ from service.intake import Intake
 from service.lease import LOOKED, exchange
 from service.operations import protected_now, take_back
 from service.records import Call, microseconds
+from service.retention import removed_before_us
 from service.settings import Settings
 from service.silence import Silence
 from service.store import MOST_FOLLOWED, Following
@@ -91,14 +92,14 @@ class Upkeep:
         intake, operations = self._intake, self._intake.operations
         erased = operations.erased
         operations.take(await asyncio.to_thread(intake.store.decisions, operations.last))
-        keys, operations.protected = await intake.store.in_thread(_lists)
+        keys, operations.protected, operations.removed_before_us = await intake.store.in_thread(_lists)
         now_us = microseconds(datetime.now(UTC))
         before = self._keys.names(now_us)
         self._keys.load(keys)
         if operations.erased != erased:
             intake.known.forget_all()
-            live = {call.call_id for call in await asyncio.to_thread(intake.store.live)}
-            intake.board.remove([call_id for call_id in intake.board.calls if call_id not in live])
+            # What is on the board was stored before; what comes in while the store is asked is none of these.
+            intake.board.remove(await intake.store.gone(list(intake.board.calls)))
         self.tell_deferral()
         if self._taken_back:
             await intake.store.in_thread(take_back)
@@ -144,5 +145,6 @@ async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(seconds)
 
 
-def _lists(connection: Connection) -> tuple[list[Any], dict[bytes, int]]:
-    return list(connection.execute(sa.select(access_keys)).mappings()), protected_now(connection)
+def _lists(connection: Connection) -> tuple[list[Any], dict[bytes, int], int]:
+    keys = list(connection.execute(sa.select(access_keys)).mappings())
+    return keys, protected_now(connection), removed_before_us(connection)

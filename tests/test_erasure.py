@@ -15,8 +15,8 @@ import pytest
 
 from service.journal import Journal
 from service.journal_file import START as FIRST_BLOCK
-from service.leftovers import found
 from service.pseudonyms import Pseudonyms, read_keys, rotate
+from service.unused_space import found
 from tests.past import saring
 from tests.processes import all_told, until
 
@@ -299,22 +299,49 @@ def test_a_copy_that_sqlite_left_in_unused_space_goes_too(serving, tmp_path, rel
     assert saring("rebuild", "--database", f"sqlite:///{path}")[0] == 0
 
 
-@pytest.mark.parametrize("size", [8, 36, 57, 58, 120, 200])
-def test_copies_in_unused_space_are_found_and_nothing_else_is_taken_for_one(tmp_path, size):
-    """SQLite leaves copies behind when it moves entries between pages; ids that begin alike are other ids."""
+@pytest.mark.parametrize(("size", "page"), [(8, 512), (8, 4096), (36, 4096)])
+def test_copies_in_unused_space_are_found_and_what_is_stored_is_not_taken_for_one(tmp_path, size, page):
+    """SQLite leaves copies behind when it moves entries between pages."""
     chance = random.Random(size)
-    ids = [f"{chance.getrandbits(64):0{size}x}"[-size:] for _ in range(3_000)]
+    ids = [f"{chance.getrandbits(64):0{size}x}"[-size:].encode() for _ in range(6_000)]
     path = tmp_path / "saring.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("CREATE TABLE calls (call_id TEXT PRIMARY KEY)")
+    with made_file(path, page) as connection:
         connection.executemany("INSERT INTO calls VALUES (?)", [(one,) for one in ids])
-        connection.executemany("DELETE FROM calls WHERE call_id = ?", [(one,) for one in ids[::2]])
         connection.commit()
-        for gone in ids[:200:2]:
-            assert found(path, [], [gone]) == (gone.encode() in path.read_bytes())
-            assert found(path, [gone.encode()], []) == (gone.encode() in path.read_bytes())
-        assert found(path, [], ids[1:2])
-        assert not found(path, [], [ids[1][:-1], ids[1] + "0", "never"])
+        gone, stay = ids[::2] + ids[1::4], ids[3::4]
+        connection.executemany("DELETE FROM calls WHERE call_id = ?", [(one,) for one in gone])
+        connection.commit()
+        content = path.read_bytes()
+        left = [one for one in gone if one in content]
+        assert left
+        for one in (*left[:50], *gone[:50]):
+            assert found(path, [b"never", one]) == (one in left)
         connection.execute("VACUUM")
-    assert not found(path, [gone.encode() for gone in ids[::2]], ids[::2])
+        assert not found(path, [b"never", *gone])
+        content = path.read_bytes()
+        assert all(one in content for one in stay)
+
+
+@pytest.mark.parametrize("page", [512, 4096, 65_536])
+def test_a_copy_in_any_page_is_found_whatever_its_size(tmp_path, page):
+    path = tmp_path / "saring.db"
+    with made_file(path, page) as connection:
+        connection.executemany("INSERT INTO calls VALUES (?)", [(b"call %d" % n,) for n in range(20)])
+    content, text = path.read_bytes(), b"a copy that is left"
+    assert not found(path, [text, b"call 7"])
+    free = bytes(2 * len(text))
+    places = [place for start in range(0, len(content), page) if (place := content.find(free, start, start + page)) > 0]
+    assert len(places) == len(content) // page > 2
+    for place in places:
+        path.write_bytes(content[: place + 9] + text + content[place + 9 + len(text) :])
+        assert found(path, [b"call 7", text])
+        assert not found(path, [b"call 7"])
+
+
+@contextmanager
+def made_file(path: Path, page: int) -> Iterator[sqlite3.Connection]:
+    with sqlite3.connect(path) as connection:
+        for pragma in (f"page_size = {page}", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("CREATE TABLE calls (call_id BLOB PRIMARY KEY)")
+        yield connection
