@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,13 +34,22 @@ class Process:
     database : str
     port : int, optional
         A free one by default.
+    environment : mapping, optional
+        More of its environment than the settings.
     **settings
         As in `service.settings`; the deadline is long unless it is given, since two busy cores are no fault of the
         store.
     """
 
     def __init__(
-        self, folder: Path, name: str, release: Path | None, database: str, port: int | None = None, **settings: object
+        self,
+        folder: Path,
+        name: str,
+        release: Path | None,
+        database: str,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        **settings: object,
     ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -48,7 +57,7 @@ class Process:
         self.url, self.log = f"http://127.0.0.1:{self.port}", folder / f"{name}.log"
         chosen = {"deadline_ms": 10_000, "journal_mib": 4, "insecure_local": True} | settings
         own = {"key_file": folder / "saring.key", "journal": folder / f"journal of {name}"}
-        environment = {f"SARING_{key.upper()}": str(value) for key, value in (own | chosen).items()}
+        named = {f"SARING_{key.upper()}": str(value) for key, value in (own | chosen).items()}
         command = ["serve", "--database", database, "--port", str(self.port)]
         command += ["--release", str(release)] if release is not None else []
         with self.log.open("ab") as log:
@@ -57,7 +66,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 cwd=CHECKOUT,
-                env=os.environ | environment,
+                env={**os.environ, **named, **(environment or {})},
                 preexec_fn=end_with_parent,
             )
 
