@@ -82,6 +82,8 @@ class Teller:
 
     def _tell(self, number: int, who: str, kind: str, call: WalkedCall, said: dict[str, Any]) -> Reply:
         reply = self.centre.tell(number, who, kind, call.call_id, said)
+        if reply.status == 0:
+            time.sleep(0.1)  # nobody is there just now
         answer = reply.said or {}
         shown = {name: answer[name] for name in ("state", "defer_s", "band", "detail") if name in answer}
         if answer.get("degraded"):
@@ -115,7 +117,10 @@ class Pbx(Teller):
         while time.monotonic() < until_s:
             waiting = [call for call in self.calls if call.waits and call.repeats]
             number, dice = draw.randrange(self.centre.count), draw.random()
-            if not waiting or (dice < 0.35 and len(waiting) < MOST_WAITING):
+            unanswered = [call for call in self.calls if call.live and not call.born]
+            if unanswered:
+                self.repeat(number, unanswered[0])
+            elif not waiting or (dice < 0.35 and len(waiting) < MOST_WAITING):
                 self.ring(number, self._caller(draw), repeats=draw.random() > 0.08)
             elif dice < 0.6:
                 self.repeat(number, min(waiting, key=lambda call: call.heard_s))
