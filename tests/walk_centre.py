@@ -67,7 +67,7 @@ class Centre:
     def __init__(self, folder: Path, release: Path, database: str, count: int) -> None:
         self.folder, self.database, self._release = folder, database, release
         self.file = Path(database.removeprefix("sqlite:///")) if database.startswith("sqlite") else None
-        self.clocks = [WallClock(folder / f"clock of {number}") for number in range(count)]
+        self.clocks = [WallClock(folder / f"clock-of-{number}") for number in range(count)]
         self.processes: list[Process] = []
         self.keys: dict[str, str] = {}
         self._own = threading.local()
@@ -101,14 +101,12 @@ class Centre:
             except subprocess.TimeoutExpired:
                 process.process.kill()
                 process.process.wait()
-            WallClock.clean(process.process.pid)
         for line in self._lines:
             line.close()
 
     def restart(self, number: int, how: int = signal.SIGTERM) -> None:
         """Stop a service, or kill it, and start it again on the same files."""
         self.processes[number].stop(how)
-        WallClock.clean(self.processes[number].process.pid)
         self.processes[number] = self._process(number).ready()
 
     def _process(self, number: int) -> Process:
