@@ -67,10 +67,19 @@ class Teller:
 
     def taken(self, number: int, who: str, call: WalkedCall) -> bool:
         """Take a waiting call for an operator; False when it was refused."""
-        return self._tell(number, who, "take", call, {}).status == 200
+        before, sent_s = call.taken, time.monotonic()
+        if self._tell(number, who, "take", call, {}).status != 200:
+            return False
+        call.taken = (who, sent_s)
+        if before is not None and before[0] != who:
+            screen = self.model.screens.get(before[0])
+            if screen is not None and screen.follows and screen.since_s < before[1]:
+                self.model.fault(f"{call.call_id}: {who} was given what {before[0]} has taken, who is still there")
+        return True
 
     def released(self, number: int, who: str, call: WalkedCall) -> None:
         """Give it back."""
+        call.taken = None
         self._tell(number, who, "release", call, {})
 
     def _event(self, number: int, who: str, kind: str, call: WalkedCall, said: dict[str, Any]) -> bool:
@@ -143,13 +152,20 @@ class Pbx(Teller):
         call = self.model.new(f"{self.name}-{self._rung:05}", caller, repeats=repeats)
         self.calls.append(call)
         asked = {"call_id": call.call_id, "received_at": call.received_at.isoformat(), "caller": caller}
-        since_s = time.monotonic() - DECIDED_S
-        genuine = [one.call_id for one in self.model.of(caller) if (one.genuine_s or since_s) < since_s] if caller else []
+        genuine = self._genuine(caller)
         reply = self.score(number, call, asked | {"line": "mobile", "expected_wait_s": 120.0})
-        if genuine and self.model.clocks_right and reply.status == 200 and not reply.said["degraded"]:
-            if "closed_genuine" not in reply.said["guardrails"] and self.model.of(caller):
-                self.model.fault(f"{call.call_id}: its caller was closed as genuine ({genuine[-1]}), and it is not known")
+        if genuine and genuine is self._genuine(caller) and reply.status == 200 and not reply.said["degraded"]:
+            if "closed_genuine" not in reply.said["guardrails"]:
+                self.model.fault(f"{call.call_id}: its caller was closed as genuine ({genuine.call_id}), and it is not known")
         return call
+
+    def _genuine(self, caller: str | None) -> WalkedCall | None:
+        """Give a call of this caller that every service has to know as closed as genuine by now; None when there is none."""
+        before_s = time.monotonic() - DECIDED_S
+        if caller is None or not self.model.clocks_right:
+            return None
+        of_caller = [call for call in self.model.of(caller) if call.genuine_s is not None and call.erased == "no"]
+        return next((call for call in of_caller if call.genuine_s < before_s), None)
 
     def repeat(self, number: int, call: WalkedCall) -> None:
         """Ask the same once more."""

@@ -23,8 +23,9 @@ from tests.processes import CHECKOUT, Process, all_told, until
 from tests.wall_clock import WallClock
 
 PATIENCE_S = 20.0
-#: A waiting call of which nothing is heard for so long leaves the queue, and an answered one.
-WAITING_S, ANSWERED_S = 10.0, 60.0
+#: A waiting call of which nothing is heard for so long leaves the queue, and an answered one; and for so long one is
+#: kept that an operator has taken who is gone.
+WAITING_S, ANSWERED_S, TAKEN_S = 10.0, 60.0, 10.0
 OPERATORS = ("rina", "budi", "sari")
 #: Looks for bytes in files that a service has open: another process does, whose locks are its own.
 SEARCH = """
@@ -121,6 +122,7 @@ class Centre:
             random_share=0.0,
             waiting_timeout_s=WAITING_S,
             answered_timeout_s=ANSWERED_S,
+            taken_timeout_s=TAKEN_S,
             deadline_ms=4_000,
         )
 

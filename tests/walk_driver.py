@@ -56,13 +56,18 @@ class Walk:
         self._late = Pbx(centre, model, "late", lambda _: None)
         self._operators = [Operator(centre, model, name) for name in OPERATORS[:2]]
         self._screens: list[Screen] = []
+        #: Operators who have left, and the step at which they are back.
+        self._away: dict[str, int] = {}
         self._settled_s = time.monotonic()
 
     def go(self, until_s: float) -> list[str]:
         """Walk until that moment, by the monotonic clock, or until something is broken; gives what is."""
-        self._callers = [self._prankster() for _ in range(CALLERS)]
         deck: list[str] = []
         with ThreadPoolExecutor(SIDES + len(self._operators) + 1) as threads:
+            self._callers = [self._number() for _ in range(CALLERS)]
+            known = [threads.submit(self._make_known, pbx, self._callers[place::SIDES]) for place, pbx in enumerate(self._pbxs)]
+            for one in known:
+                one.result()
             while time.monotonic() < until_s:
                 deck = deck or self._deck()
                 if found := self._step(deck.pop(), threads):
@@ -93,6 +98,7 @@ class Walk:
         working = [
             threads.submit(self._work, actor.work, random.Random(f"{model.seed} {model.step} {place}"), over)
             for place, actor in enumerate((*self._pbxs, *self._operators))
+            if getattr(actor, "name", "") not in self._away
         ]
         try:
             time.sleep(draw.uniform(0.0, 0.3))
@@ -128,31 +134,36 @@ class Walk:
         return self.model.faults + found
 
     def _look_at_the_board(self) -> None:
-        """Let every operator who has none open a screen."""
+        """Let every operator who is there and has none open a screen."""
         for screen in [screen for screen in self._screens if not screen.follows]:
             screen.close()
             self._screens.remove(screen)
         for place, name in enumerate(OPERATORS):
-            if all(screen.who != name for screen in self._screens):
+            if self._away.get(name, 0) <= self.model.step and all(screen.who != name for screen in self._screens):
+                self._away.pop(name, None)
                 self._screens.append(Screen(self.centre, place % self.centre.count, name))
+        self.model.screens = {screen.who: screen for screen in self._screens}
 
     def _caller(self, draw: random.Random) -> str | None:
         found = [caller for caller in self._callers if caller not in self._apart]
         return None if draw.random() < 0.1 else draw.choice(found)
 
-    def _prankster(self) -> str:
-        """Give a number that has rung often and was closed as a prank each time."""
+    def _number(self) -> str:
         self._numbers += 1
-        caller = f"+62812{self.model.seed % 1_000:03}{self._numbers:05}"
-        self._late.past(self._any(), caller, 6, "prank", timedelta(days=9))
-        return caller
+        return f"+62812{self.model.seed % 1_000:03}{self._numbers:05}"
+
+    def _make_known(self, pbx: Pbx, callers: list[str]) -> None:
+        """Let them have rung often, and be closed as a prank each time."""
+        for caller in callers:
+            pbx.past(0, caller, 6, "prank", timedelta(days=9))
 
     def _any(self) -> int:
         return self._draw.randrange(self.centre.count)
 
     def _replace_the_erased(self, since: int) -> None:
         for caller in self._erased[since:]:
-            self._callers[self._callers.index(caller)] = self._prankster()
+            other = self._callers[self._callers.index(caller)] = self._number()
+            self._make_known(self._late, [other])
 
     # What happens.
 
@@ -167,7 +178,8 @@ class Walk:
             for call in old:
                 call.erased = "maybe"
             number, other, after_s = self._any(), self._any(), self._draw.choice([0.005, 0.02, 0.1, 0.5])
-            ringing = threads.submit(lambda c=caller, n=other, s=after_s: (time.sleep(s), self._late.ring(n, c)))
+            repeats = self._draw.random() < 0.3  # who rings once is not brought back by being told of again
+            ringing = threads.submit(self._ring_later, after_s, other, caller, repeats)
             asked = {"caller": caller, "reason": "asked for it"}
             reply = self.centre.ask(number, "admin", "POST", "/v1/callers/erase", asked)
             rang_before = ringing.done()
@@ -180,12 +192,14 @@ class Walk:
             for call in old:
                 call.erased = {200: "yes", 409: "no"}.get(reply.status, "maybe")
 
+    def _ring_later(self, after_s: float, number: int, caller: str, repeats: bool) -> None:
+        time.sleep(after_s)
+        self._late.ring(number, caller, repeats=repeats)
+
     def _retain(self, _: ThreadPoolExecutor) -> None:
         """Remove what is older than sixty days."""
         for age in (70, 90):
-            self._numbers += 1
-            caller = f"+62813{self.model.seed % 1_000:03}{self._numbers:05}"
-            for call in self._late.past(self._any(), caller, 2, "silent", timedelta(days=age)):
+            for call in self._late.past(self._any(), self._number(), 2, "silent", timedelta(days=age)):
                 call.erased = "maybe"
         self._command("retention", "--older-than", "60d")
 
@@ -248,7 +262,9 @@ class Walk:
     def _leave(self, _: ThreadPoolExecutor) -> None:
         """Let an operator leave, with whatever was taken."""
         screen = self._draw.choice(self._screens)
+        self._away[screen.who] = self.model.step + self._draw.randrange(1, 6)
         screen.close()
+        self.model.left_s[screen.who] = time.monotonic()
         self.model.note(f"{screen.who} leaves")
 
     def _run_a_command(self, _: ThreadPoolExecutor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.calls import normal_number
 from service.pseudonyms import Pseudonyms, read_keys
-from tests.walk_centre import ANSWERED_S, WAITING_S, Centre
+from tests.walk_centre import ANSWERED_S, TAKEN_S, WAITING_S, Centre
 from tests.walk_model import Model, WalkedCall
 from tests.walk_screen import IN_QUEUE, Screen
 
@@ -82,6 +82,10 @@ def waits_where_it_should(number: int, board: Row, model: Model, rows: dict[str,
         elif here is not None and here["state"] == "waiting" and call.born:
             if min(silent_s, read_s - settled_s) > WAITING_S + GONE_S:
                 found.append(f"{call.call_id}: was not heard of for {silent_s:.1f} s, and is on board {number}")
+        elif here is not None and here["state"] == "taken":
+            left_s = model.left_s.get(here["operator"], read_s)
+            if here["operator"] not in model.screens and min(read_s - left_s, read_s - settled_s) > TAKEN_S + GONE_S:
+                found.append(f"{call.call_id}: {here['operator']} left {read_s - left_s:.1f} s ago and has it still on board {number}")
         if here is not None and model.switch_off_s is not None and here["defer_s"] > 0.0:
             found.append(f"{call.call_id}: deferred on board {number}, and deferral is switched off")
     return found

@@ -37,6 +37,8 @@ class WalkedCall:
         What was told of its end, to be told again as it is.
     genuine_s : float or None
         Since when it is closed as genuine, told while every clock was right.
+    taken : (str, float) or None
+        Who has taken it and when, until it is given back.
     """
 
     call_id: str
@@ -53,6 +55,7 @@ class WalkedCall:
     dispositions: list[str | None] = field(default_factory=lambda: [None])
     end: dict[str, Any] | None = None
     genuine_s: float | None = None
+    taken: tuple[str, float] | None = None
 
     @property
     def waits(self) -> bool:
@@ -81,6 +84,9 @@ class Model:
         #: Since when deferral is switched off; None while it is on.
         self.switch_off_s: float | None = None
         self.clocks_right = True
+        #: The open screens by operator, and since when those have left who did.
+        self.screens: dict[str, Any] = {}
+        self.left_s: dict[str, float] = {}
         self.trace: list[str] = []
         self.lock = threading.RLock()
         self._began_s = time.monotonic()

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from typing import Any
 
 from tests.walk_centre import Centre
@@ -27,7 +28,7 @@ class Screen:
         self.number, self.who = number, who
         self.calls: dict[str, dict[str, Any]] = {}
         #: Whether it shows what the service tells it; a board that hears nothing for some seconds says so by itself.
-        self.follows = False
+        self.follows, self.since_s = False, time.monotonic()
         self._line = http.client.HTTPConnection("127.0.0.1", centre.processes[number].port, timeout=10.0)
         self._line.request("GET", "/v1/queue/stream", headers={"Authorization": f"Bearer {centre.keys[who]}"})
         self._thread = threading.Thread(target=self._follow, daemon=True)
