@@ -1,4 +1,4 @@
-"""Who takes part in a walk: PBXs that tell of calls, and operators who work on them; each notes what was acknowledged."""
+"""Who takes part in a walk: PBXs that tell of calls and operators who work on them; each notes what was acknowledged."""
 
 import random
 import time
@@ -32,9 +32,11 @@ class Teller:
                 call.born, call.heard_s = True, max(call.heard_s, sent_s)
             if call.waits:
                 self.model.keyed(call, reply.said["queue_key_epoch"], f"the answer of {number}")
-            if off_s is not None and self.model.switch_off_s == off_s and sent_s > off_s + DECIDED_S:
-                if reply.said["defer_s"] > 0.0 or reply.said["band"] == "likely_prank":
-                    self.model.fault(f"{call.call_id}: deferred or marked {sent_s - off_s:.1f} s after deferral was switched off")
+            off = off_s is not None and self.model.switch_off_s == off_s and sent_s > off_s + DECIDED_S
+            if off and (reply.said["defer_s"] > 0.0 or reply.said["band"] == "likely_prank"):
+                self.model.fault(
+                    f"{call.call_id}: deferred or marked {sent_s - off_s:.1f} s after the switch was put off"
+                )
         elif reply.status not in (0, 503):
             self.model.fault(f"{call.call_id}: a score was refused: {reply}")
         return reply
@@ -50,7 +52,11 @@ class Teller:
     def ended(self, number: int, call: WalkedCall) -> None:
         """Tell that a call ended; what was not answered is told again as it was."""
         call.over = "maybe" if call.over == "no" else call.over
-        call.end = call.end or {"ended_at": _now(), "ended_by": "caller", "duration_s": 4.0 if call.answered == "yes" else None}
+        call.end = call.end or {
+            "ended_at": _now(),
+            "ended_by": "caller",
+            "duration_s": 4.0 if call.answered == "yes" else None,
+        }
         if self._event(number, "intake", "ended", call, call.end):
             call.over = "yes"
 
@@ -114,9 +120,7 @@ class Pbx(Teller):
         Draws who rings.
     """
 
-    def __init__(
-        self, centre: Centre, model: Model, name: str, caller: Callable[[random.Random], str | None]
-    ) -> None:
+    def __init__(self, centre: Centre, model: Model, name: str, caller: Callable[[random.Random], str | None]) -> None:
         super().__init__(centre, model)
         self.name, self._caller, self._rung = name, caller, 0
         self.calls: list[WalkedCall] = []
@@ -154,13 +158,15 @@ class Pbx(Teller):
         asked = {"call_id": call.call_id, "received_at": call.received_at.isoformat(), "caller": caller}
         genuine = self._genuine(caller)
         reply = self.score(number, call, asked | {"line": "mobile", "expected_wait_s": 120.0})
-        if genuine and genuine is self._genuine(caller) and reply.status == 200 and not reply.said["degraded"]:
-            if "closed_genuine" not in reply.said["guardrails"]:
-                self.model.fault(f"{call.call_id}: its caller was closed as genuine ({genuine.call_id}), and it is not known")
+        scored = reply.status == 200 and not reply.said["degraded"]
+        if scored and genuine and genuine is self._genuine(caller) and "closed_genuine" not in reply.said["guardrails"]:
+            self.model.fault(
+                f"{call.call_id}: its caller was closed as genuine ({genuine.call_id}), and it is not known"
+            )
         return call
 
     def _genuine(self, caller: str | None) -> WalkedCall | None:
-        """Give a call of this caller that every service has to know as closed as genuine by now; None when there is none."""
+        """Give a call of this caller that every service knows as closed as genuine by now, if there is one."""
         before_s = time.monotonic() - DECIDED_S
         if caller is None or not self.model.clocks_right:
             return None
@@ -188,12 +194,16 @@ class Pbx(Teller):
         told = []
         for place in range(count):
             self._rung += 1
-            call = self.model.new(f"{self.name}-{self._rung:05}", caller, age=age + timedelta(hours=place), repeats=False)
+            call = self.model.new(
+                f"{self.name}-{self._rung:05}", caller, age=age + timedelta(hours=place), repeats=False
+            )
             asked = {"call_id": call.call_id, "received_at": call.received_at.isoformat(), "caller": caller}
             self.score(number, call, asked)
             over = (call.received_at + timedelta(seconds=9)).isoformat()
             call.answered, call.end = "maybe", {"ended_at": over, "ended_by": "caller", "duration_s": 5.0}
-            self._event(number, "intake", "answered", call, {"answered_at": call.received_at.isoformat(), "operator": None})
+            self._event(
+                number, "intake", "answered", call, {"answered_at": call.received_at.isoformat(), "operator": None}
+            )
             self.ended(number, call)
             self.closed(number, "intake", call, closing)
             told.append(call)

@@ -1,4 +1,4 @@
-"""A centre: the services of one store, asked over HTTP; each may be stopped, killed, started and lose the right time."""
+"""A centre: the services of one store, asked over HTTP; each may be stopped, killed and started, its clock put wrong."""
 
 import http.client
 import json
@@ -184,7 +184,7 @@ class Centre:
             connection.close()
 
     def traces(self, words: Sequence[bytes]) -> list[str]:
-        """Give where any of these bytes still stand: in the files of SQLite and the journals, or in rows of PostgreSQL."""
+        """Give where any of these bytes still stand: in the journals and the files of SQLite, or in PostgreSQL's rows."""
         paths = [str(path) for path in self.folder.glob("journal of */*")]
         if self.file is not None:
             paths += [f"{self.file}{end}" for end in ("", "-wal", "-journal")]

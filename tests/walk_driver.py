@@ -65,7 +65,10 @@ class Walk:
         deck: list[str] = []
         with ThreadPoolExecutor(SIDES + len(self._operators) + 1) as threads:
             self._callers = [self._number() for _ in range(CALLERS)]
-            known = [threads.submit(self._make_known, pbx, self._callers[place::SIDES]) for place, pbx in enumerate(self._pbxs)]
+            known = [
+                threads.submit(self._make_known, pbx, self._callers[place::SIDES])
+                for place, pbx in enumerate(self._pbxs)
+            ]
             for one in known:
                 one.result()
             while time.monotonic() < until_s:

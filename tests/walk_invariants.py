@@ -30,7 +30,10 @@ def broken(centre: Centre, model: Model, screens: list[Screen], settled_s: float
     """
     read_s = time.monotonic()
     boards = [centre.queue(number) for number in range(centre.count)]
-    rows = {row["call_id"]: row for row in centre.rows("SELECT call_id, state, disposition, operator, received_at_us, defer_s FROM calls")}
+    rows = {
+        row["call_id"]: row
+        for row in centre.rows("SELECT call_id, state, disposition, operator, received_at_us, defer_s FROM calls")
+    }
     found = []
     for number, board in enumerate(boards):
         if board is None:
@@ -55,28 +58,38 @@ def shows_what_the_store_holds(number: int, board: Row, rows: dict[str, Row]) ->
     if keys != sorted(keys):
         found.append(f"board {number} is not in order")
     stored = {call_id: row for call_id, row in rows.items() if row["state"] in IN_QUEUE}
-    found += [f"{call_id}: {stored[call_id]['state']} in the store, not on board {number}" for call_id in stored.keys() - times.keys()]
+    found += [
+        f"{call_id}: {stored[call_id]['state']} in the store, not on board {number}"
+        for call_id in stored.keys() - times.keys()
+    ]
     for call in shown:
         call_id, row = call["call_id"], stored.get(call["call_id"])
         if row is None:
             found.append(f"{call_id}: on board {number}, {rows.get(call_id, {}).get('state')} in the store")
             continue
         behind_s = seconds(call["queue_key"]) - row["received_at_us"] / 1e6
-        if (call["state"], call["operator"]) != (row["state"], row["operator"]):
-            found.append(f"{call_id}: {call['state']} by {call['operator']} on board {number}, {row['state']} by {row['operator']} in the store")
+        here, there = (call["state"], call["operator"]), (row["state"], row["operator"])
+        if here != there:
+            found.append(f"{call_id}: {here} on board {number}, {there} in the store")
         if abs(behind_s - row["defer_s"]) > 0.002:
-            found.append(f"{call_id}: {behind_s:.3f} s behind its arrival on board {number}, {row['defer_s']:.3f} s in the store")
+            found.append(
+                f"{call_id}: {behind_s:.3f} s behind its arrival on board {number}, {row['defer_s']:.3f} s in the store"
+            )
     return found
 
 
-def waits_where_it_should(number: int, board: Row, model: Model, rows: dict[str, Row], read_s: float, settled_s: float) -> list[str]:
+def waits_where_it_should(
+    number: int, board: Row, model: Model, rows: dict[str, Row], read_s: float, settled_s: float
+) -> list[str]:
     """Compare a board with what was acknowledged: who waits is on it, who is over or forgotten for long is not."""
     found, shown = [], {call["call_id"]: call for call in board["calls"]}
     for call in model.known():
         here, silent_s = shown.get(call.call_id), read_s - call.heard_s
         if here is None and call.waits and silent_s < WAITING_S - KNOWN_S:
             state = rows.get(call.call_id, {}).get("state")
-            found.append(f"{call.call_id}: waits, was heard of {silent_s:.1f} s ago, is not on board {number}, {state} in the store")
+            found.append(
+                f"{call.call_id}: waits, heard of {silent_s:.1f} s ago, is not on board {number}, {state} in the store"
+            )
         elif here is not None and "yes" in (call.over, call.answered, call.erased):
             found.append(f"{call.call_id}: is over or answered, and stands on board {number}")
         elif here is not None and here["state"] == "waiting" and call.born:
@@ -85,7 +98,9 @@ def waits_where_it_should(number: int, board: Row, model: Model, rows: dict[str,
         elif here is not None and here["state"] == "taken":
             left_s = model.left_s.get(here["operator"], read_s)
             if here["operator"] not in model.screens and min(read_s - left_s, read_s - settled_s) > TAKEN_S + GONE_S:
-                found.append(f"{call.call_id}: {here['operator']} left {read_s - left_s:.1f} s ago and has it still on board {number}")
+                found.append(
+                    f"{call.call_id}: {here['operator']} left {read_s - left_s:.1f} s ago, and still has it on board {number}"
+                )
         if here is not None and model.switch_off_s is not None and here["defer_s"] > 0.0:
             found.append(f"{call.call_id}: deferred on board {number}, and deferral is switched off")
     return found

@@ -100,7 +100,9 @@ class Model:
         self.note(f"BROKEN {what}")
         self.faults.append(what)
 
-    def new(self, call_id: str, caller: str | None, *, age: timedelta = timedelta(0), repeats: bool = True) -> WalkedCall:
+    def new(
+        self, call_id: str, caller: str | None, *, age: timedelta = timedelta(0), repeats: bool = True
+    ) -> WalkedCall:
         """Let a call come in, of which nothing was told yet."""
         received_at = (datetime.now(UTC) - age).replace(microsecond=0)
         call = WalkedCall(call_id, received_at, caller, repeats)

@@ -58,7 +58,10 @@ def library(made: Path) -> Path | None:
     """Compile it; None where there is no C compiler, or another system than Linux's."""
     compiler = shutil.which("cc")
     command = [compiler or "", "-shared", "-fPIC", "-O2", "-xc", "-", "-o", str(made), "-ldl"]
-    if compiler is None or subprocess.run(command, input=SOURCE, text=True, capture_output=True, check=False).returncode:
+    if (
+        compiler is None
+        or subprocess.run(command, input=SOURCE, text=True, capture_output=True, check=False).returncode
+    ):
         return None
     return made
 
