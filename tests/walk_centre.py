@@ -1,4 +1,4 @@
-"""A centre: the services of one store, asked over HTTP; each may be stopped, killed and started, its clock put wrong."""
+"""A centre: the services of one store, asked over HTTP; each may be stopped, killed and started."""
 
 import http.client
 import json
@@ -184,7 +184,7 @@ class Centre:
             connection.close()
 
     def traces(self, words: Sequence[bytes]) -> list[str]:
-        """Give where any of these bytes still stand: in the journals and the files of SQLite, or in PostgreSQL's rows."""
+        """Give where any of these bytes still stand: in journals and files of SQLite, or in PostgreSQL's rows."""
         paths = [str(path) for path in self.folder.glob("journal of */*")]
         if self.file is not None:
             paths += [f"{self.file}{end}" for end in ("", "-wal", "-journal")]

@@ -99,7 +99,7 @@ def waits_where_it_should(
             left_s = model.left_s.get(here["operator"], read_s)
             if here["operator"] not in model.screens and min(read_s - left_s, read_s - settled_s) > TAKEN_S + GONE_S:
                 found.append(
-                    f"{call.call_id}: {here['operator']} left {read_s - left_s:.1f} s ago, and still has it on board {number}"
+                    f"{call.call_id}: {here['operator']} left {read_s - left_s:.1f} s ago, and has it on board {number}"
                 )
         if here is not None and model.switch_off_s is not None and here["defer_s"] > 0.0:
             found.append(f"{call.call_id}: deferred on board {number}, and deferral is switched off")
