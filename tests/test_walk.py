@@ -40,7 +40,7 @@ def report(model: Model, found: list[str], folder) -> str:
     lines = [f"seed {model.seed}, step {model.step}, the whole trace in {folder / 'trace'}:", *found[:20]]
     for call_id in sorted(named):
         lines += [f"what happened to {call_id}:", *model.told_of(model.calls[call_id])]
-    acts = [line for line in model.trace if "pbx" not in line and "late-" not in line.split(":")[0]]
+    acts = [line for line in model.trace if " tells " not in line]
     return "\n".join([*lines, "what happened last:", *acts[-8 * SHOWN_STEPS :]])
 
 

@@ -1,4 +1,4 @@
-"""Who takes part in a walk: PBXs that tell of calls and operators who work on them; each notes what was acknowledged."""
+"""Who takes part in a walk: PBXs, which tell of calls, and operators; each notes what was acknowledged."""
 
 import random
 import time
