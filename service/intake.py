@@ -146,7 +146,7 @@ class Intake:
                 back = stage != "ended" and bool(known.answers) and life.let_go(known)
                 same = known.asked.get(stage) == asked and (told is None or told == known.answer(stage))
                 if same and not back:
-                    self.board.hear(known.call_id)
+                    self.show(known)
                     return Answer(self._again(known, stage, now))
                 call = self._changed(known, now)
                 if back:
@@ -314,6 +314,18 @@ class Intake:
         """Give the waiting calls of a queue (or of all) as they may be shown now, in the order of their keys."""
         return in_order(self.shown(call, allows) for call in self.board.in_queue(queue))
 
+    def show(self, call: Call) -> None:
+        """Take note that a call was heard of again, and see that it stands on the board as in the store.
+
+        An event that the store was too slow for may have been kept after all, and nothing was told of it to the board.
+        """
+        shown = self.board.calls.get(call.call_id)
+        stands = None if call.state in life.OVER else call.state
+        if (None if shown is None else shown.state) == stands:
+            self.board.hear(call.call_id)
+        else:
+            self.board.put(call)
+
     def follow(self, others: list[Following]) -> None:
         """Take note of what other processes wrote."""
         for event in others:
@@ -339,7 +351,7 @@ class Intake:
         def of_known(known: Call | None, _: Chain) -> Told | Answer:
             outcome = decide(self._changed(known or found, now))
             if isinstance(outcome, Answer):
-                self.board.hear(call_id)
+                self.show(known or found)
             return outcome
 
         return await self.known.tell(call_id, found.chain, now, of_known, told_by=told_by, exists=True)

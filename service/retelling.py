@@ -252,12 +252,16 @@ class Retelling:
             return False
         kind, said = record["kind"], {name: value for name, value in record["said"].items() if name != "received_at"}
         body = said if kind != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
-        return any(
+        told = any(
             (one["recorded_at_us"] == at_us and body.items() <= one["body"].items())
             # The same disposition twice left nothing the second time; told again, it would undo what came after it.
             or (kind == one["kind"] == "disposed" and one["recorded_at_us"] > at_us)
             for one in await self.intake.store.said(call)
         )
+        if told:  # the call may have been read before it was
+            self.intake.known.forget(call.call_id, call.chain)
+            self.intake.show(await self.intake.find(call.call_id))
+        return told
 
     async def _was_erased(self, record: dict[str, Any]) -> bool:
         """Whether the caller was erased after this was kept, or this is said of a call that was dropped for it.
