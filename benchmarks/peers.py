@@ -18,6 +18,7 @@ from mlflow.pyfunc import save_model
 from model.features import FEATURES, WIDTHS
 from service.documents import ScoreResponse
 from service.schemas import ScoreRequest
+from service.server import OPTIONS
 
 STAGE = "opening"
 NAMES = [feature.name for feature in FEATURES[: WIDTHS[STAGE]]]
@@ -86,7 +87,8 @@ def main() -> None:
     port, answer_file, release, kind = sys.argv[1:]
     answer = json.loads(Path(answer_file).read_bytes())
     app = empty(answer) if kind == "empty" else predict(answer, Path(release))
-    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning", access_log=False, server_header=False)
+    # The same server as the service's own, without what that adds to it.
+    uvicorn.run(app, **OPTIONS | {"http": "h11", "loop": "uvloop", "host": "127.0.0.1", "port": int(port)})
 
 
 if __name__ == "__main__":

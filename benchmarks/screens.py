@@ -36,6 +36,7 @@ from service.access import create
 from service.app import create_app, opened
 from service.log_import import import_log
 from service.pseudonyms import Pseudonyms, read_keys
+from service.server import OPTIONS
 from service.settings import Settings
 from service.store import Store
 
@@ -162,7 +163,7 @@ def scene(folder: Path, mode: str = "board") -> Iterator[Scene]:
     keys = {name: create(store.engine, name, role, now) for name, role in (("rina", "operator"), ("admin", "admin"))}
     store.close()
     with opened(settings) as parts:
-        config = uvicorn.Config(create_app(parts, settings), port=0, log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(create_app(parts, settings), **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()

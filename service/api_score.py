@@ -6,16 +6,25 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
-from starlette.types import Scope
 
 from service.access import Role
 from service.documents import BatchResponse, ScoreResponse
 from service.guard import GuardedRoute, allow
 from service.problems import Invalid, Problem, not_json
-from service.reception import Reception
 from service.schemas import MOST_IN_BATCH, Batch, ScoreRequest
-from service.settings import Settings
-from service.web import body_of, json, links, moment, parsed, principal_of, reception_of, refusals, settings_of, takes
+from service.web import (
+    body_of,
+    json,
+    links,
+    moment,
+    parsed,
+    principal_of,
+    reception_of,
+    refusals,
+    settings_of,
+    takes,
+    written,
+)
 
 router = APIRouter(route_class=GuardedRoute, tags=["calls"])
 #: So many of a batch are scored at once: a call that comes by itself does not wait for all of them.
@@ -46,21 +55,11 @@ async def score(request: Request) -> Response:
     time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
     """
     settings = settings_of(request)
+    reception = reception_of(request)
     body = await body_of(request, settings.body_limit)
-    written = await scored(body, request.scope, settings, reception_of(request))
-    return Response(written, media_type="application/json")
-
-
-async def scored(body: bytes, scope: Scope, settings: Settings, reception: Reception) -> bytes:
-    """Score the call of a body, and give the answer as it is sent: what both ways to this endpoint have in common.
-
-    Raises
-    ------
-    Problem
-    """
     asked, warnings = parsed(body, ScoreRequest, settings, reception.metrics)
-    now, told_by = moment(scope["headers"], asked.received_at), scope["state"]["principal"].name
-    return (await reception.score(asked, warnings, now, told_by=told_by)).written
+    now = moment(request.scope["headers"], asked.received_at)
+    return written(await reception.score(asked, warnings, now, told_by=principal_of(request).name))
 
 
 @router.post(

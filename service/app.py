@@ -1,7 +1,7 @@
 """Puts the service together: settings, release, store, intake, reception, routes, and the guard around them."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from model.errors import StoreError
 from model.release import Release, read_release
-from service import api, api_centre, api_queue, api_score
+from service import api, api_centre, api_queue, api_score, openapi
 from service.access import Keys, rows
 from service.connection import LEAVING
 from service.console import assets, board, door, sheet, shift, story, supervisor
@@ -23,7 +23,6 @@ from service.guard import Guard, document
 from service.intake import Intake
 from service.journal import Journal
 from service.observed import Observed, watch_loop
-from service.openapi import describe
 from service.operations import Operations
 from service.problems import Problem, answer
 from service.pseudonyms import Pseudonyms, read_keys
@@ -33,7 +32,6 @@ from service.renewal import Renewal
 from service.settings import Settings
 from service.shadow import Shadow
 from service.share import RandomShare, share_for
-from service.shortcut import SHORTCUT, Shortcut
 from service.store import Store
 from service.stream import Streams
 from service.telemetry import Metrics
@@ -131,7 +129,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         )
         try:
             # The server asks for the end of the lifespan when no request is open.
-            yield {LEAVING: streams.close} | ({SHORTCUT: shortcut} if parts.traces is None else {})
+            yield {LEAVING: streams.close}
         finally:
             streams.close()
             await upkeep.stop()
@@ -140,6 +138,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         title="Saring",
         version="1",
         summary="How likely an emergency call is a prank, from call metadata alone",
+        openapi_url=None,  # service.api has it, for whoever has a key
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -154,13 +153,14 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
     app.state.sessions = sessions
     # What stands behind a call_id comes before the call.
-    for routes in (api_score, api_queue, api_centre, api, door, board, shift, story, supervisor, sheet, assets):
+    for routes in (api_score, api_queue, api_centre, api, door, board, shift, story, supervisor, sheet, assets,
+                   openapi):  # fmt: skip
         app.include_router(routes.router)
     app.include_router(board.answers)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, answer)
     document(app)
-    describe(app)
+    openapi.describe(app)
     guarded = Guard(
         app,
         lambda: keys,
@@ -170,12 +170,6 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         sessions=sessions.of,
     )
     observed = Observed(guarded, metrics, SLOW_S)
-
-    def scored(body: bytes, scope: Scope) -> Awaitable[bytes]:
-        return api_score.scored(body, scope, settings, reception)
-
-    shortcut = Shortcut("/v1/score", api_score.score, scored, guarded, observed, settings.body_limit)
-    app.state.shortcut = shortcut
     return Traced(observed, parts.traces) if parts.traces else observed
 
 

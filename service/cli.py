@@ -11,7 +11,7 @@ import typer
 
 from model.errors import SaringError
 from service import cli_history, cli_keys, cli_loop, cli_registry
-from service.given import Corrections, moment_of, read_log
+from service.given import Corrections, database_of, moment_of, read_log
 from service.terminal import Bar, list_problems, tell_ranking
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ class Stage(StrEnum):
 
 Calls = Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")]
 ReleaseFolder = Annotated[Path, typer.Option(help="Release folder.")]
-Database = Annotated[str, typer.Option(help="SQLAlchemy URL of the service's store.")]
+Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the service's store; default: SARING_DATABASE.")]
 KeyFile = Annotated[Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")]
 
 
@@ -198,6 +198,7 @@ def serve(
     """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
     if release is not None and registry is not None:
         _fail("--registry: given together with --release, expected one of them")
+    database = None if database is None else database_of(database)
     given: dict[str, Any] = {"release": release, "registry": registry, "database": database, "mode": mode}
     given |= {"insecure_local": True if insecure_local else None}
     tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
@@ -213,7 +214,7 @@ def serve(
 @app.command(name="import")
 def import_(
     calls: Calls,
-    database: Database,
+    database: Database = None,
     release: ReleaseFolder = Path("release"),
     key_file: KeyFile = Path("saring.key"),
     corrections: Corrections = None,
@@ -226,7 +227,7 @@ def import_(
 
     opened = read_release(release)
     log, later = read_log(calls, corrections)
-    store = Store(database)
+    store = Store(database_of(database))
     try:
         with Bar(f"importing {len(log):,} calls", len(log)) as progress:
             added = import_log(log, later, opened, store, Pseudonyms(read_keys(key_file)), progress.advance)

@@ -283,8 +283,9 @@ def opened_database(database: str | None) -> Iterator["Engine"]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from service.database import cause, connect
+    from service.given import database_of
 
-    url = database if database is not None else _settings().database
+    url = database_of(database)
     parsed = sa.make_url(url) if "://" in url else None
     if parsed is not None and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         _fail(f"{parsed.database}: there is no such database")

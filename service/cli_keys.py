@@ -159,9 +159,9 @@ def duration(option: str, text: str) -> timedelta:
 @contextmanager
 def _opened(database: str | None) -> Iterator["Engine"]:
     from service.database import connect
-    from service.settings import Settings
+    from service.given import database_of
 
-    engine = connect(database if database is not None else Settings().database)
+    engine = connect(database_of(database))
     try:
         yield engine
     finally:

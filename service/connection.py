@@ -1,193 +1,117 @@
-"""One connection of a client: as long, as slow and as many as connections may be.
+"""One connection of a client, by uvicorn and h11: what is no plain HTTP/1.1 is refused, and nothing is waited for long.
 
-The server reads a request's head however large it is and waits for the rest for ever, before anybody has asked for a
-key. Here a head has a size, a request a time to arrive in, and a process only so many connections that its own files,
-the store and the journal, can always be opened. Whoever is refused is told so in a problem document.
+h11 reads a body as a body whatever is said of an upgrade, and drops what stands behind a chunked one. Here come the
+time for a request to arrive in and for an answer to be taken in, heads that a proxy in front of the service might read
+in another way, and refusals as problem documents.
 
 What this does not protect against: requests that are whole, from somebody who may send them, and more senders than
 the line or the processor can take. That is for what stands in front of the service.
 """
 
 import asyncio
-import resource
-from functools import cache
+import re
+import sys
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
-from pydantic_core import to_json
-from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.problems import MEDIA_TYPE
-from service.shortcut import SHORTCUT, PlainRequest, Shortcut
+from service.problems import written
 
-#: Of the line and the headers of a request, in bytes.
+#: Of the line and the headers of a request, of a line between chunks, and of what comes behind them, in bytes.
 HEAD_LIMIT = 65_536
-#: A request has so long to arrive, from its first byte, or from when the connection was made, to its last.
-REQUEST_S = 20.0
+#: So many seconds a request may take to arrive, from its first byte to its last, and an answer stand still on its way.
+PATIENCE_S = 20.0
 #: Under this name the application's lifespan gives what is to be called when the server begins to stop.
 LEAVING = "saring.leaving"
-#: So many requests of a connection may wait for the answer to the one before: they are held in memory.
-MOST_IN_LINE = 1_000
-#: Share of the files that a process may open.
-SHARE_OF_FILES = 0.8
-#: A request with one of these takes the long way.
-_NOT_PLAIN = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
+_TOO_LARGE = f"the line and the headers of the request have more than {HEAD_LIMIT:,} bytes"
+_LINE = re.compile(rb"(?!CONNECT )[!-~]+ [!-~]+ HTTP/1\.[01](?:\r\n|\Z)")
+_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
 
 
-class Connection(HttpToolsProtocol):
+class Connection(H11Protocol):
     """Hands requests on to the application; for uvicorn's `http`."""
 
-    #: What is being answered: uvicorn's own, or a request on the short way.
-    cycle: Any
-    _timer: asyncio.TimerHandle | None = None
-    #: When the request began that is still arriving, and when the last one was answered; None while that is not so.
-    _since_s: float | None = None
-    _idle_s: float | None = None
-    #: How many requests have begun, and how much of the head of the last one is known to have come.
-    _began = _head = 0
-    _in_head = False
-    _refusal = (HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+    _stage: object = None
+    _since_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request, if there is room for one more connection."""
+        """Begin to wait for the first request."""
         super().connection_made(cast("asyncio.Transport", transport))
-        self._shortcut: Shortcut | None = self.app_state.get(SHORTCUT)
-        self._since_s = self.loop.time()
-        if len(self.connections) > most():
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; close some, or try again")
-        else:
-            self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
+        self.conn = Reader(h11.SERVER, HEAD_LIMIT)
+        self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if isinstance(self.cycle, PlainRequest) and not self.cycle.begun:
-            self.cycle.broke_off()
+        self._timer.cancel()
         super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Read on; what the parser holds of a head that has not ended yet counts as much as the rest of it."""
-        before = self._began
-        super().data_received(data)
-        # Where in these bytes a head begins nobody knows, since requests may stand before it: the next ones count.
-        if self._in_head and self._began == before and not self.transport.is_closing():
-            self._head += len(data)
-            if self._head > HEAD_LIMIT:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
 
     def shutdown(self) -> None:
         """End what would not end by itself: the server waits for all that is under way before it stops."""
         self.app_state.get(LEAVING, lambda: None)()
         super().shutdown()
 
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        super().on_message_begin()
-        self._since_s, self._idle_s, self._head, self._in_head = self.loop.time(), None, 0, True
-        self._began += 1
-
-    def on_headers_complete(self) -> None:
-        """Hand it on, now that its head has arrived; its size is that of what it says, however it was sent."""
-        self._in_head = False
-        size, length, plain = len(self.url), -1, True
-        for name, value in self.headers:
-            size += len(name) + len(value)
-            if name == b"content-length":
-                length = int(value)  # the parser has seen to it
-            elif name in _NOT_PLAIN:
-                plain = False
-        if size > HEAD_LIMIT:
-            self._refusal = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
-            raise ValueError  # the parser ends by it, and `send_400_response` is asked
-        if len(self.pipeline) >= MOST_IN_LINE:
-            self._refusal = (HTTPStatus.TOO_MANY_REQUESTS, "too many requests in a row; read the answers first")
-            raise ValueError
-        short, parser, before = self._shortcut, self.parser, self.cycle
-        if (
-            short is not None
-            and self.url == short.url
-            and plain
-            and 0 <= length <= short.limit
-            and parser.get_method() == b"POST"
-            and parser.get_http_version() == "1.1"
-            and (before is None or before.response_complete)
-        ):
-            self.cycle = PlainRequest(cast("Scope", self.scope), short, keep_alive=parser.should_keep_alive())
-            if self.cycle.refused is not None:
-                self._begin()
-        else:
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """Gather the body."""
-        if isinstance(self.cycle, PlainRequest):
-            if not self.cycle.begun:
-                self.cycle.body += body
-        else:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """Know that the whole of it has arrived."""
-        self._since_s = None
-        if not isinstance(self.cycle, PlainRequest):
-            super().on_message_complete()
-        elif not self.cycle.begun:
-            self._begin()
-
-    def _begin(self) -> None:
-        """Let a request on the short way be answered."""
-        self.cycle.begun = True
-        task = self.loop.create_task(self.cycle.run(self.transport, self.flow, self.on_response_complete))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-
-    def on_response_complete(self) -> None:
-        """Go on with what came in meanwhile; the wait for more is timed by `_look`, not by a timer for each request."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        elif self._since_s is None:
-            self._idle_s = self.loop.time()
-
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be read on, with a problem document."""
-        status, detail = self._refusal
-        document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-        body = to_json(document)
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}"
-        self.transport.write(f"{head}\r\nconnection: close\r\n\r\n".encode() + body)
+        """Refuse what h11 has just found to be wrong."""
+        wrong = sys.exception()
+        too_large = isinstance(wrong, h11.RemoteProtocolError) and wrong.error_status_hint == 431
+        if too_large:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else an answer is given already
+            self.transport.write(written(status, detail))
         self.transport.close()
 
     def _look(self) -> None:
-        """See whether a request takes too long to arrive."""
+        """See what this waits for, and end it when it has waited for the same thing too long."""
+        stage, now_s = self._waits_for(), self.loop.time()
+        if stage is None or stage != self._stage:
+            self._stage, self._since_s = stage, now_s
+        elif now_s - self._since_s >= PATIENCE_S:
+            if self.transport.is_closing() or self.transport.get_write_buffer_size():
+                self.transport.abort()
+            elif self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]:
+                self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {PATIENCE_S:.0f} seconds")
+            else:
+                self.transport.close()
+        self._timer = self.loop.call_later(PATIENCE_S / 4, self._look)
+
+    def _waits_for(self) -> object:
+        """Name what the client is to do; equal as long as it has not done it, None when it has nothing to do."""
+        if unread := self.transport.get_write_buffer_size():
+            return unread
         if self.transport.is_closing():
-            return
-        now_s, waits_s = self.loop.time(), REQUEST_S
-        if self._since_s is not None and not self.flow.read_paused:
-            waits_s = self._since_s + REQUEST_S - now_s
-        elif self._idle_s is not None:
-            waits_s = self._idle_s + self.timeout_keep_alive - now_s
-        if waits_s > 0.0:
-            self._timer = self.loop.call_later(min(waits_s, self.timeout_keep_alive), self._look)
-        elif self._in_head or (self.cycle is not None and not self.cycle.response_started):
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {REQUEST_S:.0f} seconds")
-        else:
-            self.transport.close()  # nothing is asked, or it is answered and the rest is not waited for
-
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        self._refusal = (status, detail)
-        self.send_400_response(detail)
+            return "end"
+        arriving = self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not self.flow.read_paused
+        return (self.cycle, self.conn.their_state) if arriving else None
 
 
-_TOO_LARGE = f"the line and the headers of the request have more than {HEAD_LIMIT:,} bytes"
+class Reader(h11.Connection):
+    """h11's own, stricter: HTTP leaves it open how some requests are read, and two readers must not differ."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Read on.
+
+        Raises
+        ------
+        RemoteProtocolError
+        """
+        if self.their_state is h11.IDLE:
+            _check_head(*self.trailing_data[0].partition(b"\r\n\r\n")[:2])
+        event = super().next_event()
+        if type(event) is h11.Request and {name for name, _ in event.headers} >= _LENGTHS:
+            raise h11.RemoteProtocolError("two lengths")
+        return event
 
 
-@cache
-def most() -> int:
-    """Give how many connections a process may have."""
-    return int(SHARE_OF_FILES * resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+def _check_head(head: bytes, end: bytes) -> None:
+    """Check as much as there is of a head: its size, its first line, and how its lines end."""
+    if len(head) > HEAD_LIMIT:
+        raise h11.RemoteProtocolError("too large", error_status_hint=431)
+    bare, folded = head.count(b"\n") != head.count(b"\r\n"), b"\n " in head or b"\n\t" in head
+    if bare or folded or ((end or b"\n" in head) and not _LINE.match(head)):
+        raise h11.RemoteProtocolError("no plain head")

@@ -177,7 +177,17 @@ def _serving(folder: Path, port: int) -> Iterator[str]:
         "SARING_KEY_FILE": str(folder / "saring.key"),
         "SARING_JOURNAL": str(folder / "journal"),
     }
-    command = [sys.executable, "-m", "service.cli", "serve", "--release", str(folder / "release"), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "service.cli",
+        "serve",
+        "--release",
+        str(folder / "release"),
+        "--port",
+        str(port),
+    ]
     command += ["--database", f"sqlite:///{folder / 'saring.db'}"]
     # A busy machine is no fault of the store, and nobody waits for these answers.
     environment |= {"SARING_DEADLINE_MS": "10000", "SARING_LOG_LEVEL": "warning", "SARING_MODE": "board"}

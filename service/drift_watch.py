@@ -92,7 +92,7 @@ class DriftWatch:
 async def _asked_of_another_process(asked: bytes) -> bytes:
     """Have another process look, on what is left of the processor; the URL, which may hold a password, by its input."""
     process = await asyncio.create_subprocess_exec(
-        *("nice", "-n", "10", sys.executable, "-m", "service.drift_look"),
+        *("nice", "-n", "10", sys.executable, "-P", "-m", "service.drift_look"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

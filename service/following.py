@@ -36,7 +36,7 @@ def following(address: str, folder: Path) -> Iterator[Path]:
     RegistryError
         When there is no champion that can be served, and no copy of an earlier one either.
     """
-    command = [sys.executable, "-m", "service.mirror", address, str(folder)]
+    command = [sys.executable, "-P", "-m", "service.mirror", address, str(folder)]
     first = subprocess.run([*command, "--once"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     if first.returncode:
         lines = first.stderr.strip().splitlines()

@@ -1,6 +1,7 @@
-"""What is given to a command: a log with its corrections, a time."""
+"""What is given to a command: a log with its corrections, a time, a database."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,18 @@ def read_log(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
     with Bar(f"reading {calls}"):
         log = read_calls(calls)
         return log, read_corrections(corrections, log) if corrections else None
+
+
+def database_of(url: str | None) -> str:
+    """Give the URL of the database: that of a command line, else SARING_DATABASE."""
+    from service.settings import Settings
+
+    if url is None:
+        return Settings().database
+    if re.search(r"://[^/@]*:[^/@]+@", url):
+        print("note: others on this machine can see a password on a command line; put the URL into SARING_DATABASE",
+              file=sys.stderr)  # fmt: skip
+    return url
 
 
 def moment_of(option: str, text: str) -> Any:

@@ -1,17 +1,23 @@
 """The OpenAPI document: what an integrator reads before writing a line.
 
 FastAPI describes the routes, the guard who may call them. Here is the rest: the bodies that routes read by themselves,
-what holds everywhere, and where a token stands in for a key. It is the same for everybody.
+what holds everywhere, and where a token stands in for a key. It is the same for everybody who has a key, of any role.
 """
 
+from functools import lru_cache
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
+from starlette.responses import Response
 
+from service.access import Role
 from service.documents import Beat, DeferralChange
+from service.guard import GuardedRoute, allow
 from service.schemas import REQUESTS
 
+router = APIRouter(route_class=GuardedRoute)
 _ABOUT = """\
 Tell Saring of each call as it arrives, and serve the smallest `queue_key` first. It never drops or answers a call: all
 it may do is let one wait longer, by at most 300 seconds, and when anything is wrong it does nothing.
@@ -38,6 +44,18 @@ _TAGS = [
 ]
 #: By operation: they look at the token by themselves, and take a key all the same.
 _BY_TOKEN = ("stream", "badge", "badge_now")
+
+
+@router.get("/openapi.json", include_in_schema=False)
+@allow(*Role)
+async def openapi(request: Request) -> Response:
+    """Give the document, which is written once: it has 100 KB, and somebody without a key could ask for it for ever."""
+    return Response(_written(request.app), media_type="application/json")
+
+
+@lru_cache(1)
+def _written(app: FastAPI) -> bytes:
+    return to_json(app.openapi())
 
 
 def describe(app: FastAPI) -> None:

@@ -169,6 +169,14 @@ async def answer(request: Request, error: Exception) -> Response:
     return error.response()
 
 
+def written(status: HTTPStatus, detail: str) -> bytes:
+    """Write a whole answer, for what is refused before there is a request; the connection ends by it."""
+    document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    body = to_json(document)
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}"
+    return f"{head}\r\nconnection: close\r\n\r\n".encode() + body
+
+
 def unforeseen() -> Problem:
     """Say that something went wrong that nobody thought of."""
     return Problem("Something is wrong in this service; its log says what.")

@@ -19,12 +19,24 @@ from starlette.types import ASGIApp
 from model.errors import SaringError
 from service.app import Opened, create_app, opened
 from service.following import following
+from service.listener import raise_file_limit
 from service.logs import configure
 from service.settings import Settings
 from service.shared_counts import share
 from service.store import alone
 
-SHUTDOWN_S = 5
+#: What uvicorn is told, wherever this runs.
+OPTIONS: dict[str, Any] = {
+    "http": "service.connection:Connection",
+    "loop": "service.listener:Loop",
+    "ws": "none",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "date_header": False,
+    "proxy_headers": False,
+    "timeout_graceful_shutdown": 5,
+}
 
 
 def run(
@@ -50,19 +62,8 @@ def run(
     if settings.insecure_local and not _loopback(host):
         raise SaringError(f"--host: {host!r}, expected a loopback address such as 127.0.0.1 with --insecure-local")
     configure(settings.log_level, settings.log_format)
-    options: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "http": "service.connection:Connection",
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-        "date_header": False,
-        "proxy_headers": False,
-        "timeout_graceful_shutdown": SHUTDOWN_S,
-        "h11_max_incomplete_event_size": 65_536,
-        **(tls or {}),
-    }
+    options = OPTIONS | {"host": host, "port": port, **(tls or {})}
+    raise_file_limit()
     where = f"{'https' if tls else 'http'}://{host}:{port}"
     # The server ends what is under way and then raises the signal again: leave in order, with the store closed.
     signal.signal(signal.SIGTERM, _leave)

@@ -26,6 +26,7 @@ from model.params import Params
 from model.pipeline import make
 from model.release import read_release, write_release
 from service.app import create_app, opened
+from service.server import OPTIONS
 from service.settings import Settings
 from tests.postgres_server import running
 
@@ -105,7 +106,7 @@ def _serving(folder: Path, release: Path, **changes) -> Iterator[httpx.Client]:
     }
     chosen = Settings(**chosen | changes)
     with opened(chosen) as parts:
-        config = uvicorn.Config(create_app(parts, chosen), port=0, log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(create_app(parts, chosen), **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from service.access import Role, create
 from service.app import create_app, opened
-from service.connection import Connection
+from service.server import OPTIONS
 from service.settings import Settings
 
 NOBODY = "nobody"
@@ -88,7 +88,7 @@ def keyed(folder: Path, release: Path, **changes) -> Iterator[Keyed]:
         engine = parts.intake.store.engine
         keys = {role.value: create(engine, role.value, role, datetime.now(UTC)) for role in Role}
         guarded = create_app(parts, settings)
-        config = uvicorn.Config(guarded, port=0, log_config=None, timeout_graceful_shutdown=1, http=Connection)
+        config = uvicorn.Config(guarded, **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -1,6 +1,7 @@
 """Services as they really run: each a process of its own, all on one database, with one key file between them."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -36,6 +37,10 @@ class Process:
         A free one by default.
     environment : mapping, optional
         More of its environment than the settings.
+    files : int, optional
+        How many files it may open.
+    certfile, keyfile : str, optional
+        For TLS.
     **settings
         As in `service.settings`; the deadline is long unless it is given, since two busy cores are no fault of the
         store.
@@ -49,17 +54,28 @@ class Process:
         database: str,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        files: int | None = None,
+        certfile: str | None = None,
+        keyfile: str | None = None,
         **settings: object,
     ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = port or free.getsockname()[1]
-        self.url, self.log = f"http://127.0.0.1:{self.port}", folder / f"{name}.log"
+        scheme = "http" if certfile is None else "https"
+        self.url, self.log = f"{scheme}://127.0.0.1:{self.port}", folder / f"{name}.log"
         chosen = {"deadline_ms": 10_000, "journal_mib": 4, "insecure_local": True} | settings
         own = {"key_file": folder / "saring.key", "journal": folder / f"journal of {name}"}
         named = {f"SARING_{key.upper()}": str(value) for key, value in (own | chosen).items()}
         command = ["serve", "--database", database, "--port", str(self.port)]
         command += ["--release", str(release)] if release is not None else []
+        command += ["--certfile", certfile, "--keyfile", str(keyfile)] if certfile is not None else []
+
+        def begin() -> None:
+            end_with_parent()
+            if files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", *command],
@@ -67,7 +83,7 @@ class Process:
                 stderr=log,
                 cwd=CHECKOUT,
                 env={**os.environ, **named, **(environment or {})},
-                preexec_fn=end_with_parent,
+                preexec_fn=begin,
             )
 
     def ready(self) -> Self:
@@ -75,7 +91,7 @@ class Process:
         for _ in range(1_200):
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5.0).status_code == 200:
+                if httpx.get(f"{self.url}/readyz", timeout=5.0, verify=False).status_code == 200:
                     return self
             except httpx.HTTPError:
                 pass

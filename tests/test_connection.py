@@ -1,4 +1,4 @@
-"""The short way of POST /v1/score answers as the long way does, and holds what a connection has to hold."""
+"""What one connection holds: requests in pieces, in a row and at once, and clients that go away or do not read."""
 
 import json
 import logging
@@ -13,19 +13,9 @@ import pytest
 from service import connection
 from tests.keyed import NOBODY, Keyed, keyed
 from tests.processes import until
-from tests.test_hostile import FORGIVEN, REFUSED, with_field
 
 CALL = {"call_id": "one", "received_at": "2026-01-31T08:15:00+07:00", "caller": "0812-3456-7890", "duration_s": 3.5}
-BODIES: dict[str, bytes] = {
-    **{f"refused: {name}": body for name, body in REFUSED.items()},
-    **{
-        f"forgiven: {name}": with_field(f'{text}, "call_id": {json.dumps(name)}')
-        for name, (text, _) in FORGIVEN.items()
-    },
-    "a call": json.dumps(CALL).encode(),
-}
-#: What differs from one request to the next, and what uvicorn adds unless it is told not to, as `saring serve` does.
-OF_A_REQUEST = (b"x-request-id", b"date", b"server")
+BODY = json.dumps(CALL).encode()
 #: Requests with some 200 MB of answers.
 MANY = 100_000
 LEFT = 'saring_requests_total{method="POST",route="/v1/score",status="499"}'
@@ -33,7 +23,7 @@ LEFT = 'saring_requests_total{method="POST",route="/v1/score",status="499"}'
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, release_folder: Path):
-    with keyed(tmp_path_factory.mktemp("shortcut"), release_folder, origins=["https://board.example.org"]) as running:
+    with keyed(tmp_path_factory.mktemp("connection"), release_folder) as running:
         yield running
 
 
@@ -48,7 +38,6 @@ def plain(service: Keyed, body: bytes, *lines: str, who: str = "intake") -> byte
 
 
 def in_chunks(service: Keyed, body: bytes, *lines: str, who: str = "intake") -> bytes:
-    """Give the same request as it takes the long way."""
     return head(service, *lines, "Transfer-Encoding: chunked", who=who) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
@@ -59,53 +48,12 @@ def parts(answered: bytes) -> tuple[bytes, set[tuple[bytes, bytes]], bytes]:
     headers = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
     assert len(dict(headers)) == len(headers)
     assert int(dict(headers)[b"content-length"]) == len(body)
-    return first, {pair for pair in headers if pair[0] not in OF_A_REQUEST}, body
+    return first, {pair for pair in headers if pair[0] != b"x-request-id"}, body
 
 
-@pytest.fixture
-def ways(service, monkeypatch) -> list[str]:
-    """Says which way each request took."""
-    taken: list[str] = []
-    real = service.app.state.shortcut.answer
-
-    async def watched(*about):
-        taken.append("short")
-        return await real(*about)
-
-    monkeypatch.setattr(service.app.state.shortcut, "answer", watched)
-    return taken
-
-
-@pytest.mark.parametrize("name", [name for name, body in BODIES.items() if 0 < len(body) <= 65_536])
-def test_both_ways_say_the_same_of_every_body(service, ways, name):
-    short = service.raw(plain(service, BODIES[name], "Connection: close"))
-    assert ways == ["short"]
-    long = service.raw(in_chunks(service, BODIES[name], "Connection: close"))
-    assert ways == ["short"]
-    assert parts(short) == parts(long)
-
-
-@pytest.mark.parametrize(
-    ("lines", "who"),
-    [
-        ([], NOBODY),
-        ([], "operator"),
-        (["Authorization: Bearer nonsense"], NOBODY),
-        (["Host: other.example.org"], "intake"),
-        (["Host: no host"], "intake"),
-        (["Origin: https://board.example.org"], "intake"),
-        (["Origin: https://other.example.org"], "intake"),
-        (["Cookie: saring=nonsense"], NOBODY),
-        (["Saring-Clock: as-recorded"], "intake"),
-        (["X-Request-Id: given"], "intake"),
-    ],
-)
-def test_both_ways_let_in_the_same(service, lines, who):
-    body = BODIES["a call"]
-    short = service.raw(plain(service, body, "Connection: close", *lines, who=who))
-    long = service.raw(in_chunks(service, body, "Connection: close", *lines, who=who))
-    assert parts(short) == parts(long)
-    assert re.search(rb"x-request-id: (given|[0-9a-f]{16})\r\n", short)
+def test_a_body_in_chunks_says_the_same(service):
+    whole = service.raw(plain(service, BODY, "Connection: close"))
+    assert parts(whole) == parts(service.raw(in_chunks(service, BODY, "Connection: close")))
 
 
 def test_whoever_is_not_let_in_is_told_so_before_the_body_is_read(service):
@@ -113,36 +61,32 @@ def test_whoever_is_not_let_in_is_told_so_before_the_body_is_read(service):
         sender.sendall(head(service, "Content-Length: 500", who=NOBODY))
         assert sender.recv(65_536).startswith(b"HTTP/1.1 401 ")
         # What was announced is not taken for the next request.
-        sender.sendall(b"x" * 500 + plain(service, BODIES["a call"]))
+        sender.sendall(b"x" * 500 + plain(service, BODY))
         assert sender.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_body_that_comes_in_pieces_is_one_body(service, ways):
-    request = plain(service, BODIES["a call"], "Connection: close")
+def test_a_body_that_comes_in_pieces_is_one_body(service):
+    request = plain(service, BODY, "Connection: close")
     pieces = [request[place : place + 40] for place in range(0, len(request), 40)]
     assert b'"call_id":"one"' in service.raw(*pieces, pause_s=0.01)
-    assert ways == ["short"]
 
 
-def test_what_is_not_plain_takes_the_long_way(service, ways):
-    body = BODIES["a call"]
-    waits = head(service, "Expect: 100-continue", "Connection: close", f"Content-Length: {len(body)}")
-    assert service.raw(waits, body, pause_s=0.2).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
-    old = head(service, f"Content-Length: {len(body)}").replace(b"HTTP/1.1", b"HTTP/1.0") + body
+def test_a_request_may_wait_for_a_word_be_old_have_a_query_or_no_length(service):
+    waits = head(service, "Expect: 100-continue", "Connection: close", f"Content-Length: {len(BODY)}")
+    assert service.raw(waits, BODY, pause_s=0.2).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+    old = head(service, f"Content-Length: {len(BODY)}").replace(b"HTTP/1.1", b"HTTP/1.0") + BODY
     assert service.raw(old).startswith(b"HTTP/1.1 200 ")
-    asked = head(service, "Connection: close", f"Content-Length: {len(body)}", path="/v1/score?a=b") + body
+    asked = head(service, "Connection: close", f"Content-Length: {len(BODY)}", path="/v1/score?a=b") + BODY
     assert service.raw(asked).startswith(b"HTTP/1.1 200 ")
     assert service.raw(plain(service, b" " * 65_537, "Connection: close")).startswith(b"HTTP/1.1 413 ")
     assert service.raw(head(service, "Connection: close")).startswith(b"HTTP/1.1 400 ")
-    assert ways == []
 
 
-def test_requests_of_both_ways_are_answered_in_their_order(service, ways):
+def test_requests_in_a_row_are_answered_in_their_order(service):
     bodies = [json.dumps(CALL | {"call_id": f"in order {place}"}).encode() for place in range(9)]
     asked = [(in_chunks if place % 3 == 1 else plain)(service, body) for place, body in enumerate(bodies)]
     answered = service.raw(b"".join(asked) + head(service, "Connection: close", who=NOBODY))
     assert re.findall(rb'"call_id":"in order (\d)"', answered) == [b"%d" % place for place in range(9)]
-    assert ways  # the first, at least; what came while it was answered waits its turn on the long way
 
 
 def test_as_many_as_fit_on_the_way_at_once_are_answered_wherever_they_are_cut(service, monkeypatch):
@@ -169,7 +113,7 @@ def test_what_went_wrong_is_in_the_log_and_not_in_the_answer(service, monkeypatc
 
     monkeypatch.setattr(service.app.state.reception, "score", broken)
     with caplog.at_level(logging.ERROR):
-        first, headers, body = parts(service.raw(plain(service, BODIES["a call"], "Connection: close")))
+        first, headers, body = parts(service.raw(plain(service, BODY, "Connection: close")))
     assert first == b"HTTP/1.1 500 Internal Server Error"
     assert (b"x-content-type-options", b"nosniff") in headers
     assert json.loads(body)["detail"] == "Something is wrong in this service; its log says what."
@@ -184,12 +128,12 @@ def counted(service: Keyed) -> float:
 def test_a_client_that_goes_away_is_counted_as_gone(service):
     before = counted(service)
     with socket.create_connection(("127.0.0.1", service.port)) as sender:
-        sender.sendall(plain(service, BODIES["a call"])[:-10])
+        sender.sendall(plain(service, BODY)[:-10])
     until(lambda: counted(service) == before + 1)
 
 
 def test_a_client_that_does_not_read_is_not_answered_for_ever(service):
-    one, sent = plain(service, BODIES["a call"]), 0
+    one, sent = plain(service, BODY), 0
     with socket.create_connection(("127.0.0.1", service.port)) as deaf:
         deaf.settimeout(2.0)
         with suppress(OSError):  # it takes no more, or ends the connection
@@ -202,7 +146,7 @@ def test_a_client_that_does_not_read_is_not_answered_for_ever(service):
 def test_a_connection_is_kept_for_some_seconds_after_an_answer_and_no_longer(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=15.0) as kept:
         for _ in range(3):
-            kept.sendall(plain(service, BODIES["a call"]))
+            kept.sendall(plain(service, BODY))
             assert kept.recv(65_536).startswith(b"HTTP/1.1 200 ")
             time.sleep(1.0)
         started = time.monotonic()
