@@ -247,7 +247,7 @@ class GuardedRoute(APIRoute):
         problem = not_let_in(self.endpoint, scope)
         if problem is not None:
             await problem.response()(scope, receive, send)
-        elif _takes_it_all(self.endpoint) and scope["method"] in self.methods:
+        elif _takes_it_all(self.endpoint) and scope["method"] in (self.methods or ()):
             response = await self.endpoint(Request(scope, receive, send))
             await response(scope, receive, send)
         else:

@@ -24,6 +24,8 @@ from service.problems import written
 MOST_CONNECTIONS, PEER_SHARE = 2_048, 0.25
 #: Share of the files a process may open that connections get; the store and the journal need the rest.
 FILE_SHARE = 0.8
+#: Bytes of answers that the system holds for a client that does not read: by default it takes up to four million.
+SEND_BUFFER = 262_144
 #: Seconds in which TLS has to begin, and to end.
 HANDSHAKE_S = 5.0
 #: Seconds until another try when no connection can be accepted.
@@ -47,6 +49,7 @@ class Loop(uvloop.Loop):
         if sock is None:
             family = socket.AF_INET6 if host and ":" in host else socket.AF_INET
             sock = socket.create_server((host or "", port or 0), family=family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # whatever it accepts has the same
         sock.listen(backlog)
         sock.setblocking(False)
         return Listener(self, protocol_factory, sock, ssl)
@@ -78,7 +81,8 @@ class Listener:
 
     def close(self) -> None:
         """Accept no more."""
-        self._accepting.cancel()
+        for task in (self._accepting, *self._beginning):
+            task.cancel()
         for listening in self.sockets:
             listening.close()
 

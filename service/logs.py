@@ -177,6 +177,18 @@ class Handler(logging.StreamHandler[TextIO]):
         print(f"a log record of {record.name} is lost: {sys.exc_info()[0]}", file=sys.stderr)
 
 
+class Thinned(logging.Filter):
+    """Lets one of many warnings of the server through: a client can cause one by every request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._may_log = Seldom()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is to be logged."""
+        return record.levelno != logging.WARNING or self._may_log()
+
+
 def configure(level: str, format: Literal["json", "text"], stream: TextIO | None = None) -> None:  # noqa: A002
     """Send everything that this process logs through one handler; for the server only, once in each process.
 
@@ -202,6 +214,7 @@ def configure(level: str, format: Literal["json", "text"], stream: TextIO | None
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").filters[:] = [Thinned()]
     logging.captureWarnings(True)
     threading.excepthook = _thread_failed
 

@@ -109,6 +109,16 @@ def test_the_body_of_an_upgrade_is_not_the_next_request(service):
     assert re.findall(rb"HTTP/1\.1 (\d+) ", answered) == [b"400"]
 
 
+def test_what_a_client_does_over_and_over_does_not_fill_the_log(few_files):
+    offer = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    before = len(few_files.log.read_text())
+    for asked in [offer, b"no request\r\n\r\n"] * 50:
+        with socket.create_connection(("127.0.0.1", few_files.port), timeout=10.0) as one:
+            one.sendall(asked)
+            assert one.recv(65_536)
+    assert len(few_files.log.read_text()) - before < 1_000
+
+
 # Peers that do not read, or do not speak
 
 
