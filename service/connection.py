@@ -25,7 +25,14 @@ HEAD_LIMIT = 65_536
 PATIENCE_S = 20.0
 #: Under this name the application's lifespan gives what is to be called when the server begins to stop.
 LEAVING = "saring.leaving"
-_TOO_LARGE = f"the line and the headers of the request have more than {HEAD_LIMIT:,} bytes"
+#: Headers of a request; and chunks of a body that may be of any size, and the bytes that the others have on average.
+MOST_HEADERS, MOST_CHUNKS, CHUNK_BYTES = 1_000, 1_000, 512
+#: What is told in these cases; in all others, that it is no request.
+_TOO_MUCH = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"the line and the headers of the request have more than "
+    f"{HEAD_LIMIT:,} bytes, or more than {MOST_HEADERS:,} lines",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body comes in more than {MOST_CHUNKS:,} small chunks",
+}
 _LINE = re.compile(rb"(?!CONNECT )[!-~]+ [!-~]+ HTTP/1\.[01](?:\r\n|\Z)")
 _LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
 
@@ -54,10 +61,9 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what h11 has just found to be wrong."""
-        wrong = sys.exception()
-        too_large = isinstance(wrong, h11.RemoteProtocolError) and wrong.error_status_hint == 431
-        if too_large:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
+        status = HTTPStatus(getattr(sys.exception(), "error_status_hint", HTTPStatus.BAD_REQUEST))
+        if status in _TOO_MUCH:
+            self._refuse(status, _TOO_MUCH[status])
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
 
@@ -91,7 +97,12 @@ class Connection(H11Protocol):
 
 
 class Reader(h11.Connection):
-    """h11's own, stricter: HTTP leaves it open how some requests are read, and two readers must not differ."""
+    """h11's own, stricter: HTTP leaves it open how some requests are read, and two readers must not differ.
+
+    Nor may a few bytes cost much: a chunk takes h11 as long as a tenth of a score.
+    """
+
+    _chunks = _bytes = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Read on.
@@ -103,15 +114,23 @@ class Reader(h11.Connection):
         if self.their_state is h11.IDLE:
             _check_head(*self.trailing_data[0].partition(b"\r\n\r\n")[:2])
         event = super().next_event()
-        if type(event) is h11.Request and {name for name, _ in event.headers} >= _LENGTHS:
-            raise h11.RemoteProtocolError("two lengths")
+        if type(event) is h11.Request:
+            self._chunks = self._bytes = 0
+            if {name for name, _ in event.headers} >= _LENGTHS:
+                raise h11.RemoteProtocolError("two lengths")
+        elif type(event) is h11.Data and event.chunk_start:
+            self._chunks += 1
+            self._bytes += len(event.data)
+            if self._chunks > MOST_CHUNKS + self._bytes // CHUNK_BYTES:
+                raise h11.RemoteProtocolError("small chunks", error_status_hint=413)
         return event
 
 
 def _check_head(head: bytes, end: bytes) -> None:
     """Check as much as there is of a head: its size, its first line, and how its lines end."""
-    if len(head) > HEAD_LIMIT:
+    lines = head.count(b"\n")
+    if len(head) > HEAD_LIMIT or lines > MOST_HEADERS:
         raise h11.RemoteProtocolError("too large", error_status_hint=431)
-    bare, folded = head.count(b"\n") != head.count(b"\r\n"), b"\n " in head or b"\n\t" in head
-    if bare or folded or ((end or b"\n" in head) and not _LINE.match(head)):
+    folded = b"\n " in head or b"\n\t" in head
+    if lines != head.count(b"\r\n") or folded or ((end or b"\n" in head) and not _LINE.match(head)):
         raise h11.RemoteProtocolError("no plain head")

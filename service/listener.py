@@ -24,8 +24,9 @@ from service.problems import written
 MOST_CONNECTIONS, PEER_SHARE = 2_048, 0.25
 #: Share of the files a process may open that connections get; the store and the journal need the rest.
 FILE_SHARE = 0.8
-#: Bytes of answers that the system holds for a client that does not read: by default it takes up to four million.
-SEND_BUFFER = 262_144
+#: Bytes of one connection that the system holds, of answers that nobody reads and of requests that come at once: by
+#: default up to four million of each.
+SEND_BUFFER, RECEIVE_BUFFER = 262_144, 65_536
 #: Seconds in which TLS has to begin, and to end.
 HANDSHAKE_S = 5.0
 #: Seconds until another try when no connection can be accepted.
@@ -50,6 +51,7 @@ class Loop(uvloop.Loop):
             family = socket.AF_INET6 if host and ":" in host else socket.AF_INET
             sock = socket.create_server((host or "", port or 0), family=family)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # whatever it accepts has the same
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.listen(backlog)
         sock.setblocking(False)
         return Listener(self, protocol_factory, sock, ssl)

@@ -84,6 +84,23 @@ def test_trailers_and_what_stands_between_chunks_have_a_limit(few_files):
     assert memory(few_files) - before < 40 * MIB
 
 
+def test_small_chunks_are_counted_and_others_are_not(service):
+    blanks = b"1\r\n \r\n"
+    small = chunked(service, who="intake") + blanks * 5_000
+    assert service.raw(small).startswith(b"HTTP/1.1 413 ")
+    assert service.raw(chunked(service) + blanks * 5_000).count(b"HTTP/1.1 ") <= 1
+    few = blanks * 900 + in_chunks(with_call(call_id="in small chunks"))
+    assert b'"durable":true' in service.raw(chunked(service, "Connection: close", who="intake") + few)
+    pieces = (b" " * 1_024 if place else b'{"calls": [' for place in range(2_000))
+    found = service.ask("intake", "POST", "/v1/score/batch", content=(part for part in (*pieces, b"]}")))
+    assert found.json() == {"results": []}
+
+
+def test_a_request_has_only_so_many_headers(service):
+    asked = request(service, "Host: localhost", "Connection: close", *["A: b"] * 5_000, path="/healthz")
+    assert service.raw(asked).startswith(b"HTTP/1.1 431 ")
+
+
 @pytest.mark.parametrize("length", ["Content-Length: {}", "Transfer-Encoding: chunked"])
 def test_an_upgrade_is_not_taken_and_the_body_is_a_body(service, length):
     body = with_call(call_id="upgraded")
