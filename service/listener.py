@@ -26,7 +26,7 @@ MOST_CONNECTIONS, PEER_SHARE = 2_048, 0.25
 FILE_SHARE = 0.8
 #: Bytes of one connection that the system holds, of answers that nobody reads and of requests that come at once: by
 #: default up to four million of each.
-SEND_BUFFER, RECEIVE_BUFFER = 262_144, 65_536
+SEND_BUFFER, RECEIVE_BUFFER = 262_144, 131_072
 #: Seconds in which TLS has to begin, and to end.
 HANDSHAKE_S = 5.0
 #: Seconds until another try when no connection can be accepted.
