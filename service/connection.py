@@ -17,7 +17,7 @@ from typing import cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.problems import written
+from service.problems import refusal
 
 #: Of the line and the headers of a request, of a line between chunks, and of what comes behind them, in bytes.
 HEAD_LIMIT = 65_536
@@ -69,7 +69,7 @@ class Connection(H11Protocol):
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else an answer is given already
-            self.transport.write(written(status, detail))
+            self.transport.write(refusal(status, detail))
         self.transport.close()
 
     def _look(self) -> None:

@@ -1,7 +1,7 @@
 """Accepts connections: so many in all, of one peer so many, and over TLS only whoever speaks soon.
 
-uvicorn asks its event loop for a server that accepts whatever comes, and a connection whose TLS handshake has not ended
-is nothing that it counts. `Loop` gives it this one instead: `uvicorn.run(..., loop="service.listener:Loop")`.
+uvicorn counts connections only once their TLS handshake is done, and not by peer. It asks its event loop for a server,
+and `Loop` gives it this one: `uvicorn.run(..., loop="service.listener:Loop")`.
 
 What this does not protect against: many peers together. A firewall knows more of them.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from service.problems import written
+from service.problems import refusal
 
 #: The most connections of one process, and of these of one peer. A proxy in front of it is one peer.
 MOST_CONNECTIONS, PEER_SHARE = 2_048, 0.25
@@ -124,7 +124,7 @@ class Listener:
     def _refuse(self, accepted: socket.socket, detail: str) -> None:
         if self._context is None:
             with suppress(OSError):
-                accepted.send(written(HTTPStatus.SERVICE_UNAVAILABLE, detail))
+                accepted.send(refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail))
         accepted.close()
 
 

@@ -169,7 +169,7 @@ async def answer(request: Request, error: Exception) -> Response:
     return error.response()
 
 
-def written(status: HTTPStatus, detail: str) -> bytes:
+def refusal(status: HTTPStatus, detail: str) -> bytes:
     """Write a whole answer, for what is refused before there is a request; the connection ends by it."""
     document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     body = to_json(document)
