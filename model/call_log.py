@@ -18,6 +18,7 @@ import pyarrow.parquet
 
 from model.calls import COLUMNS, CORRECTION_COLUMNS, TIMESTAMP, Column
 from model.errors import LogError
+from model.formulas import unquoted
 from model.log_writer import LogWriter
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
@@ -169,7 +170,7 @@ def _read_csv(path: Path) -> tuple[pa.Table, list[Problem]]:
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
     )
-    return table, ragged
+    return pa.table([unquoted(column) for column in table.columns], names=names), ragged
 
 
 def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Series, list[Problem]]:

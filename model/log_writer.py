@@ -9,11 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from model.formulas import quoted
+
 
 class LogWriter:
     """A Parquet file or, by the name's ending, a CSV, that is written beside its place and renamed in the end.
 
-    Nobody but its owner can read it.
+    Nobody but its owner can read it. In a CSV no text is a formula (`model.formulas`).
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ class LogWriter:
             os.close(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         if self.path.suffix == ".csv":
             # RFC 4180's line end also has the writer quote a value that holds either half of it.
-            rows.to_csv(
+            quoted(rows).to_csv(
                 self._part,
                 mode="a",
                 header=not self._begun,

@@ -5,6 +5,8 @@ are at least 1, and 1 is "as usual". Everything is counted in whole minutes and 
 call's own, so that no two calls of one moment can see each other and order within a minute does not matter.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,8 +105,14 @@ def first_minute(received_us: int) -> int:
     return received_us // MINUTE_US // HOUR_MINUTES * HOUR_MINUTES
 
 
+#: So many hours are held: as many as are looked back, and as many again for what is told late.
+_MOST_HOURS = 2 * WEEKS * WEEK_HOURS
+
+
 class Surge:
-    """The counts of one centre online, from the hour of the first call that is added.
+    """The counts of one centre online, from the hour of the first call that is added; those of old hours are let go.
+
+    A call is counted, and read, as in a log, unless it is told more than eight weeks after later ones.
 
     Parameters
     ----------
@@ -127,14 +135,27 @@ class Surge:
         if minute < 0:
             return
         hour = minute // HOUR_MINUTES
-        while minute >= self._minutes.shape[1]:
-            self._minutes = np.concatenate([self._minutes, np.zeros_like(self._minutes)], axis=1)
-            self._hours = np.concatenate([self._hours, np.zeros_like(self._hours)], axis=1)
+        if hour >= self._hours.shape[1]:
+            self._make_room(hour)
+            minute = received_us // MINUTE_US - self.start
+            hour = minute // HOUR_MINUTES
         for row in range(1 + first_call):
             self._minutes[row, minute] += calls
             self._hours[row, hour] += calls
         if hour < self._usual[0]:
             self._usual = (-1, np.nan, np.nan)  # a late call changed what is usual
+
+    def _make_room(self, hour: int) -> None:
+        """Hold an hour that lies behind those held: for more of them at first, then in the place of the oldest ones."""
+        held = self._hours.shape[1]
+        size = min(_MOST_HOURS, held * 2 ** math.ceil(math.log2((hour + 1) / held)))
+        # By weeks, so that room is made seldom.
+        gone = 0 if hour < size else ((hour - size) // WEEK_HOURS + 1) * WEEK_HOURS
+        self._hours = _moved(self._hours, gone, size)
+        self._minutes = _moved(self._minutes, gone * HOUR_MINUTES, size * HOUR_MINUTES)
+        if gone and self.start is not None:
+            self.start += gone * HOUR_MINUTES
+            self._usual = (-1, np.nan, np.nan)
 
     def read(self, as_of_us: int) -> tuple[float, float]:
         """Give the two ratios at a moment, as `surges` gives them for a log."""
@@ -145,3 +166,11 @@ class Surge:
         if hour != self._usual[0]:
             self._usual = (hour, usual_per_hour(self._hours[0], hour), usual_per_hour(self._hours[1], hour))
         return _both(self._minutes, minute, self._usual[1], self._usual[2])
+
+
+def _moved(counts: Counts, gone: int, size: int) -> Counts:
+    """Give `size` counts of each row, without the first `gone` ones."""
+    moved = np.zeros((len(counts), size), dtype=np.int64)
+    stay = counts[:, gone : gone + size]
+    moved[:, : stay.shape[1]] = stay
+    return moved

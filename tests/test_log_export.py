@@ -1,9 +1,11 @@
 """`saring export`: what a service was told comes back as a call log, with what was known when each call was queued."""
 
+import csv
 import itertools
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -225,3 +227,25 @@ def test_a_log_that_cannot_be_written_leaves_the_earlier_one(tmp_path, release):
     engine.dispose()
     assert (tmp_path / "calls.parquet").read_bytes() == b"earlier"
     assert not list(tmp_path.glob("*.part"))
+
+
+FORMULAS = ["=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "'=1", "\uff1d1+1", "-", "plain", "'tis", "-5", "+6281"]
+
+
+def test_no_cell_of_an_export_is_a_formula_and_what_was_told_is_read_back(serving, tmp_path, release_folder):
+    """A spreadsheet runs what begins with = + - or @; what is a plain number is none."""
+    with serving(tmp_path, release_folder) as client:
+        for place, text in enumerate(FORMULAS):
+            said = {"received_at": datetime.now(UTC).isoformat(), "queue": text, "x_note": text}
+            client.post("/v1/score", json=said | {"call_id": f"{text} {place}"}).raise_for_status()
+            closed = {"disposition": "genuine", "category": text, "disposed_at": datetime.now(UTC).isoformat()}
+            path = f"/v1/calls/{quote(f'{text} {place}', safe='')}/disposition"
+            client.post(path, json=closed).raise_for_status()
+    calls, _ = exported(f"sqlite:///{tmp_path / 'saring.db'}", tmp_path, "calls.csv")
+    with (tmp_path / "calls.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    dangerous = [c for c in cells if c[:1] in tuple("=@\t\r\uff1d") or (c[:1] in tuple("+-") and not c[1:].isdigit())]
+    assert dangerous == []
+    for name in ("queue", "category", "x_note"):
+        assert calls[name].tolist() == FORMULAS
+    assert calls["call_id"].tolist() == [f"{text} {place}" for place, text in enumerate(FORMULAS)]

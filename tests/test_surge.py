@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -157,3 +159,16 @@ def test_calls_before_counting_began_are_left_out():
 
 def test_no_calls_have_no_ratios():
     assert surges(*columns([])).shape == (0, 2)
+
+
+def test_a_call_of_1990_before_one_of_today_takes_a_few_mebibytes_and_changes_no_ratio():
+    rng = np.random.default_rng(3)
+    seconds = np.sort(rng.integers(0, 30 * WEEK, 3_000)).tolist()  # more than is held: old hours are let go
+    received_us, new = columns([(second, bool(rng.random() < 0.3)) for second in seconds])
+    received_us, new = np.insert(received_us, 0, 631_152_000_000_000), np.insert(new, 0, True)
+    tracemalloc.start()
+    told = online(received_us, new)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * 2**20
+    np.testing.assert_array_equal(told, surges(received_us, new))
