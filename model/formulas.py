@@ -20,12 +20,12 @@ def quoted(rows: pd.DataFrame) -> pd.DataFrame:
     >>> quoted(pd.DataFrame({"x_note": ["=1+1", "-", "fire", "+6281234567890", "'@a", None]}))["x_note"].tolist()[:5]
     ["'=1+1", "'-", 'fire', '+6281234567890', "''@a"]
     """
-    changed = {}
+    rows = rows.copy()
     for name in rows.select_dtypes(["object", "string"]):
-        formula = rows[name].str.match(_FORMULA).eq(True)  # noqa: FBT003 - what is no text is no formula
+        formula = rows[name].str.match(_FORMULA).eq(True)
         if formula.any():
-            changed[name] = rows[name].where(~formula, "'" + rows[name].astype("str"))
-    return rows.assign(**changed)
+            rows[name] = rows[name].where(~formula, "'" + rows[name].astype("str"))
+    return rows
 
 
 def unquoted(texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,15 +19,15 @@ from service.schemas import Answered, Disposition, Ended
 from service.web import (
     CallIdInPath,
     json,
-    moment,
     out_of_reach,
-    principal_of,
     read,
     reception_of,
     refusals,
+    settings_of,
     shown_of,
     speaking_for,
     takes,
+    told,
     written,
 )
 
@@ -49,7 +49,7 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
     """
     asked, warnings = await read(request, Answered)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
-    now, told_by = moment(request.scope["headers"], asked.answered_at), principal_of(request).name
+    now, told_by = told(request.scope, asked.answered_at, settings_of(request))
     stored = await reception_of(request).answered(call_id, asked, now, told_by=told_by)
     return _kept(call_id, warnings, stored=stored)
 
@@ -70,8 +70,7 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     Told once more in the same way it gives the same answer; in another way it is refused (409).
     """
     asked, warnings = await read(request, Ended)
-    now = moment(request.scope["headers"], asked.ended_at)
-    told_by = principal_of(request).name
+    now, told_by = told(request.scope, asked.ended_at, settings_of(request))
     return written(await reception_of(request).ended(call_id, asked, warnings, now, told_by=told_by))
 
 
@@ -92,7 +91,7 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     """
     asked, warnings = await read(request, Disposition)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
-    now, told_by = moment(request.scope["headers"], asked.disposed_at), principal_of(request).name
+    now, told_by = told(request.scope, asked.disposed_at, settings_of(request))
     stored = await reception_of(request).disposed(call_id, asked, now, told_by=told_by)
     return _kept(call_id, warnings, stored=stored)
 

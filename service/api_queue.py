@@ -15,7 +15,7 @@ from service.documents import BadgeDocument, Queued, QueueDocument, TokenDocumen
 from service.guard import GuardedRoute, allow, public
 from service.problems import Conflict, Forbidden, Invalid, Problem, TooMany, Unauthorized
 from service.queue_view import View, queue_document, queued
-from service.records import Call, microseconds, rfc3339
+from service.records import Call, Teller, microseconds, rfc3339
 from service.schemas import Take, TokenFor
 from service.stream import MOST_STREAMS, Streams
 from service.tokens import Tokens
@@ -139,7 +139,7 @@ async def take(request: Request, call_id: CallIdInPath) -> Response:
     asked, _ = await read(request, Take)
     try:
         operator, who = _operator(request, asked), principal_of(request).name
-        call = await reception_of(request).intake.taken(call_id, operator, datetime.now(UTC), told_by=who)
+        call = await reception_of(request).intake.taken(call_id, operator, datetime.now(UTC), told_by=Teller(who))
     except StoreError as error:
         raise out_of_reach(error) from error
     return json(queued(shown_of(request, call)))
@@ -160,7 +160,7 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     intake, operator, who = reception_of(request).intake, _operator(request, asked), principal_of(request)
     try:
         call = await intake.released(
-            call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=who.name
+            call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=Teller(who.name)
         )
     except StoreError as error:
         raise out_of_reach(error) from error

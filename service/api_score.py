@@ -16,13 +16,12 @@ from service.web import (
     body_of,
     json,
     links,
-    moment,
     parsed,
-    principal_of,
     reception_of,
     refusals,
     settings_of,
     takes,
+    told,
     written,
 )
 
@@ -58,8 +57,8 @@ async def score(request: Request) -> Response:
     reception = reception_of(request)
     body = await body_of(request, settings.body_limit)
     asked, warnings = parsed(body, ScoreRequest, settings, reception.metrics)
-    now = moment(request.scope["headers"], asked.received_at)
-    return written(await reception.score(asked, warnings, now, told_by=principal_of(request).name))
+    now, told_by = told(request.scope, asked.received_at, settings)
+    return written(await reception.score(asked, warnings, now, told_by=told_by))
 
 
 @router.post(
@@ -83,7 +82,7 @@ async def batch(request: Request) -> Response:
     items = document.get("calls") if isinstance(document, dict) else None
     if not isinstance(items, list) or len(items) > MOST_IN_BATCH:
         raise Invalid("calls: expected a list", [("calls", f"a list of at most {MOST_IN_BATCH:,} requests")])
-    reception, told_by = reception_of(request), principal_of(request).name
+    reception = reception_of(request)
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: Any) -> dict[str, Any]:
@@ -93,7 +92,7 @@ async def batch(request: Request) -> Response:
                 if len(body) > settings.body_limit:
                     raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
                 asked, warnings = parsed(body, ScoreRequest, settings, reception.metrics)
-                now = moment(request.scope["headers"], asked.received_at)
+                now, told_by = told(request.scope, asked.received_at, settings)
                 return (await reception.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
             except Problem as problem:
                 return problem.document()

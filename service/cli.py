@@ -194,13 +194,16 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one needs PostgreSQL.")] = 1,
     certfile: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
     keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Let a log be told by its own clock; never where calls are live.")
+    ] = False,
 ) -> None:
     """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
     if release is not None and registry is not None:
         _fail("--registry: given together with --release, expected one of them")
     database = None if database is None else database_of(database)
     given: dict[str, Any] = {"release": release, "registry": registry, "database": database, "mode": mode}
-    given |= {"insecure_local": True if insecure_local else None}
+    given |= {"insecure_local": True if insecure_local else None, "replay": True if replay else None}
     tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
     gc.disable()  # hardly anything of what is imported is garbage, and looking for it takes a tenth of the start
     try:

@@ -22,7 +22,7 @@ from service.known import Answer, Known, Told
 from service.lease import Leases
 from service.operations import Operations
 from service.problems import Conflict, Problem, Unknown
-from service.records import Call, Kind, Said, chain_of, json_of, label_change, microseconds, rfc3339
+from service.records import NOBODY, Call, Kind, Said, Teller, chain_of, json_of, label_change, microseconds, rfc3339
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.scoring import Scorer
 from service.share import RandomShare
@@ -104,7 +104,7 @@ class Intake:
         now: datetime,
         told: dict[str, Any] | None = None,
         *,
-        told_by: str | None = None,
+        told_by: Teller = NOBODY,
     ) -> Reply:
         """Score a call and keep it; the same request again gives the same answer and counts once.
 
@@ -117,8 +117,8 @@ class Intake:
         now : datetime
         told : dict, optional
             What was already answered while the store could not be reached; it is kept as the answer.
-        told_by : str, optional
-            The name of the access key by which it is told, as everywhere here.
+        told_by : Teller
+            As everywhere here.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class Intake:
             return None if received_at_us <= await self.store.folded_until_us(caller) else caller
         return None if known.caller is None else caller
 
-    async def answered(self, call_id: str, request: Answered, now: datetime, *, told_by: str | None = None) -> None:
+    async def answered(self, call_id: str, request: Answered, now: datetime, *, told_by: Teller = NOBODY) -> None:
         """Keep that an operator took up a call; of several times the first one stays."""
 
         def decide(call: Call) -> Told | Answer:
@@ -184,7 +184,7 @@ class Intake:
         await self._tell_of_known(call_id, now, decide, told_by)
 
     async def ended(
-        self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: str | None = None
+        self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: Teller = NOBODY
     ) -> Reply:
         """Keep the end of a call and score the whole of it.
 
@@ -217,7 +217,7 @@ class Intake:
         return reply
 
     async def disposed(
-        self, call_id: str, request: Disposition, now: datetime, known_at: datetime, *, told_by: str | None = None
+        self, call_id: str, request: Disposition, now: datetime, known_at: datetime, *, told_by: Teller = NOBODY
     ) -> None:
         """Keep how a call was closed; said again, it corrects what was said before.
 
@@ -244,7 +244,7 @@ class Intake:
         await self._tell_of_known(call_id, now, decide, told_by)
         self.closed(call_id, self.release.labels.get(request.disposition))
 
-    async def taken(self, call_id: str, operator: str, now: datetime, *, told_by: str | None = None) -> Call:
+    async def taken(self, call_id: str, operator: str, now: datetime, *, told_by: Teller = NOBODY) -> Call:
         """Lock a waiting call to an operator; two never get the same. Taken once more it is held for longer.
 
         Raises
@@ -262,7 +262,7 @@ class Intake:
         now: datetime,
         *,
         any_operator: bool = False,
-        told_by: str | None = None,
+        told_by: Teller = NOBODY,
         why: str | None = None,
     ) -> Call:
         """Give a taken call back to the queue; `why` is a word for when its operator did not ask for it.
@@ -277,7 +277,7 @@ class Intake:
 
         return await self._moved(call_id, "released", operator, now, move, told_by, why)
 
-    async def give_back(self, operator: str, why: str, now: datetime, *, told_by: str | None = None) -> None:
+    async def give_back(self, operator: str, why: str, now: datetime, *, told_by: Teller = NOBODY) -> None:
         """Give back every call that an operator has taken who is there no longer.
 
         Raises
@@ -343,7 +343,7 @@ class Intake:
         return Reply.again(call.answers[stage]).as_of_now(shown(call, self.gate.allows(now), board_defer_s))
 
     async def _tell_of_known(
-        self, call_id: str, now: datetime, decide: Callable[[Call], Told | Answer], told_by: str | None
+        self, call_id: str, now: datetime, decide: Callable[[Call], Told | Answer], told_by: Teller
     ) -> Any:
         """Tell an event of a call that must be known."""
         found = await self.known.call(call_id)
@@ -363,7 +363,7 @@ class Intake:
         operator: str | None,
         now: datetime,
         move: Callable[[Call], bool],
-        told_by: str | None = None,
+        told_by: Teller = NOBODY,
         why: str | None = None,
     ) -> Call:
         def decide(call: Call) -> Told | Answer:
@@ -384,7 +384,7 @@ class Intake:
     def _kept(self, said: Said, call: Call) -> None:
         if said.kind == "received":
             # What is told after weeks says nothing of a surge, and a clock that begins in 1990 would count from there.
-            if said.recorded_at_us - call.received_at_us <= SURGE_US:
+            if call.changed_at_us - call.received_at_us <= SURGE_US:
                 self._surge.add(call.received_at_us, call.first_call)
         elif said.kind == "ended" and call.state == life.ABANDONED:
             self._abandoned(call.shown_band)

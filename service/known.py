@@ -21,7 +21,7 @@ from model.history import Caller
 from service.callers import Callers, Chain, made
 from service.life import OVER
 from service.problems import Problem, Unknown
-from service.records import Call, Kind, Said, microseconds
+from service.records import NOBODY, Call, Kind, Said, Teller, microseconds
 from service.store import Store
 from service.writer import Changed
 
@@ -108,7 +108,7 @@ class Known:
         now: datetime,
         decide: Decide,
         *,
-        told_by: str | None = None,
+        told_by: Teller = NOBODY,
         exists: bool = False,
     ) -> Any:
         """Decide an event and keep it, right after the last one of its chain.
@@ -121,8 +121,7 @@ class Known:
         decide : callable
             Is given the call (None when it is new) and its chain, and says what to keep and to answer. It runs
             without a pause, and again when what it was given turns out to be old.
-        told_by : str, optional
-            The name of the access key by which it is told.
+        told_by : Teller
         exists : bool
             Whether the call must be known already.
 
@@ -160,8 +159,8 @@ class Known:
                 else:
                     if isinstance(outcome, Told):
                         said = Said(chain, at_hand.length + 1, call_id, outcome.kind, outcome.call.received_at_us,
-                                    outcome.known_at_us, microseconds(now), outcome.body, told_by=told_by,
-                                    **outcome.adds)  # fmt: skip
+                                    outcome.known_at_us, microseconds(told_by.at or now), outcome.body,
+                                    told_by=told_by.name, **outcome.adds)  # fmt: skip
                         if await self._keep(outcome.call, said, at_hand, new=known is None):
                             return outcome.answer
                     elif await self._is_last(chain, at_hand):

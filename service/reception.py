@@ -21,6 +21,7 @@ from service.intake import Intake
 from service.journal import Journal
 from service.problems import Unavailable
 from service.pseudonyms import LAST_DIGITS, Pseudonyms, last_digits
+from service.records import NOBODY, Teller, microseconds, rfc3339
 from service.rekey import moved
 from service.retelling import Retelling
 from service.room import Room
@@ -92,7 +93,7 @@ class Reception:
         warnings: Warnings,
         now: datetime,
         *,
-        told_by: str | None = None,
+        told_by: Teller = NOBODY,
         among: int = 1,
     ) -> Reply:
         """Score a call, or say in time that it could not be.
@@ -102,8 +103,8 @@ class Reception:
         request : ScoreRequest
         warnings : list
         now : datetime
-        told_by : str, optional
-            The name of the access key by which it is told, as everywhere here.
+        told_by : Teller
+            As everywhere here.
         among : int
             How many are scored at once: a batch has more time.
 
@@ -142,7 +143,7 @@ class Reception:
         self.metrics.degraded(reason)
         older = [] if normal is None else self.pseudonyms.older(normal)
         record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in older], "answer": answer,
-                  "told_by": told_by}  # fmt: skip
+                  **_kept(told_by)}  # fmt: skip
         said = request.model_dump(mode="json", exclude={"caller"}, exclude_none=True)
         within_s = KEPT * self._deadline_s
         answer["durable"] = await self.retelling.keep(
@@ -150,12 +151,12 @@ class Reception:
         )
         return Reply.of(answer)
 
-    async def answered(self, call_id: str, request: Answered, now: datetime, *, told_by: str | None = None) -> bool:
+    async def answered(self, call_id: str, request: Answered, now: datetime, *, told_by: Teller = NOBODY) -> bool:
         """Keep that an operator took up a call; False when it went to the journal instead of the store."""
         return await self._told("answered", call_id, request, now, told_by) is not None
 
     async def ended(
-        self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: str | None = None
+        self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: Teller = NOBODY
     ) -> Reply:
         """Keep the end of a call and score the whole of it, or say in time that it could not be scored."""
         reply: Reply | None = await self._told("ended", call_id, request, now, told_by, warnings)
@@ -165,7 +166,7 @@ class Reception:
         self._count(reply.answer, warnings)
         return reply
 
-    async def disposed(self, call_id: str, request: Disposition, now: datetime, *, told_by: str | None = None) -> bool:
+    async def disposed(self, call_id: str, request: Disposition, now: datetime, *, told_by: Teller = NOBODY) -> bool:
         """Keep how a call was closed; False when it went to the journal instead of the store."""
         return await self._told("disposed", call_id, request, now, told_by) is not None
 
@@ -175,7 +176,7 @@ class Reception:
         call_id: str,
         request: Any,
         now: datetime,
-        told_by: str | None,
+        told_by: Teller,
         warnings: Warnings | None = None,
     ) -> Any:
         """Tell an event of a known call; None when it is in the journal, which takes only what the store will take."""
@@ -193,8 +194,8 @@ class Reception:
         if not exists:
             raise Unavailable("the store is out of reach, and no such call is known without it; tell it again")
         said = request.model_dump(mode="json", exclude_none=True)
-        within_s, more = KEPT * self._deadline_s, {"told_by": told_by}
-        if not await self.retelling.keep(kind, call_id, now, said, more, within_s, tried=tried):
+        within_s = KEPT * self._deadline_s
+        if not await self.retelling.keep(kind, call_id, now, said, _kept(told_by), within_s, tried=tried):
             raise Unavailable("neither the store nor the journal took it; tell it again")
         return None
 
@@ -204,7 +205,7 @@ class Reception:
         call_id: str,
         request: Any,
         now: datetime,
-        told_by: str | None,
+        told_by: Teller,
         warnings: Warnings | None = None,
     ) -> Any:
         if kind == "answered":
@@ -219,3 +220,8 @@ class Reception:
     def _count(self, answer: dict[str, Any], warnings: Warnings) -> None:
         guardrails, held_out = answer["guardrails"], answer["held_out"]
         self.metrics.scored(answer["stage"], answer["band"], answer["defer_s"], held_out, guardrails, warnings)
+
+
+def _kept(told_by: Teller) -> dict[str, Any]:
+    """Give who told of something as a journal keeps it."""
+    return {"told_by": told_by.name, "recorded_at": rfc3339(microseconds(told_by.at)) if told_by.at else None}

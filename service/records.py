@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +213,19 @@ def chain_of(caller: bytes | None, call_id: str) -> bytes:
 def json_of(document: Any) -> bytes:
     """Write JSON as it is sent and kept; NaN and infinity become null."""
     return to_json(document, inf_nan_mode="null")
+
+
+class Teller(NamedTuple):
+    """Who tells of something: the name of the access key, and when, by this machine's clock.
+
+    Without `at` that is now. It is another time than now for a log that is replayed by its own clock.
+    """
+
+    name: str | None = None
+    at: datetime | None = None
+
+
+NOBODY = Teller()
 
 
 @dataclass(slots=True)

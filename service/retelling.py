@@ -21,7 +21,7 @@ from service.journal import Journal
 from service.logs import Seldom
 from service.problems import Problem, Unknown
 from service.pseudonyms import Pseudonyms
-from service.records import microseconds, rfc3339
+from service.records import Teller, microseconds, rfc3339
 from service.rekey import moved
 from service.schemas import Answered, Body, Disposition, Ended, ScoreRequest
 from service.telemetry import Metrics
@@ -62,7 +62,7 @@ class Retelling:
         pseudonyms: Pseudonyms,
         journals: Sequence[Journal],
         metrics: Metrics,
-        tell: Callable[[str, str, Any, datetime, str | None], Awaitable[Any]],
+        tell: Callable[[str, str, Any, datetime, Teller], Awaitable[Any]],
     ) -> None:
         self.intake, self.pseudonyms, self.metrics, self._tell = intake, pseudonyms, metrics, tell
         self._own = journals[0] if journals else None
@@ -239,7 +239,7 @@ class Retelling:
         for record in records:
             await self._retell(record)
 
-    async def _was_told(self, record: dict[str, Any], at_us: int) -> bool:
+    async def _was_told(self, record: dict[str, Any], now_us: int, at_us: int) -> bool:
         """Whether the store was told this very record before, or a later disposition of the same call.
 
         The process died, or the store failed, before the journal took note. To tell it once more would be a change.
@@ -248,7 +248,7 @@ class Retelling:
             call = await self.intake.find(record["call_id"])
         except Unknown:
             return False
-        if call.changed_at_us < at_us:
+        if call.changed_at_us < now_us:
             return False
         kind, said = record["kind"], {name: value for name, value in record["said"].items() if name != "received_at"}
         body = said if kind != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
@@ -289,7 +289,9 @@ class Retelling:
 
     async def _retell(self, record: dict[str, Any]) -> None:
         kind, call_id, now = record["kind"], record["call_id"], datetime.fromisoformat(record["at"])
-        if record["tried"] and await self._was_told(record, microseconds(now)):
+        at = record.get("recorded_at")
+        told_by = Teller(record.get("told_by"), datetime.fromisoformat(at) if at else None)
+        if record["tried"] and await self._was_told(record, microseconds(now), microseconds(told_by.at or now)):
             return
         if await self._was_erased(record):
             return
@@ -300,12 +302,12 @@ class Retelling:
                 if caller and record.get("older"):
                     await moved(self.intake, [bytes.fromhex(one) for one in record["older"]], caller)
                 told = record["answer"] | {"durable": True}
-                await self.intake.score(request, caller, told["warnings"], now, told, told_by=record.get("told_by"))
+                await self.intake.score(request, caller, told["warnings"], now, told, told_by=told_by)
                 if caller and not caller.startswith(self.pseudonyms.current):
                     self.intake.known.forget_all()  # whoever rings under the current key is looked for under this one
             else:
                 said = _EVENTS[kind].model_validate_json(to_json(record["said"]))
-                await self._tell(kind, call_id, said, now, record.get("told_by"))
+                await self._tell(kind, call_id, said, now, told_by)
         except (Problem, ValueError) as problem:
             log.error("the journal held an event that cannot be kept: %s of a call: %s", kind, type(problem).__name__)
             self.metrics.degraded("refused")

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         How many of the most recently used are kept at hand.
     last_digits : int
         How many last digits of a number are kept with a call, for operators to see: 0 to 4.
+    replay : bool
+        Whether logs may be told by their own clock (the header `Saring-Clock`), as on a copy or for a rehearsal. Never
+        where calls are scored live.
     log_level : str
     log_format : {"text", "json"}
     """
@@ -79,5 +82,6 @@ class Settings(BaseSettings):
     callers_in_memory: Annotated[int, Field(ge=1_000)] = 100_000
     calls_in_memory: Annotated[int, Field(ge=1_000)] = 20_000
     last_digits: Annotated[int, Field(ge=0, le=4)] = 0
+    replay: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"

@@ -1,7 +1,6 @@
 """What the routes have in common: reading a body once, with its warnings, and answering."""
 
 import logging
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -9,16 +8,16 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Path, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
+from starlette.types import Scope
 
 from model.errors import StoreError
 from service.access import Principal, Role
 from service.answers import Reply
 from service.fields import AHEAD, NOT_BLANK
-from service.guard import Pair
 from service.logs import Seldom
 from service.problems import MEDIA_TYPE, Forbidden, Invalid, Malformed, TooLarge, Unavailable
 from service.reception import Reception
-from service.records import Call, json_of
+from service.records import Call, Teller, json_of
 from service.schemas import parse
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -41,7 +40,8 @@ AS_RECORDED = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "examples": ["as-recorded"]},
-    "description": "`as-recorded` takes now from the event itself, for a log that is replayed; anything else does not.",
+    "description": "`as-recorded` takes now from the event itself, for a log that is replayed: in a service that was "
+    "started with `--replay`, or for an admin (403 otherwise). Anything else does not.",
 }
 _TEXTS = {
     400: ("The body is not JSON, or the header Host names no host", "(body)", "JSON, in UTF-8"),
@@ -79,7 +79,7 @@ def links(*operations: str) -> dict[int | str, dict[str, Any]]:
 
 
 def takes(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = False) -> dict[str, Any]:
-    """Describe a body that the endpoint reads by itself, once, with its warnings; `clocked` when it asks `moment`."""
+    """Describe a body that the endpoint reads by itself, once, with its warnings; `clocked` when it asks `told`."""
     content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "example": example}
     extra: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": content}}}
     if clocked:
@@ -137,12 +137,21 @@ def parsed(body: bytes, schema: type[T], settings: Settings, metrics: Metrics) -
         raise Invalid.of(found) from None
 
 
-def moment(headers: Iterable[Pair], recorded: datetime) -> datetime:
-    """Give now: this machine's, or the event's own for a log that is replayed."""
-    for name, value in headers:
-        if name == b"saring-clock" and value == b"as-recorded":
-            return recorded
-    return datetime.now(UTC)
+def told(scope: Scope, recorded: datetime, settings: Settings) -> tuple[datetime, Teller]:
+    """Give now, by this machine's clock or by the event's own for a log that is replayed, and who tells of it.
+
+    Raises
+    ------
+    Forbidden
+        When a service that was not started for a replay is asked to go by another clock, and not by an admin.
+    """
+    who: Principal = scope["state"]["principal"]
+    now = datetime.now(UTC)
+    if (b"saring-clock", b"as-recorded") not in scope["headers"]:
+        return now, Teller(who.name)
+    if not settings.replay and who.role is not Role.ADMIN:
+        raise Forbidden("this service goes by its own clock, expected one that was started with --replay, or an admin")
+    return recorded, Teller(who.name, now)
 
 
 def out_of_reach(error: StoreError) -> Unavailable:

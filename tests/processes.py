@@ -136,7 +136,7 @@ class Group(NamedTuple):
 @contextmanager
 def group(count: int, folder: Path, release: Path, database: str, **settings: object) -> Iterator[Group]:
     """Run several services on an empty database, and make the keys with which they may be asked."""
-    chosen = {"insecure_local": False, "mode": "board"} | settings
+    chosen = {"insecure_local": False, "mode": "board", "replay": True} | settings
     with processes(count, folder, release, database, **chosen) as started:
         engine, now = connect(database), datetime.now(UTC)
         keys = {f"operator {n}": create(engine, f"operator {n}", "operator", now) for n in range(12)}

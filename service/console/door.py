@@ -14,6 +14,7 @@ from service.console.words import COOKIE, LANGUAGES
 from service.guard import allow, from_own_page, public
 from service.operations import decide
 from service.problems import Problem
+from service.records import Teller
 from service.web import body_of, reception_of
 
 #: A form of ours holds a key and an address.
@@ -83,7 +84,7 @@ async def ended(request: Request, session: Session) -> None:
     intake.operations.signed_out.add(session.name)
     body = {"session": session.name}
     try:
-        await intake.give_back(who, "signed out", datetime.now(UTC), told_by=who)
+        await intake.give_back(who, "signed out", datetime.now(UTC), told_by=Teller(who))
         await intake.store.in_thread(lambda connection: decide(connection, who, "sign-out", body, now_us()))
     except StoreError:
         return  # this process knows, the browser forgets it, and the lease of what was taken ends
