@@ -34,6 +34,10 @@ class Reply(NamedTuple):
         """Write an answer down."""
         return cls(answer, json_of(answer))
 
+    def about(self, call_id: str) -> "Reply":
+        """Give it with the call_id by which whoever asked knows the call."""
+        return self if self.answer["call_id"] == call_id else Reply.of(self.answer | {"call_id": call_id})
+
     @classmethod
     def again(cls, written: bytes) -> Self:
         """Read what was answered before."""

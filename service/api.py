@@ -18,6 +18,7 @@ from service.records import Call, rfc3339
 from service.schemas import Answered, Disposition, Ended
 from service.web import (
     CallIdInPath,
+    as_asked,
     json,
     out_of_reach,
     read,
@@ -51,7 +52,7 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
     now, told_by = told(request.scope, asked.answered_at, settings_of(request))
     stored = await reception_of(request).answered(call_id, asked, now, told_by=told_by)
-    return _kept(call_id, warnings, stored=stored)
+    return _kept(as_asked(request), warnings, stored=stored)
 
 
 @router.post(
@@ -71,7 +72,8 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     """
     asked, warnings = await read(request, Ended)
     now, told_by = told(request.scope, asked.ended_at, settings_of(request))
-    return written(await reception_of(request).ended(call_id, asked, warnings, now, told_by=told_by))
+    reply = await reception_of(request).ended(call_id, asked, warnings, now, told_by=told_by)
+    return written(reply.about(as_asked(request)))
 
 
 @router.post(
@@ -93,7 +95,7 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
     now, told_by = told(request.scope, asked.disposed_at, settings_of(request))
     stored = await reception_of(request).disposed(call_id, asked, now, told_by=told_by)
-    return _kept(call_id, warnings, stored=stored)
+    return _kept(as_asked(request), warnings, stored=stored)
 
 
 @router.get(

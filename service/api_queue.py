@@ -64,7 +64,9 @@ async def queue(
 ) -> Response:
     """Give the waiting calls in the order in which they are to be answered."""
     view = View(lang, reasons)
-    return json(queue_document(reception_of(request).intake, settings_of(request).mode, queue, limit, view))
+    reception = reception_of(request)
+    named = None if queue is None else reception.masks.text(queue)
+    return json(queue_document(reception.intake, settings_of(request).mode, named, limit, view))
 
 
 @router.get(
@@ -108,6 +110,7 @@ async def stream(
         raise Forbidden(f"this key has the role {principal.role}, expected operator or intake")
     if streams.open >= MOST_STREAMS:
         raise TooMany(f"{MOST_STREAMS} streams are open already")
+    named = None if queue is None else reception_of(request).masks.text(queue)
     open_to_all, session = settings_of(request).insecure_local, request.scope["state"].get("session")
     sessions: Sessions = request.app.state.sessions
 
@@ -117,7 +120,7 @@ async def stream(
         return open_to_all or keys.holder(principal.key_id, _now_us()) is not None
 
     return StreamingResponse(
-        streams.events(principal.name, queue, last, limit, View(lang, reasons), may), media_type="text/event-stream"
+        streams.events(principal.name, named, last, limit, View(lang, reasons), may), media_type="text/event-stream"
     )
 
 
@@ -234,7 +237,8 @@ async def tokens(request: Request) -> Response:
     issuer: Tokens = request.app.state.tokens
     if asked.scope == "badge" and asked.call_id is None:
         raise Invalid("call_id: a badge is of one call", [("call_id", "the call whose badge is to be shown")])
-    subject = asked.call_id if asked.scope == "badge" and asked.call_id else principal_of(request).key_id
+    badge = asked.scope == "badge" and asked.call_id
+    subject = await reception_of(request).named(badge) if badge else principal_of(request).key_id
     now_us, life_s = _now_us(), TOKEN_S[asked.scope]
     token = issuer.issue(asked.scope, subject, now_us, life_s)
     return json({"token": token, "expires_at": rfc3339(now_us + int(life_s * 1e6))})

@@ -56,7 +56,7 @@ async def score(request: Request) -> Response:
     settings = settings_of(request)
     reception = reception_of(request)
     body = await body_of(request, settings.body_limit)
-    asked, warnings = parsed(body, ScoreRequest, settings, reception.metrics)
+    asked, warnings = parsed(body, ScoreRequest, settings, reception)
     now, told_by = told(request.scope, asked.received_at, settings)
     return written(await reception.score(asked, warnings, now, told_by=told_by))
 
@@ -91,7 +91,7 @@ async def batch(request: Request) -> Response:
                 body = to_json(item)
                 if len(body) > settings.body_limit:
                     raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
-                asked, warnings = parsed(body, ScoreRequest, settings, reception.metrics)
+                asked, warnings = parsed(body, ScoreRequest, settings, reception)
                 now, told_by = told(request.scope, asked.received_at, settings)
                 return (await reception.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
             except Problem as problem:

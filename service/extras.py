@@ -1,6 +1,5 @@
 """Fields of the sender's own, named `x_*`: kept with the call, within bounds, and never with the caller's number."""
 
-import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from service.logs import escaped, masked
+from service.masks import TELLING, tells, without_numbers
 
 #: Of one request and of one call.
 MOST_EXTRAS = 100
@@ -15,21 +15,19 @@ DEEPEST = 8
 #: So many fields that are not known are pointed out one by one.
 MOST_POINTED_OUT = 20
 LONGEST_NAME = 100
-#: So many of its last digits tell a number, however it is written.
-TELLING = 8
-_OTHER_THAN_DIGITS = re.compile(r"\D")
 Warned = dict[str, str]
 
 
-def sifted(found: Mapping[str, Any], number: str | None) -> tuple[dict[str, Any], list[Warned]]:
+def sifted(found: Mapping[str, Any], digits: str) -> tuple[dict[str, Any], list[Warned]]:
     """Take out of the unknown fields of a request those that are kept.
 
     Parameters
     ----------
     found : mapping
         As they were sent; NaN and infinity may stand in them, which become null.
-    number : str or None
-        The caller's, as it was sent.
+    digits : str
+        Of the caller's number, as `service.masks.digits_of` gives them; without them whatever may be a number is taken
+        out.
 
     Returns
     -------
@@ -40,8 +38,10 @@ def sifted(found: Mapping[str, Any], number: str | None) -> tuple[dict[str, Any]
 
     Examples
     --------
-    >>> sifted({"x_trunk": 7, "x_from": "<sip:+6281234567890@pbx>", "color": "red"}, "0812-3456-7890")[0]
+    >>> sifted({"x_trunk": 7, "x_from": "<sip:+6281234567890@pbx>", "color": "red"}, "081234567890")[0]
     {'x_trunk': 7, 'x_from': None}
+    >>> sifted({"x_from": "<sip:+6281234567890@pbx>"}, "")[0]
+    {'x_from': '<sip:[number]@pbx>'}
     """
     kept: dict[str, Any] = {}
     warnings: list[Warned] = []
@@ -50,12 +50,12 @@ def sifted(found: Mapping[str, Any], number: str | None) -> tuple[dict[str, Any]
         problem: str | None
         if not name.startswith("x_"):
             problem = "is not a field of this request; extra fields are named x_*"
-        elif len(name) > LONGEST_NAME or not name.isprintable() or tells(name, number):
+        elif len(name) > LONGEST_NAME or not name.isprintable() or _numbered(name, digits):
             problem = f"expected a name of at most {LONGEST_NAME} printable characters, without a number; not kept"
         elif len(kept) >= MOST_EXTRAS:
             problem = f"is one of more than {MOST_EXTRAS} fields named x_*; not kept"
         else:
-            kept[name], problem = _sifted(value, number)
+            kept[name], problem = _sifted(value, digits)
         if problem and len(warnings) < MOST_POINTED_OUT:
             warnings.append({"field": shown(name), "detail": problem})
         elif problem:
@@ -63,23 +63,6 @@ def sifted(found: Mapping[str, Any], number: str | None) -> tuple[dict[str, Any]
     if more:
         warnings.append({"field": "(body)", "detail": f"{more:,} more fields are not of this request or not kept"})
     return kept, warnings
-
-
-def tells(text: str, number: str | None) -> bool:
-    """Say whether a text gives a number away: whether the number's last digits stand in it, whatever is between them.
-
-    Examples
-    --------
-    >>> tells("trunk 7, 62 812.3456.7890", "0812-3456-7890"), tells("trunk 7", "0812-3456-7890"), tells("a", None)
-    (True, False, False)
-    """
-    if number is None or len(text) < TELLING:
-        return False
-    told = _OTHER_THAN_DIGITS.sub("", text)
-    if len(told) < TELLING:
-        return False
-    digits = _OTHER_THAN_DIGITS.sub("", number)
-    return len(digits) >= TELLING and digits[-TELLING:] in told
 
 
 def shown(name: str) -> str:
@@ -93,13 +76,20 @@ def shown(name: str) -> str:
     return escaped(masked(name[: 2 * LONGEST_NAME]))[:LONGEST_NAME]
 
 
-def _sifted(value: object, number: str | None) -> tuple[Any, str | None]:
+def _numbered(name: str, digits: str) -> bool:
+    return tells(name, digits) if digits else masked(name, TELLING) != name
+
+
+def _sifted(value: object, digits: str) -> tuple[Any, str | None]:
     """Give a value as it is kept, and what was wrong with it."""
     try:
         plain = _plain(value, DEEPEST)
     except RecursionError:
         return None, f"is nested more than {DEEPEST} deep; taken as not known"
-    if number is not None and value is not None and tells(to_json(plain).decode(), number):
+    if not digits:
+        bare = without_numbers(plain)
+        return bare, None if bare == plain else "may hold a number, which is never kept; it is masked"
+    if value is not None and tells(to_json(plain).decode(), digits):
         return None, "holds the caller's number, which is never kept; taken as not known"
     return plain, None
 

@@ -180,6 +180,10 @@ class Known:
         # Its caller's number was hashed anew: it belongs to another chain by now.
         return await self.tell(call_id, known.chain, now, decide, told_by=told_by, exists=True)
 
+    def __contains__(self, call_id: str) -> bool:
+        """Say whether a call is at hand."""
+        return self._mine(call_id) is not None
+
     def at_hand(self, chain: bytes) -> bool:
         """Say whether a chain is at hand, so that its events are known to exist."""
         return chain in self._callers

@@ -38,12 +38,18 @@ _BETWEEN = (
     r"(?:[\s().\-/+_~\u00ad\u00b7\u180e\u200b-\u200f\u2010-\u2015\u2024\u202a-\u202e\u2044\u2060-\u2069\u2212\ufe58\ufe63"
     r"\ufeff\uff08\uff09\uff0b\uff0d\uff0e]|%[0-9A-Fa-f]{2}|\\{1,4}(?:[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}))"
 )
-_NUMBER = rf"[+\uff0b(]{{0,3}}\d(?:{_BETWEEN}{{0,3}}\d){{6,}}"
+
+
+def _number(least: int) -> str:
+    return rf"[+\uff0b(]{{0,3}}\d(?:{_BETWEEN}{{0,3}}\d){{{least - 1},}}"
+
+
+_NUMBER = _number(7)
 _TIME = (
     r"(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d"
     r"(?::[0-5]\d(?:\.\d{1,6})?)?(?:Z|[+-][01]\d:?[0-5]\d)?(?!\d)"
 )
-_TIME_OR_NUMBER = re.compile(rf"({_TIME})|{_NUMBER}")
+_TIME_OR_NUMBER = {least: re.compile(rf"({_TIME})|{_number(least)}") for least in (6, 7)}
 _WHOLE_NUMBER = re.compile(rf"\s*(?:{_NUMBER})\s*")
 _FROM_PLUS = re.compile(rf"[+\uff0b]\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
 _KEY = re.compile(r"saring_[0-9A-Za-z]+_[0-9A-Za-z_-]{16,}|\b(?:bearer|basic)\s+[^\s\"',;]+", re.IGNORECASE)
@@ -76,8 +82,8 @@ class Seldom:
         return True
 
 
-def masked(text: str) -> str:
-    """Take out of a free text whatever looks like a telephone number or a key.
+def masked(text: str, least: int = 7) -> str:
+    """Take out of a free text whatever looks like a telephone number, of so many digits at least, or a key.
 
     Examples
     --------
@@ -86,7 +92,7 @@ def masked(text: str) -> str:
     >>> masked("Authorization: Bearer saring_0123456789_abcdefghijklmnopqrstuvwxyz")
     'Authorization: [key]'
     """
-    return _TIME_OR_NUMBER.sub(lambda found: found[1] or NUMBER, _KEY.sub(KEY, text))
+    return _TIME_OR_NUMBER[least].sub(lambda found: found[1] or NUMBER, _KEY.sub(KEY, text))
 
 
 def masked_id(text: str, *, dialled: bool = True) -> str:

@@ -20,6 +20,8 @@ KEY_BYTES = 32
 ID_BYTES = 4
 #: The field under which last digits stand among the sender's own; nobody but the service fills it.
 LAST_DIGITS = "x_last_digits"
+#: No digits, of which a number could be read, and letters that nobody takes for one.
+_LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
 _HEAD = "# Saring: keys of the hash of callers' numbers, the current one first. Without them no history can be read.\n"
 
 
@@ -56,6 +58,15 @@ class Pseudonyms:
     def older(self, number: str) -> list[bytes]:
         """Give its hashes under the keys before the current one; empty when none was ever rotated."""
         return [self._hash(name, number) for name in self.key_ids[1:]]
+
+    def name(self, kind: str, text: str, letters: int) -> str:
+        """Give a name in letters for a text that must not be kept, the same each time until the oldest key is dropped.
+
+        The oldest key is the one that every service has, also while keys are rotated.
+        """
+        keyed = self._keys[self.key_ids[-1]].copy()
+        keyed.update(f"{kind}\0{text}".encode())  # no number has a NUL in it
+        return keyed.hexdigest()[:letters].translate(_LETTERS)
 
     def _hash(self, name: bytes, number: str) -> bytes:
         keyed = self._keys[name].copy()

@@ -6,6 +6,7 @@ not deferred, and what was said goes to the journal (`service.retelling`), from 
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from service.answers import Reply, Warnings, degraded
 from service.callers import made
 from service.intake import Intake
 from service.journal import Journal
+from service.masks import Masks, digits_of, may_tell
 from service.problems import Unavailable
 from service.pseudonyms import LAST_DIGITS, Pseudonyms, last_digits
 from service.records import NOBODY, Teller, microseconds, rfc3339
@@ -61,6 +63,7 @@ class Reception:
     ) -> None:
         self.intake, self.pseudonyms, self.metrics = intake, pseudonyms, metrics
         self.retelling = Retelling(intake, pseudonyms, journals, metrics, self._tell)
+        self.masks = Masks(pseudonyms, lambda: intake.release.region)
         self._deadline_s, self._digits = deadline_s, digits
         self._room = Room(LEAST_WAITING, int(MOST_WAITING_PER_S * deadline_s))
 
@@ -68,6 +71,23 @@ class Reception:
     def down(self) -> bool:
         """Whether the store is out of reach, or has not been told everything yet."""
         return self.retelling.behind
+
+    async def named(self, call_id: str) -> str:
+        """Give the name under which a call is kept, given what it is called by those who tell of it.
+
+        Nothing was said here of its caller's number: when nobody remembers the call and the store does not say in
+        time, only a call_id that reads as a number is taken to hold one.
+        """
+        name = self.masks.call_id(call_id)
+        if name != call_id or not may_tell(call_id):
+            return name
+        names = (call_id, self.masks.name_of(call_id))
+        found = next((one for one in names if self._remembers(one)), None)
+        if found is None and not self.retelling.down:
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(KEPT * self._deadline_s):
+                    found = await self.intake.store.first_known(names)
+        return found or call_id
 
     def hashes_of(self, number: str) -> list[bytes]:
         """Give the hashes of a number under every live key, the current one first; empty when it shows none."""
@@ -113,6 +133,13 @@ class Reception:
         Problem
             When the request cannot be carried out.
         """
+        name = self._name_of(request)
+        if name != request.call_id:
+            detail = f"holds a number, which is never kept; the call is kept as {name} and found by either"
+            warnings.append({"field": "call_id", "detail": detail})
+            of_name = request.model_copy(update={"call_id": name})
+            reply = await self.score(of_name, warnings, now, told_by=told_by, among=among)
+            return reply.about(request.call_id)
         normal = normal_number(request.caller, self.intake.release.region)
         caller = None if normal is None else self.pseudonyms.hash(normal)
         if self._digits or LAST_DIGITS in request.extras():
@@ -169,6 +196,17 @@ class Reception:
     async def disposed(self, call_id: str, request: Disposition, now: datetime, *, told_by: Teller = NOBODY) -> bool:
         """Keep how a call was closed; False when it went to the journal instead of the store."""
         return await self._told("disposed", call_id, request, now, told_by) is not None
+
+    def _name_of(self, request: ScoreRequest) -> str:
+        digits, call_id = digits_of(request.caller), request.call_id
+        if not digits and may_tell(call_id):  # its caller's number may have been told before, and not now
+            other = self.masks.name_of(call_id)
+            if self._remembers(other):
+                return other
+        return self.masks.call_id(call_id, digits)
+
+    def _remembers(self, call_id: str) -> bool:
+        return call_id in self.intake.known or call_id in self.intake.board.calls or self.retelling.holds(call_id)
 
     async def _told(
         self,

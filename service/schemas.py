@@ -7,12 +7,13 @@ a call is never lost to the queue over an optional number.
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from model.calls import DISPOSITIONS, ENDED_BY, LINES
-from service.extras import DEEPEST, MOST_EXTRAS, sifted, tells
+from service.extras import DEEPEST, MOST_EXTRAS, sifted
 from service.fields import Caller, CallId, Count, Forgive, Reason, Seconds, Share, Stage, Text, Time
 from service.logs import masked
+from service.masks import TELLING, digits_of
 
 MOST_IN_BATCH = 1_000
 #: Nobody waits for an emergency operator for longer, nor talks to one for so long on the average.
@@ -22,6 +23,16 @@ _EXTRAS = (
     "call and given back with it, and never a feature. One that holds the caller's number becomes null with a warning."
 )
 T = TypeVar("T", bound=BaseModel)
+
+
+def _unnumbered(value: str | None, info: ValidationInfo) -> str | None:
+    """Mask what may be a number, and say so."""
+    bare = None if value is None else masked(value, TELLING)
+    if bare != value and info.context is not None:
+        detail = "may hold a number, which is never kept; it is masked"
+        info.context["warnings"].append({"field": str(info.field_name), "detail": detail})
+    return bare
+
 
 Operator = Annotated[
     Text | None,
@@ -63,7 +74,8 @@ class ScoreRequest(Body):
         CallId,
         Field(
             description="Your name of the call, which no other call ever has: 1 to 200 characters, no control "
-            "characters, not blank. Never the caller's number: it stands in paths.",
+            "characters, not blank. Best without a number: one that holds a number is kept under another name, "
+            "and found by either.",
             examples=["112-20261101-0042"],
         ),
     ]
@@ -169,6 +181,7 @@ class Disposition(Body):
     category: Annotated[
         Text | None,
         Forgive,
+        AfterValidator(_unnumbered),
         Field(description="For genuine calls the kind of emergency, up to 200 characters.", examples=["fire"]),
     ] = None
     disposed_at: Annotated[
@@ -302,18 +315,11 @@ def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T
     warnings: list[dict[str, str]] = []
     context = {"warnings": warnings, "latest": now + timedelta(seconds=skew_s)}
     request = schema.model_validate_json(body, context=context)
-    number: str | None = getattr(request, "caller", None)
     if request.model_extra:
-        found, more = sifted(request.model_extra, number)
+        found, more = sifted(request.model_extra, digits_of(getattr(request, "caller", None)))
         request.model_extra.clear()
         request.model_extra.update(found)
         warnings += more
     if isinstance(request, ScoreRequest):
         warnings += doubted("expected_wait_s", request.expected_wait_s)
-    if isinstance(request, ScoreRequest) and number is not None and (request.queue or request.centre):
-        # Somebody may take one field for another; a number is never kept, in none of them.
-        told = [name for name in ("centre", "queue") if tells(getattr(request, name) or "", number)]
-        if told:
-            request = request.model_copy(update=dict.fromkeys(told))
-            warnings += [{"field": name, "detail": "holds the caller's number; taken as not known"} for name in told]
     return request, warnings

@@ -124,6 +124,12 @@ class Store:
         """Give what is known of a call; None of an unknown one."""
         return await self._in_thread(lambda connection: _call(connection, call_id))
 
+    async def first_known(self, call_ids: Sequence[str]) -> str | None:
+        """Give the first of several call_ids that is that of a call; None when none is."""
+        asked = sa.select(calls.c.call_id).where(calls.c.call_id.in_(call_ids))
+        found = await self._in_thread(lambda connection: set(connection.execute(asked).scalars()))
+        return next((call_id for call_id in call_ids if call_id in found), None)
+
     async def chain(self, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
         """Give the last checkpoint of a chain and what each later event adds to the history, in their order."""
         return await self._in_thread(lambda connection: _chain(connection, chain))

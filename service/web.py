@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Path, Request
+from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 from starlette.types import Scope
@@ -20,21 +20,30 @@ from service.reception import Reception
 from service.records import Call, Teller, json_of
 from service.schemas import parse
 from service.settings import Settings
-from service.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 _may_log = Seldom()
 T = TypeVar("T", bound=BaseModel)
-CallIdInPath = Annotated[
-    str,
-    Path(
-        min_length=1,
-        max_length=200,
-        pattern=NOT_BLANK,
-        description="The call's name, percent-encoded: `/` is `%2F`.",
-        examples=["112-20261101-0042"],
-    ),
-]
+
+
+async def _named(
+    request: Request,
+    call_id: Annotated[
+        str,
+        Path(
+            min_length=1,
+            max_length=200,
+            pattern=NOT_BLANK,
+            description="The call's name, percent-encoded: `/` is `%2F`.",
+            examples=["112-20261101-0042"],
+        ),
+    ],
+) -> str:
+    """Give the name under which a call is kept."""
+    return await reception_of(request).named(call_id)
+
+
+CallIdInPath = Annotated[str, Depends(_named)]
 AS_RECORDED = {
     "name": "Saring-Clock",
     "in": "header",
@@ -116,10 +125,10 @@ async def read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str
     Problem
     """
     settings = settings_of(request)
-    return parsed(await body_of(request, settings.body_limit), schema, settings, reception_of(request).metrics)
+    return parsed(await body_of(request, settings.body_limit), schema, settings, reception_of(request))
 
 
-def parsed(body: bytes, schema: type[T], settings: Settings, metrics: Metrics) -> tuple[T, list[dict[str, str]]]:
+def parsed(body: bytes, schema: type[T], settings: Settings, reception: Reception) -> tuple[T, list[dict[str, str]]]:
     """Parse a body; one with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
 
     Raises
@@ -127,11 +136,12 @@ def parsed(body: bytes, schema: type[T], settings: Settings, metrics: Metrics) -
     Problem
     """
     try:
-        return parse(schema, body, datetime.now(UTC), settings.clock_skew_s)
+        request, warnings = parse(schema, body, datetime.now(UTC), settings.clock_skew_s)
+        return reception.masks.kept(request, warnings), warnings
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(one["type"] == AHEAD for one in found):
-            metrics.ahead()
+            reception.metrics.ahead()
             if _may_log():
                 log.error("a request was refused since a time in it lies ahead of this machine's clock: is it behind?")
         raise Invalid.of(found) from None
@@ -194,7 +204,8 @@ def speaking_for(request: Request, operator: str | None) -> str | None:
     principal = principal_of(request)
     if principal.role is not Role.OPERATOR:
         return operator
-    if operator not in (None, principal.name):
+    masks = reception_of(request).masks  # the key's holder may be named by a number, which is masked in a body
+    if operator not in (None, principal.name, masks.operator(principal.name)):
         raise Forbidden("operator: an operator's key speaks for itself alone", [("operator", "the name of this key")])
     return principal.name
 
@@ -202,6 +213,11 @@ def speaking_for(request: Request, operator: str | None) -> str | None:
 def written(reply: Reply) -> Response:
     """Answer with what is written already."""
     return Response(reply.written, media_type="application/json")
+
+
+def as_asked(request: Request) -> str:
+    """Give the call_id as it stands in the path: by it whoever asks knows the answer."""
+    return str(request.path_params["call_id"])
 
 
 def json(document: dict[str, Any]) -> Response:
