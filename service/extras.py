@@ -8,10 +8,13 @@ from pydantic_core import to_json
 
 from service.logs import escaped, masked
 from service.masks import TELLING, tells, without_numbers
+from service.pseudonyms import LAST_DIGITS
 
 #: Of one request and of one call.
 MOST_EXTRAS = 100
 DEEPEST = 8
+#: As much as one request has by default.
+MOST_BYTES = 65_536
 #: So many fields that are not known are pointed out one by one.
 MOST_POINTED_OUT = 20
 LONGEST_NAME = 100
@@ -63,6 +66,48 @@ def sifted(found: Mapping[str, Any], digits: str) -> tuple[dict[str, Any], list[
     if more:
         warnings.append({"field": "(body)", "detail": f"{more:,} more fields are not of this request or not kept"})
     return kept, warnings
+
+
+def joined(
+    kept: Mapping[str, Any], told: Mapping[str, Any], most_bytes: int = MOST_BYTES
+) -> tuple[dict[str, Any], list[Warned]]:
+    """Add the fields of a request to those that are kept of its call; however many requests there are, it is bounded.
+
+    Parameters
+    ----------
+    kept, told : mapping
+    most_bytes : int
+        Of all that is kept, as JSON.
+
+    Returns
+    -------
+    kept : dict
+        A field that would go beyond the bounds is left as it was.
+    warnings : list
+        One entry, when there is such a field.
+
+    Examples
+    --------
+    >>> joined({"x_a": 1}, {"x_a": 2, "x_b": "so long a text"}, most_bytes=20)[0]
+    {'x_a': 2}
+    """
+    all_of_it, left = dict(kept), 0
+    size = sum(map(_size, all_of_it.items()))
+    for name, value in told.items():
+        longer = _size((name, value)) - (_size((name, all_of_it[name])) if name in all_of_it else 0)
+        room = name in all_of_it or len(all_of_it) < MOST_EXTRAS or name == LAST_DIGITS
+        if room and (longer <= 0 or size + longer <= most_bytes):
+            all_of_it[name], size = value, size + longer
+        else:
+            left += 1
+    if not left:
+        return all_of_it, []
+    detail = f"{left:,} fields go beyond the {MOST_EXTRAS} or {most_bytes:,} bytes that are kept of a call; left out"
+    return all_of_it, [{"field": "x_*", "detail": detail}]
+
+
+def _size(field: tuple[str, Any]) -> int:
+    return sum(len(to_json(part)) + 1 for part in field)
 
 
 def shown(name: str) -> str:

@@ -17,6 +17,7 @@ from service import life
 from service.answers import Reply, Warnings, answer_of, place, shown
 from service.board import Board, Expected, in_order
 from service.callers import Chain
+from service.extras import joined
 from service.gate import Allows, Gate
 from service.known import Answer, Known, Told
 from service.lease import Leases
@@ -152,6 +153,8 @@ class Intake:
                 if back:
                     life.heard(call)
             _take_in(call, request, stage)
+            call.extra, beyond = joined(call.extra, request.extras())
+            warnings[:] = [one for one in warnings if one["field"] != "x_*"] + beyond  # it may be decided again
             reply = Reply.of(self._decided(call, stage, request.expected_wait_s, warnings, now, told))
             call.asked[stage], call.answers[stage] = asked, reply.written
             scored[:] = [call]
@@ -448,7 +451,6 @@ def _take_in(call: Call, request: ScoreRequest, stage: str) -> None:
         call.opening_duration_s, call.opening_silence_ratio = request.duration_s, request.silence_ratio
     elif stage == "ended" and call.ended_at_us is None:  # the conversation so far; its end is told elsewhere
         call.duration_s, call.silence_ratio = request.duration_s, request.silence_ratio
-    call.extra.update(request.extras())
 
 
 def _check_same_histories(store: Store, release: Release) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from service import life
+from service.extras import joined
 from service.problems import Problem
 from service.records import EPOCH, Call, label_change, microseconds
 
@@ -112,7 +113,7 @@ def _asked(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
         call.opening_duration_s, call.opening_silence_ratio = asked.get("duration_s"), asked.get("silence_ratio")
     elif stage == "ended" and call.ended_at_us is None:
         call.duration_s, call.silence_ratio = asked.get("duration_s"), asked.get("silence_ratio")
-    call.extra.update({name: value for name, value in asked.items() if name.startswith("x_")})
+    call.extra, _ = joined(call.extra, {name: value for name, value in asked.items() if name.startswith("x_")})
 
 
 def relabelled(said: Iterable[Row], labels: Mapping[str, int], old: Mapping[str, int]) -> dict[tuple[int, int], Row]:
