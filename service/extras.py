@@ -21,16 +21,16 @@ LONGEST_NAME = 100
 Warned = dict[str, str]
 
 
-def sifted(found: Mapping[str, Any], digits: str) -> tuple[dict[str, Any], list[Warned]]:
+def sifted(found: Mapping[str, Any], digits: str | None) -> tuple[dict[str, Any], list[Warned]]:
     """Take out of the unknown fields of a request those that are kept.
 
     Parameters
     ----------
     found : mapping
         As they were sent; NaN and infinity may stand in them, which become null.
-    digits : str
-        Of the caller's number, as `service.masks.digits_of` gives them; without them whatever may be a number is taken
-        out.
+    digits : str or None
+        Of the caller's number, as `service.masks.digits_of` gives them; where nobody knows them, whatever may be a
+        number is taken out.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def sifted(found: Mapping[str, Any], digits: str) -> tuple[dict[str, Any], list[
     --------
     >>> sifted({"x_trunk": 7, "x_from": "<sip:+6281234567890@pbx>", "color": "red"}, "081234567890")[0]
     {'x_trunk': 7, 'x_from': None}
-    >>> sifted({"x_from": "<sip:+6281234567890@pbx>"}, "")[0]
+    >>> sifted({"x_from": "<sip:+6281234567890@pbx>"}, None)[0]
     {'x_from': '<sip:[number]@pbx>'}
     """
     kept: dict[str, Any] = {}
@@ -121,17 +121,17 @@ def shown(name: str) -> str:
     return escaped(masked(name[: 2 * LONGEST_NAME]))[:LONGEST_NAME]
 
 
-def _numbered(name: str, digits: str) -> bool:
-    return tells(name, digits) if digits else masked(name, TELLING) != name
+def _numbered(name: str, digits: str | None) -> bool:
+    return masked(name, TELLING) != name if digits is None else tells(name, digits)
 
 
-def _sifted(value: object, digits: str) -> tuple[Any, str | None]:
+def _sifted(value: object, digits: str | None) -> tuple[Any, str | None]:
     """Give a value as it is kept, and what was wrong with it."""
     try:
         plain = _plain(value, DEEPEST)
     except RecursionError:
         return None, f"is nested more than {DEEPEST} deep; taken as not known"
-    if not digits:
+    if digits is None:
         bare = without_numbers(plain)
         return bare, None if bare == plain else "may hold a number, which is never kept; it is masked"
     if value is not None and tells(to_json(plain).decode(), digits):

@@ -11,7 +11,9 @@ from model.errors import StoreError
 from model.events import events_of, ordered, present
 from model.feature_table import FeatureTable
 from model.release import Release
+from service.extras import sifted
 from service.life import CLOSED, ENDED
+from service.masks import Masks, digits_of, without_numbers
 from service.pseudonyms import Pseudonyms
 from service.records import Call, Kind, Said, json_of, label_change, microseconds
 from service.retention import removed_before
@@ -59,17 +61,18 @@ def import_log(
     table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
     histories, first = table.replay.histories(), table.replay.first_call()
     hashes = {number: _hash(number, release.region, pseudonyms) for number in calls["caller"].dropna().unique()}
-    corrected = _by_call(corrections)
+    corrected, masks = _by_call(corrections), Masks(pseudonyms, lambda: release.region)
 
     def parts() -> Iterator[list[tuple[list[Said], Call]]]:
         for start in range(0, len(calls), PART):
             rows = calls.iloc[start : start + PART].to_dict("records")
             part = []
             for place, row in enumerate(rows, start):
-                known = present(row)
+                told = present(row)
+                known = _bare(told, masks)
                 call = _call(known, hashes.get(row["caller"]), histories[place], table.surge[place], bool(first[place]))
                 closings = [known] if "disposition" in known else []
-                closings = sorted(closings + corrected.get(call.call_id, []), key=lambda said: said["disposed_at"])
+                closings = sorted(closings + corrected.get(told["call_id"], []), key=lambda said: said["disposed_at"])
                 part.append((list(_said(call, closings, release)), call))
             yield part
             progress(len(rows))
@@ -97,6 +100,14 @@ def _by_call(corrections: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]
     for row in corrections.to_dict("records") if corrections is not None else []:
         found.setdefault(row["call_id"], []).append(present(row))
     return found
+
+
+def _bare(row: dict[str, Any], masks: Masks) -> dict[str, Any]:
+    """Give a row of the log as it may be kept: without the caller's number, and what may be one."""
+    digits = digits_of(row.get("caller"))
+    own, _ = sifted({name: value for name, value in row.items() if name.startswith("x_")}, digits)
+    bare = row | own | masks.changed(row, digits) | {"call_id": masks.call_id(row["call_id"], digits)}
+    return {name: value for name, value in bare.items() if value is not None}
 
 
 def _call(row: dict[str, Any], caller: bytes | None, history: np.ndarray, surge: np.ndarray, first_call: bool) -> Call:
@@ -137,7 +148,7 @@ def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Itera
         yield one("ended", call.ended_at_us, answered=answered, **heard)
     for closing in closings:
         change = label_change(release.labels, call.disposition, closing["disposition"])
-        call.disposition, call.category = closing["disposition"], closing.get("category")
+        call.disposition, call.category = closing["disposition"], without_numbers(closing.get("category"))
         call.disposed_at_us = _us(closing["disposed_at"])
         call.state = CLOSED
         said = {"disposition": call.disposition, "category": call.category}

@@ -8,13 +8,14 @@ spelt out or with letters between its digits.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import phonenumbers
 from pydantic import BaseModel
 
+from model.calls import shows_nothing
 from service.logs import masked, masked_id
 from service.pseudonyms import Pseudonyms
 
@@ -23,6 +24,7 @@ TELLING, ANYWHERE = 6, 8
 _BESIDE = re.compile(r"\d(?:[\s().\-/+_~]{0,3}\d)*")
 _OTHER_THAN_DIGITS = re.compile(r"\D")
 _SCHEME = re.compile(r"^.*?\b(?:sips?|tel|callto):", re.IGNORECASE | re.DOTALL)
+_LETTER = re.compile(r"[^\W\d_]")
 _BEHIND = re.compile(r"[@;,#>x]|ext", re.IGNORECASE)
 #: Within an id: as dialled at home, or as long as an international one.
 _DIALLED = re.compile(r"(?<!\d)(?:0[1-9]\d{7,13}|[1-9]\d{10,14})(?!\d)")
@@ -32,23 +34,28 @@ T = TypeVar("T", bound=BaseModel)
 Warned = dict[str, str]
 
 
-def digits_of(caller: str | None) -> str:
-    """Give the digits that tell a caller's number, without what is no part of it; "" when there are too few.
+def digits_of(caller: str | None) -> str | None:
+    """Give the digits that tell a caller's number, without what is no part of it; "" of a pseudonym.
+
+    None when nobody knows the number: it is not shown, or has too few digits to be found by.
 
     Examples
     --------
     >>> [digits_of(text) for text in ("0812-3456-7890", "<sip:+6281234567890@10.0.0.5:5060>", "(0736) 123456 ext 12")]
     ['081234567890', '6281234567890', '0736123456']
-    >>> [digits_of(text) for text in ("110", "sip:alice@10.20.30.40", None)]
-    ['', '', '']
+    >>> [digits_of(text) for text in ("a1f9c0", "110", "sip:alice@10.20.30.40", "anonymous", None)]
+    ['', None, None, None, None]
     """
-    if caller is None:
-        return ""
-    digits = _digits(_BEHIND.split(_SCHEME.sub("", caller), maxsplit=1)[0])
-    return digits if len(digits) >= TELLING else ""
+    if caller is None or shows_nothing(caller):
+        return None
+    bare = _SCHEME.sub("", caller)
+    digits = _digits(_BEHIND.split(bare, maxsplit=1)[0])
+    if len(digits) >= TELLING:
+        return digits
+    return "" if bare == caller and _LETTER.search(caller) else None
 
 
-def tells(text: str, digits: str) -> bool:
+def tells(text: str, digits: str | None) -> bool:
     """Say whether a text gives a number away, given the number's digits as `digits_of` gives them.
 
     Examples
@@ -95,7 +102,7 @@ class Masks:
         """Give the name of a call whose call_id holds a number."""
         return f"call-{self._pseudonyms.name('call', call_id, 20)}"
 
-    def call_id(self, call_id: str, digits: str = "") -> str:
+    def call_id(self, call_id: str, digits: str | None = None) -> str:
         """Give the name under which a call is kept: its call_id, unless that reads as a number or tells `digits`."""
         return self.name_of(call_id) if tells(call_id, digits) or _dialled(call_id, self._region()) else call_id
 
@@ -109,23 +116,23 @@ class Masks:
 
     def kept(self, request: T, warnings: list[Warned]) -> T:
         """Give a request as it may be kept: centre, queue and operator without a number, and a warning for each."""
-        digits, found = digits_of(getattr(request, "caller", None)), dict[str, Any]()
+        told = {name: getattr(request, name, None) for name in _NAMED}
+        changed = self.changed(told, digits_of(getattr(request, "caller", None)))
+        for name, stands in changed.items():
+            what = "a name stands for it" if stands else "taken as not known"
+            warnings.append({"field": name, "detail": f"may hold a number, which is never kept; {what}"})
+        return request.model_copy(update=changed) if changed else request
+
+    def changed(self, told: Mapping[str, Any], digits: str | None) -> dict[str, str | None]:
+        """Give what is to stand for centre, queue and operator where they may hold a number; None for the caller's."""
+        found: dict[str, str | None] = {}
         for name, least in _NAMED.items():
-            value = getattr(request, name, None)
-            if value is None:
-                continue
-            if tells(value, digits):
-                found[name], detail = None, "holds the caller's number; taken as not known"
-            else:
-                found[name], detail = (
-                    self.text(value, least),
-                    "may hold a number, which is never kept; a name stands for it",
-                )
-            if found[name] == value:
-                del found[name]
-            else:
-                warnings.append({"field": name, "detail": detail})
-        return request.model_copy(update=found) if found else request
+            text = told.get(name)
+            if text is not None:
+                stands = None if tells(text, digits) else self.text(text, least)
+                if stands != text:
+                    found[name] = stands
+        return found
 
 
 def without_numbers(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -9,7 +10,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.processes import Process
+from model.call_log import write_log
+from tests.past import saring
+from tests.processes import Process, all_told, until
 
 DIGITS = "81234567890"
 #: What is sent as the caller, and a text that gives it away.
@@ -117,8 +120,6 @@ def test_a_name_of_digits_that_holds_no_number_stays_as_it_is(service, call_id):
 
 
 def test_what_the_journal_takes_has_no_number_and_the_call_goes_on_by_its_own_name(service, tmp_path):
-    import sqlite3
-
     call_id, caller = "pbx/0812-3456-7890/7", "+6281234567890"
     said = {"call_id": call_id, "received_at": at(), "caller": caller, "queue": caller, "x_from": caller}
     with sqlite3.connect(tmp_path / "saring.db") as connection:
@@ -130,8 +131,20 @@ def test_what_the_journal_takes_has_no_number_and_the_call_goes_on_by_its_own_na
     assert kept(tmp_path) == []
     with sqlite3.connect(tmp_path / "saring.db") as connection:
         connection.execute("ALTER TABLE lost RENAME TO events")
-    from tests.processes import all_told, until
-
     until(lambda: all_told(service.base_url))
     assert service.get(path_of(call_id)).json()["state"] == "abandoned"
+    assert kept(tmp_path) == []
+
+
+def test_a_log_is_imported_without_the_numbers_in_its_other_columns(tmp_path, release_folder, log_of):
+    calls = [
+        {"call_id": f"pbx/{written}/{place}", "received_at": 60.0 * place, "caller": caller, "queue": written,
+         "category": f"at {written}", "disposition": "genuine", "disposed_at": 60.0 * place + 30.0, "x_from": written}
+        for place, (caller, written) in enumerate([("+6281234567890", "0812-3456-7890"), (None, "081234567890")])
+    ]  # fmt: skip
+    write_log(log_of(calls).assign(x_from=[call["x_from"] for call in calls]), tmp_path / "log.parquet")
+    store = ("--database", f"sqlite:///{tmp_path / 'saring.db'}", "--key-file", tmp_path / "saring.key")
+    status, said = saring("import", "--calls", tmp_path / "log.parquet", "--release", release_folder, *store)
+    assert (status, "2 calls added" in said) == (0, True), said
+    (tmp_path / "log.parquet").unlink()
     assert kept(tmp_path) == []
