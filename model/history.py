@@ -222,13 +222,27 @@ class Caller:
                 self.pending = [event for event in self.pending if event.known_at_us >= as_of_us]
                 fold(self.state, due)
 
-    def read(self, as_of_us: int) -> State:
-        """Give the history at `as_of_us`, an array of shape (SIZE,); nothing is changed by it."""
-        state = self.state
-        due = [event for event in self.pending if event.known_at_us < as_of_us]
-        if due:
-            state = state.copy()
-            fold(state, due)
+    def read(self, as_of_us: int, *elsewhere: "Caller") -> State:
+        """Give the history at `as_of_us`, an array of shape (SIZE,); nothing is changed by it.
+
+        Parameters
+        ----------
+        as_of_us : int
+        *elsewhere : Caller
+            What else is known of the same caller: other events, of which none is known here.
+        """
+        state = self._known(as_of_us)
+        for other in elsewhere:
+            state = merge(state, other._known(as_of_us))
         history = np.empty(SIZE)
         read(state, float(as_of_us), history)
         return history
+
+    def _known(self, as_of_us: int) -> State:
+        """Give the state with what was known strictly before `as_of_us`."""
+        due = [event for event in self.pending if event.known_at_us < as_of_us]
+        if not due:
+            return self.state
+        state = self.state.copy()
+        fold(state, due)
+        return state

@@ -102,16 +102,16 @@ async def lookup(request: Request) -> Response:
     reception = reception_of(request)
     now_us = microseconds(datetime.now(UTC))
     try:
-        caller, history = await reception.history_of(asked.caller, now_us)
+        hashes, history = await reception.history_of(asked.caller, now_us)
     except StoreError as error:
         raise out_of_reach(error) from error
     document = dict(zip(FIELDS, history.tolist(), strict=True))
     return json(
         {
-            "caller": short(caller),
+            "caller": short(hashes[0]) if hashes else None,
             "known": document["calls_ever"] > 0.0,
             "history": document,
-            "protected": caller is not None and reception.intake.operations.protects(caller, now_us),
+            "protected": reception.intake.operations.protects(hashes, now_us),
         }
     )
 

@@ -1,5 +1,6 @@
 """Puts the service together: settings, release, store, intake, reception, routes, and the guard around them."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -22,6 +23,7 @@ from service.drift_watch import DriftWatch
 from service.guard import Guard, document
 from service.intake import Intake
 from service.journal import Journal
+from service.number_keys import check_held, take_in_use
 from service.observed import Observed, watch_loop
 from service.operations import Operations
 from service.problems import Problem, answer
@@ -43,7 +45,7 @@ from service.watch import LOOK_S, Watch
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-SLOW_S = 0.25
+SLOW_S, BEAT_S = 0.25, 10.0
 MOST_PROCESSES = 64
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,8 @@ def opened(settings: Settings) -> Iterator[Opened]:
     with ExitStack() as stack:
         store = Store(settings.database, metrics.committed)
         stack.callback(store.close)
-        _check_keys(store, pseudonyms)
+        check_held(store, pseudonyms)
+        take_in_use(store, pseudonyms)
         operations = Operations()
         operations.take(store.decisions())
         share = share_for(release.manifest["data"]) if settings.random_share is None else settings.random_share
@@ -116,12 +119,17 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     shadow = Shadow(settings.release.with_name("challenger"), lambda: intake.release)
     intake.seen, intake.closed = shadow.see, shadow.closed
 
+    async def beat() -> None:
+        if intake.store.shared:
+            await asyncio.to_thread(take_in_use, intake.store, parts.pseudonyms)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         await upkeep.read_decisions()
         upkeep.start(
             every(LOOK_S, watch.look),
             every(RENEW_S, renewal.look),
+            every(BEAT_S, beat),
             reception.retelling.run(),
             watch_loop(metrics),
             drift.run(),
@@ -171,15 +179,6 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     )
     observed = Observed(guarded, metrics, SLOW_S)
     return Traced(observed, parts.traces) if parts.traces else observed
-
-
-def _check_keys(store: Store, pseudonyms: Pseudonyms) -> None:
-    """See that every key under which callers are stored is still there."""
-    known = {key.hex() for key in pseudonyms.key_ids}
-    store.fact(f"number key {pseudonyms.current.hex()}", "in use")
-    lacking = [name for name in store.facts("number key ") if name.removeprefix("number key ") not in known]
-    if lacking:
-        raise StoreError(f"its callers were stored with the {lacking[0]}, which the key file does not hold")
 
 
 def _journals(settings: Settings) -> list[Journal]:

@@ -4,12 +4,32 @@ A chain is all the events of one caller, or of one call that shows no number; su
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from model.history import Caller, Event
 from service.records import Checkpoint, Said
 
 #: After so many events a caller's state is written down, so that making it anew never takes long.
 CHECKPOINT_EVERY = 64
+
+
+class Aliases(NamedTuple):
+    """By what else a caller is known while keys are rotated.
+
+    Parameters
+    ----------
+    hashes : sequence of bytes
+        Of the number, under the other live keys.
+    pasts : tuple of Caller
+        What is kept under those of them that this service does not move.
+    """
+
+    hashes: Sequence[bytes] = ()
+    pasts: tuple[Caller, ...] = ()
+
+
+NO_OTHERS = Aliases()
 
 
 class Chain:

@@ -161,7 +161,7 @@ def protect_add(
             _fail(problem.detail)
         pseudonyms = opened(engine, key_file or settings.key_file)
         mine = hash_in_use(engine, pseudonyms, normal)
-        hashes = list(dict.fromkeys((mine, pseudonyms.hash(normal), *pseudonyms.older(normal))))
+        hashes = list(dict.fromkeys((mine, pseudonyms.hash(normal), *pseudonyms.others(normal))))
         again(engine, lambda connection: add(connection, hashes, reason, ends_us, microseconds(now), WHO))
         print(f"{short(mine)} is protected for {expires}")
 
@@ -267,7 +267,7 @@ def _hashes(engine: "Engine", key_file: Path, number: str) -> list[bytes]:
     from service.number_keys import opened
 
     pseudonyms = opened(engine, key_file)
-    return [pseudonyms.hash(number), *pseudonyms.older(number)]
+    return [pseudonyms.hash(number), *pseudonyms.others(number)]
 
 
 def _settings() -> "Settings":

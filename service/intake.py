@@ -16,13 +16,14 @@ from model.surge import MINUTE_US, Surge, first_minute
 from service import life
 from service.answers import Reply, Warnings, answer_of, place, shown
 from service.board import Board, Expected, in_order
-from service.callers import Chain
+from service.callers import NO_OTHERS, Aliases, Chain
 from service.extras import joined
 from service.gate import Allows, Gate
 from service.known import Answer, Known, Told
 from service.lease import Leases
 from service.operations import Operations
 from service.problems import Conflict, Problem, Unknown
+from service.pseudonyms import ID_BYTES
 from service.records import NOBODY, Call, Kind, Said, Teller, chain_of, json_of, label_change, microseconds, rfc3339
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
 from service.scoring import Scorer
@@ -105,6 +106,7 @@ class Intake:
         now: datetime,
         told: dict[str, Any] | None = None,
         *,
+        aliases: Aliases = NO_OTHERS,
         told_by: Teller = NOBODY,
     ) -> Reply:
         """Score a call and keep it; the same request again gives the same answer and counts once.
@@ -118,6 +120,8 @@ class Intake:
         now : datetime
         told : dict, optional
             What was already answered while the store could not be reached; it is kept as the answer.
+        aliases : Aliases
+            What else the caller is known by.
         told_by : Teller
             As everywhere here.
 
@@ -131,15 +135,16 @@ class Intake:
         received_at_us, stage = microseconds(request.received_at), request.at()
         if caller is not None and received_at_us < self.operations.removed_before_us:
             caller = await self._counts_for(request.call_id, caller, received_at_us)
+            aliases = aliases if caller is not None else NO_OTHERS
         asked = request.model_dump_json(exclude=_NOT_ASKED, exclude_none=True).encode()
 
         def decide(known: Call | None, chain: Chain) -> Told | Answer:
             kind: Kind = "scored"
             back = False
             if known is None:
-                kind, call = "received", self._received(request.call_id, received_at_us, caller, chain)
+                kind, call = "received", self._received(request.call_id, received_at_us, caller, chain, aliases)
                 call.changed_at_us = microseconds(now)
-            elif (known.received_at_us, known.caller) != (received_at_us, caller):
+            elif known.received_at_us != received_at_us or not _same(known.caller, caller, aliases):
                 name = "caller" if known.received_at_us == received_at_us else "received_at"
                 raise Conflict(f"{name} of a known call cannot change", [(name, "the value of the first request")])
             else:
@@ -155,7 +160,7 @@ class Intake:
             _take_in(call, request, stage)
             call.extra, beyond = joined(call.extra, request.extras())
             warnings[:] = [one for one in warnings if one["field"] != "x_*"] + beyond  # it may be decided again
-            reply = Reply.of(self._decided(call, stage, request.expected_wait_s, warnings, now, told))
+            reply = Reply.of(self._decided(call, stage, request.expected_wait_s, warnings, now, told, aliases))
             call.asked[stage], call.answers[stage] = asked, reply.written
             scored[:] = [call]
             return Told(call, kind, received_at_us, _scored(asked, reply, stage, call.state if back else None), reply)
@@ -393,10 +398,12 @@ class Intake:
             self._abandoned(call.shown_band)
         self.board.put(call)
 
-    def _received(self, call_id: str, received_at_us: int, caller: bytes | None, chain: Chain) -> Call:
+    def _received(
+        self, call_id: str, received_at_us: int, caller: bytes | None, chain: Chain, aliases: Aliases
+    ) -> Call:
         """Read history and surge, once, strictly before the call."""
         chain.caller.settle(received_at_us)
-        history = chain.caller.read(received_at_us)
+        history = chain.caller.read(received_at_us, *aliases.pasts)
         first_call = caller is not None and bool(history[_CALLS_EVER] == 0.0)
         surge = self._surge.read(received_at_us)
         return Call(call_id, received_at_us, caller, history=history, surge=surge, first_call=first_call)
@@ -409,10 +416,12 @@ class Intake:
         warnings: Warnings,
         now: datetime,
         told: dict[str, Any] | None = None,
+        aliases: Aliases = NO_OTHERS,
     ) -> dict[str, Any]:
         """Score a call, decide its place, and give the answer; `told` was answered already."""
         name = self.release.name
-        protected = call.caller is not None and self.operations.protects(call.caller, microseconds(now))
+        hashes = () if call.caller is None else (call.caller, *aliases.hashes)
+        protected = self.operations.protects(hashes, microseconds(now))
         scored = self._scorer.score(call, stage, protected=protected)
         if stage == "ended":
             return answer_of(call, stage, scored, Expected(None, False, "unknown"), name, warnings, now)
@@ -431,6 +440,14 @@ class Intake:
             call.shown_band, call.defer_s, call.held_out = told["band"], min(call.defer_s, told["defer_s"]), False
             return told
         return answer_of(call, stage, scored, expected, name, warnings, now)
+
+
+def _same(known: bytes | None, caller: bytes | None, aliases: Aliases) -> bool:
+    """Whether a call has the caller that is told now; under a key that is not held here nobody can say otherwise."""
+    if known is None or caller is None:
+        return known is caller
+    told = {one[:ID_BYTES]: one for one in (caller, *aliases.hashes)}
+    return told.get(known[:ID_BYTES], known) == known
 
 
 def _scored(asked: bytes, reply: Reply, stage: str | None = None, state: str | None = None) -> bytes:

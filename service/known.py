@@ -149,7 +149,7 @@ class Known:
                     # In a file of its own, what is not at hand is first taken for new, as most is: it says when not.
                     looks = exists or until_s > 0.0 or self._store.shared
                     at_hand, known = await self._look(call_id, chain, at_hand, looks=looks)
-                if exists and (known is None or known.chain != chain):
+                if (exists and known is None) or (known is not None and known.chain != chain):
                     break
                 try:
                     outcome = decide(known, at_hand)
@@ -177,8 +177,8 @@ class Known:
                 await asyncio.sleep(random.uniform(0.0, PAUSE_S))
         if known is None:
             raise _unknown()
-        # Its caller's number was hashed anew: it belongs to another chain by now.
-        return await self.tell(call_id, known.chain, now, decide, told_by=told_by, exists=True)
+        # Its caller's number was hashed under another key: it belongs to another chain.
+        return await self.tell(call_id, known.chain, now, decide, told_by=told_by, exists=exists)
 
     def __contains__(self, call_id: str) -> bool:
         """Say whether a call is at hand."""

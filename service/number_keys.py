@@ -5,14 +5,45 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from model.errors import SaringError
+from model.errors import SaringError, StoreError
 from service.chains import again, transaction
 from service.erasure import check_journals
 from service.pseudonyms import ID_BYTES, Pseudonyms, drop, read_keys
+from service.store import Store
 from service.tables import bases, calls, checkpoints, events, facts, protected
 
 #: So begins the fact that a service has used a key.
 FACT = "number key "
+
+
+def check_held(store: Store, pseudonyms: Pseudonyms) -> None:
+    """See that every key under which callers are stored is still there.
+
+    Raises
+    ------
+    StoreError
+    """
+    lacking = sorted(set(store.facts(FACT)) - {FACT + name.hex() for name in pseudonyms.key_ids})
+    if lacking:
+        raise StoreError(f"its callers were stored with the {lacking[0]}, which the key file does not hold")
+
+
+def take_in_use(store: Store, pseudonyms: Pseudonyms) -> None:
+    """Hash numbers under the newest key that every service on a history holds: what one keeps all others then find.
+
+    Raises
+    ------
+    StoreError
+    """
+    held = [name.hex() for name in pseudonyms.key_ids]
+    used_before = {name.removeprefix(FACT) for name in store.facts(FACT)}
+    if store.shared:
+        # Of one that does not say, as one of an older version, is known that it was let in with the keys used before.
+        of_all = [used_before if said is None else set(said.split()) for said in store.beat(" ".join(held))]
+        held = [name for name in held if all(name in of_one for of_one in of_all)] or held[-1:]
+    pseudonyms.in_use = bytes.fromhex(held[0])
+    if held[0] not in used_before:
+        store.fact(FACT + held[0], "in use")
 
 
 def opened(engine: Engine, path: Path) -> Pseudonyms:
@@ -43,7 +74,7 @@ def used(engine: Engine) -> set[str]:
 def hash_in_use(engine: Engine, pseudonyms: Pseudonyms, number: str) -> bytes:
     """Give the hash by which a service knows a number now: that of the newest key it was started with."""
     known = used(engine)
-    hashes = [pseudonyms.hash(number), *pseudonyms.older(number)]
+    hashes = [pseudonyms.hash(number), *pseudonyms.others(number)]
     return next((one for one in hashes if one[:ID_BYTES].hex() in known), hashes[0])
 
 
@@ -81,8 +112,9 @@ def drop_key(engine: Engine, path: Path, name: bytes, journals: Path) -> None:
         raise SaringError(f"{path}: holds no key {shown}, expected one of {others}")
     if name == pseudonyms.current:
         raise SaringError(f"{shown} is the current key: rotate first, and restart the service")
-    if pseudonyms.current.hex() not in used(engine):
-        raise SaringError(f"no service was started with the current key {pseudonyms.current.hex()} yet: restart it")
+    shown_current = pseudonyms.current.hex()
+    if shown_current not in used(engine):
+        raise SaringError(f"not every service was started with the current key {shown_current} yet: restart them")
     check_journals(journals)
     count = stored_under(engine, name)
     if count:

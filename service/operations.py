@@ -93,9 +93,9 @@ class Operations:
         """Give the staff of a queue: its own, or that of every queue that is not named."""
         return self.staff.get(queue or "") or self.staff.get("") or NOT_TOLD
 
-    def protects(self, chain: bytes, now_us: int) -> bool:
-        """Say whether a caller is on the protected list."""
-        return self.protected.get(chain, 0) > now_us
+    def protects(self, hashes: Iterable[bytes], now_us: int) -> bool:
+        """Say whether a caller, under any of its number's hashes, is on the protected list."""
+        return any(self.protected.get(chain, 0) > now_us for chain in hashes)
 
 
 def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:

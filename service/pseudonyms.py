@@ -43,6 +43,8 @@ class Pseudonyms:
         # Keyed once and copied for each number: also, the one-shot function lets go of Python's lock each time.
         self._keys = {key_id(key): hmac.new(key, digestmod="sha256") for key in keys}
         self.current = next(iter(self._keys))
+        #: Under which numbers are hashed: the newest that every service on the history holds (`service.number_keys`).
+        self.in_use = self.current
         #: For what else needs a secret that the database does not hold.
         self.secret = keys[0]
 
@@ -52,12 +54,12 @@ class Pseudonyms:
         return tuple(self._keys)
 
     def hash(self, number: str) -> bytes:
-        """Give the keyed hash of a normalised number: the key's id and 32 bytes."""
-        return self._hash(self.current, number)
+        """Give the keyed hash of a normalised number: the id of the key in use and 32 bytes."""
+        return self._hash(self.in_use, number)
 
-    def older(self, number: str) -> list[bytes]:
-        """Give its hashes under the keys before the current one; empty when none was ever rotated."""
-        return [self._hash(name, number) for name in self.key_ids[1:]]
+    def others(self, number: str) -> list[bytes]:
+        """Give its hashes under the other live keys, the newest first; empty when none was ever rotated."""
+        return [self._hash(name, number) for name in self.key_ids if name != self.in_use]
 
     def name(self, kind: str, text: str, letters: int) -> str:
         """Give a name in letters for a text that must not be kept, the same each time until the oldest key is dropped.

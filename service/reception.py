@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from model.calls import normal_number
 from model.errors import StoreError
-from model.history import empty, merge
+from model.history import Caller
 from service.answers import Reply, Warnings, degraded
-from service.callers import made
+from service.callers import NO_OTHERS, made
 from service.intake import Intake
 from service.journal import Journal
 from service.masks import Masks, digits_of, may_tell
 from service.problems import Unavailable
 from service.pseudonyms import LAST_DIGITS, Pseudonyms, last_digits
 from service.records import NOBODY, Teller, microseconds, rfc3339
-from service.rekey import moved
+from service.rekey import gathered
 from service.retelling import Retelling
 from service.room import Room
 from service.schemas import Answered, Disposition, Ended, ScoreRequest
@@ -90,22 +90,20 @@ class Reception:
         return found or call_id
 
     def hashes_of(self, number: str) -> list[bytes]:
-        """Give the hashes of a number under every live key, the current one first; empty when it shows none."""
+        """Give the hashes of a number under every live key, the one in use first; empty when it shows none."""
         normal = normal_number(number, self.intake.release.region)
-        return [] if normal is None else [self.pseudonyms.hash(normal), *self.pseudonyms.older(normal)]
+        return [] if normal is None else [self.pseudonyms.hash(normal), *self.pseudonyms.others(normal)]
 
-    async def history_of(self, number: str, as_of_us: int) -> tuple[bytes | None, NDArray[np.float64]]:
-        """Give a caller's hash and history; an empty one when nothing is known.
+    async def history_of(self, number: str, as_of_us: int) -> tuple[list[bytes], NDArray[np.float64]]:
+        """Give a caller's hashes and history; an empty one when nothing is known.
 
         Raises
         ------
         StoreError
         """
         hashes = self.hashes_of(number)
-        history = empty()
-        for chain in hashes:
-            history = merge(history, made(*await self.intake.store.chain(chain)).caller.read(as_of_us))
-        return (hashes[0] if hashes else None), history
+        pasts = [made(*await self.intake.store.chain(chain)).caller for chain in hashes]
+        return hashes, Caller().read(as_of_us, *pasts)
 
     async def score(
         self,
@@ -142,11 +140,12 @@ class Reception:
             return reply.about(request.call_id)
         normal = normal_number(request.caller, self.intake.release.region)
         caller = None if normal is None else self.pseudonyms.hash(normal)
+        others = [] if normal is None else self.pseudonyms.others(normal)
         if self._digits or LAST_DIGITS in request.extras():
             seen = None if normal is None else last_digits(normal, self._digits)
             request = request.model_copy(update={LAST_DIGITS: seen})
         reason, tried = "journal", False
-        if not self.retelling.takes(request.call_id, caller):
+        if not self.retelling.takes(request.call_id, caller, *others):
             # A batch has more time, and comes as one.
             tried = among > 1 or self._room.enter()
             if not tried:
@@ -155,9 +154,10 @@ class Reception:
             in_time = True  # what is refused says nothing of the store
             try:
                 async with asyncio.timeout(TRIED * self._deadline_s * (1.0 + among / 20.0)):
-                    if normal is not None and len(self.pseudonyms.key_ids) > 1:
-                        await moved(self.intake, self.pseudonyms.older(normal), self.pseudonyms.hash(normal))
-                    reply = await self.intake.score(request, caller, warnings, now, told_by=told_by)
+                    aliases = NO_OTHERS
+                    if caller is not None and others:
+                        aliases = await gathered(self.intake, self.pseudonyms, others, caller)
+                    reply = await self.intake.score(request, caller, warnings, now, aliases=aliases, told_by=told_by)
                 self.retelling.went_well()
                 self._count(reply.answer, warnings)
                 return reply
@@ -168,8 +168,7 @@ class Reception:
                     self._room.leave(in_time=in_time)
         answer = degraded(request, self.intake.release.name, warnings, now)
         self.metrics.degraded(reason)
-        older = [] if normal is None else self.pseudonyms.older(normal)
-        record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in older], "answer": answer,
+        record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in others], "answer": answer,
                   **_kept(told_by)}  # fmt: skip
         said = request.model_dump(mode="json", exclude={"caller"}, exclude_none=True)
         within_s = KEPT * self._deadline_s

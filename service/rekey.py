@@ -1,6 +1,7 @@
-"""Moves a caller from the hash under an older key to the one under the current key: a rotated key loses no history.
+"""A caller under several keys: moved to the one in use, where every service finds it; a rotated key loses no history.
 
-The events under both are one chain afterwards.
+The events under both are one chain afterwards. What another service keeps under a key that is not in use here is read
+together with the caller's own: a history is a sum.
 """
 
 from collections.abc import Sequence
@@ -8,41 +9,61 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from model.history import merge
+from model.history import Caller, merge
+from service.callers import Aliases, made
 from service.chains import lock
 from service.intake import Intake
+from service.pseudonyms import ID_BYTES, Pseudonyms
 from service.records import Checkpoint
 from service.tables import bases, calls, checkpoints, events, protected
 
 _FAR = 1_000_000_000
 
 
-async def moved(intake: Intake, older: Sequence[bytes], current: bytes) -> None:
-    """Bring together what is stored of a caller under several hashes of its number.
+async def gathered(intake: Intake, pseudonyms: Pseudonyms, hashes: Sequence[bytes], in_use: bytes) -> Aliases:
+    """Bring together what is stored of a caller under the older keys, and read what others keep under a newer one.
 
     Parameters
     ----------
     intake : Intake
-    older : sequence of bytes
-        Under the keys before.
-    current : bytes
+    pseudonyms : Pseudonyms
+    hashes : sequence of bytes
+        Of its number under the other live keys.
+    in_use : bytes
+        Under the one in use.
+
+    Raises
+    ------
+    StoreError
+    """
+    store, place = intake.store, {name: place for place, name in enumerate(pseudonyms.key_ids)}
+    elsewhere: list[Caller] = []
+    # In a database of its own nothing is added under another key any more.
+    if store.shared or not intake.known.at_hand(in_use):
+        for one in hashes:
+            if not await store.length(one) and one not in intake.operations.protected:
+                continue
+            if place.get(one[:ID_BYTES], len(place)) > place.get(in_use[:ID_BYTES], len(place)):
+                await moved(intake, one, in_use)
+            else:
+                elsewhere.append(made(*await store.chain(one)).caller)
+    return Aliases(hashes, tuple(elsewhere))
+
+
+async def moved(intake: Intake, old: bytes, new: bytes) -> None:
+    """Move what is stored of a caller under one hash to another.
 
     Raises
     ------
     StoreError
     """
     known, ends = intake.known, intake.operations.protected
-    if known.at_hand(current):
-        return
-    for chain in older:
-        if chain not in ends and not await intake.store.length(chain):
-            continue
-        call_ids = await intake.store.in_thread(lambda connection, chain=chain: _move(connection, chain, current))  # type: ignore[misc]
-        for call_id in ("", *call_ids):
-            known.forget(call_id, chain)
-        known.forget("", current)
-        if chain in ends:  # until the list is read anew
-            ends[current] = max(ends.pop(chain), ends.get(current, 0))
+    call_ids = await intake.store.in_thread(lambda connection: _move(connection, old, new))
+    for call_id in ("", *call_ids):
+        known.forget(call_id, old)
+    known.forget("", new)
+    if old in ends:  # until the list is read anew
+        ends[new] = max(ends.pop(old), ends.get(new, 0))
 
 
 def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
@@ -51,6 +72,7 @@ def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
     rows = connection.execute(sa.select(bases).where(bases.c.chain.in_((old, new)))).mappings()
     base = {row["chain"]: Checkpoint.of(dict(row)) for row in rows}
     removed = base[old].included if old in base else 0
+    first = connection.execute(sa.select(sa.func.min(events.c.nth)).where(events.c.chain == old)).scalar()
     last = connection.execute(sa.select(sa.func.max(events.c.nth)).where(events.c.chain == new)).scalar()
     if last is None:
         last = base[new].included if new in base else 0
@@ -60,7 +82,9 @@ def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
     if removed:  # make room for them in front, first out of the way: a number is given once at every moment
         for by in (_FAR + removed, -_FAR):
             connection.execute(sa.update(events).where(events.c.chain == new).values(nth=events.c.nth + by))
-    connection.execute(sa.update(events).where(events.c.chain == old).values(chain=new, nth=events.c.nth + last))
+    # Those before the first were moved while another service added this one behind them.
+    gap = 0 if first is None else first - removed - 1
+    connection.execute(sa.update(events).where(events.c.chain == old).values(chain=new, nth=events.c.nth + last - gap))
     for table in (checkpoints, bases):
         connection.execute(sa.delete(table).where(table.c.chain.in_((old, new))))
     if base:

@@ -16,13 +16,14 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from model.errors import StoreError
+from service.callers import NO_OTHERS
 from service.intake import Intake
 from service.journal import Journal
 from service.logs import Seldom
 from service.problems import Problem, Unknown
 from service.pseudonyms import Pseudonyms
 from service.records import Teller, microseconds, rfc3339
-from service.rekey import moved
+from service.rekey import gathered
 from service.schemas import Answered, Body, Disposition, Ended, ScoreRequest
 from service.telemetry import Metrics
 from service.tombstones import erased_at_us
@@ -98,11 +99,11 @@ class Retelling:
         """Whether the store is out of reach, or has not been told everything yet."""
         return self.down or bool(self._held)
 
-    def takes(self, call_id: str, caller: bytes | None = None) -> bool:
+    def takes(self, call_id: str, *hashes: bytes | None) -> bool:
         """Say whether what is said of a call, or a new call of a caller, has to go through the journal."""
         if self.down or not self._held:
             return self.down
-        return call_id in self._held or (caller is not None and caller.hex() in self._held)
+        return call_id in self._held or any(one.hex() in self._held for one in hashes if one is not None)
 
     def holds(self, call_id: str) -> bool:
         """Say whether something that was said of a call still has to be told."""
@@ -299,12 +300,17 @@ class Retelling:
             if kind == "score":
                 request = ScoreRequest.model_validate_json(to_json(record["said"]))
                 caller = bytes.fromhex(record["caller"]) if record["caller"] else None
-                if caller and record.get("older"):
-                    await moved(self.intake, [bytes.fromhex(one) for one in record["older"]], caller)
+                aliases = NO_OTHERS
+                if caller:
+                    hashes = [caller, *map(bytes.fromhex, record.get("older", []))]
+                    # Another key may be in use since; what was kept before a rotation has one hash alone.
+                    caller = next((one for one in hashes if one.startswith(self.pseudonyms.in_use)), caller)
+                    hashes.remove(caller)
+                    aliases = await gathered(self.intake, self.pseudonyms, hashes, caller)
                 told = record["answer"] | {"durable": True}
-                await self.intake.score(request, caller, told["warnings"], now, told, told_by=told_by)
-                if caller and not caller.startswith(self.pseudonyms.current):
-                    self.intake.known.forget_all()  # whoever rings under the current key is looked for under this one
+                await self.intake.score(request, caller, told["warnings"], now, told, aliases=aliases, told_by=told_by)
+                if caller and not caller.startswith(self.pseudonyms.in_use):
+                    self.intake.known.forget_all()  # whoever rings under the key in use is looked for under this one
             else:
                 said = _EVENTS[kind].model_validate_json(to_json(record["said"]))
                 await self._tell(kind, call_id, said, now, told_by)

@@ -40,6 +40,8 @@ MOST_DECISIONS = 100
 MOST_ASKED = 500
 #: A writer that has said nothing for so long is followed no more.
 SILENT_US = 3_600_000_000
+#: One that has said nothing for so long does not run any more: six beats.
+ALIVE_US = 60_000_000
 #: The kinds of events that were answered with a score.
 _WITH_ANSWER = ("received", "scored", "ended")
 T = TypeVar("T")
@@ -226,10 +228,23 @@ class Store:
 
         return await self._in_thread(read)
 
-    async def heartbeat(self) -> None:
-        """Say that this process is still writing."""
-        mine = sa.update(writers).where(writers.c.writer == self._writer.writer).values(seen_at_us=_now_us())
-        await self.in_thread(lambda connection: connection.execute(mine))
+    def beat(self, number_keys: str) -> list[str | None]:
+        """Say that this process is still writing, and which keys of the hash of numbers it holds.
+
+        Returns
+        -------
+        list of (str or None)
+            What every process said that was heard of lately, this one too.
+        """
+        now_us = _now_us()
+        own = sa.update(writers).where(writers.c.writer == self._writer.writer)
+        lately = sa.select(writers.c.number_keys).where(writers.c.seen_at_us >= now_us - ALIVE_US)
+
+        def said(connection: Connection) -> list[str | None]:
+            connection.execute(own.values(seen_at_us=now_us, number_keys=number_keys))
+            return list(connection.execute(lately).scalars())
+
+        return self._read(said, commit=True)
 
     def live(self) -> list[Call]:
         """Give the calls that wait or are being talked to, with what was answered of each."""

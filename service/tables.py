@@ -17,6 +17,8 @@ writers = sa.Table(
     sa.Column("writer", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("started_at_us", sa.BigInteger, nullable=False),
     sa.Column("seen_at_us", sa.BigInteger, nullable=False),
+    # Ids of the keys of the hash of numbers that it holds, in hex; null before it has said so.
+    sa.Column("number_keys", sa.Text),
 )
 #: What is now known of each call, as its events left it.
 calls = sa.Table(

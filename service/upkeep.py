@@ -24,7 +24,7 @@ from service.store import MOST_FOLLOWED, Following
 from service.tables import access_keys
 from service.telemetry import Metrics
 
-FOLLOW_S, DECISIONS_S, SILENCE_S, HEARTBEAT_S = 0.25, 0.4, 5.0, 10.0
+FOLLOW_S, DECISIONS_S, SILENCE_S = 0.25, 0.4, 5.0
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +57,7 @@ class Upkeep:
         ]
         work.append((self._intake.leases.lasts_s / LOOKED, self.free_calls))
         if self._intake.store.shared:
-            work += [(FOLLOW_S, self.follow), (HEARTBEAT_S, self._intake.store.heartbeat)]
+            work.append((FOLLOW_S, self.follow))
         own = [every(seconds, step) for seconds, step in work]
         self._tasks = [asyncio.create_task(task) for task in (*own, *more)]
 

@@ -62,7 +62,7 @@ def traces(folder: Path, ids: list[str], number: str = NUMBER) -> list[bytes]:
     """Give what of a caller can be found in any file."""
     keys = Pseudonyms(read_keys(folder / "saring.key"))
     kept = everything(folder)
-    hashes = [keys.hash(number), *keys.older(number)]
+    hashes = [keys.hash(number), *keys.others(number)]
     told = [number, number[1:], number[3:], f"0{number[3:]}", *ids]
     forms = [one[4:] for one in hashes] + [one[4:].hex().encode() for one in hashes] + [one.encode() for one in told]
     return [form for form in forms if form in kept]

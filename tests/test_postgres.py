@@ -25,6 +25,7 @@ from alembic.migration import MigrationContext
 from model.errors import StoreError
 from service.app import Opened, opened
 from service.database import MIGRATIONS, VERSION, connect, engine_of
+from service.number_keys import take_in_use
 from service.operations import decide
 from service.settings import Settings
 from service.store import Store
@@ -505,7 +506,7 @@ def test_what_is_asked_again_and_again_reads_no_whole_table(postgres_server, pos
             await keeping.read_decisions()
             await keeping.silence.look()
             await keeping.silence._ask(["call 7", "call 8"])
-            await parts.intake.store.heartbeat()
+            await asyncio.to_thread(take_in_use, parts.intake.store, parts.pseudonyms)
             await parts.intake.store.length(b"caller 7")
             await parts.intake.store.chain_and_call(b"caller 7", "call 7")
 

@@ -17,7 +17,7 @@ from service.database import connect
 from service.number_keys import stored_under
 from service.pseudonyms import Pseudonyms, read_keys, rotate
 from service.rebuild import known_facts, labels_of, verify
-from service.rekey import moved
+from service.rekey import gathered
 from service.retention import retain
 from tests.past import CALLERS, CHRONIC, START, Step, days, house, request, saring, shifted, told, us
 from tests.processes import all_told
@@ -60,7 +60,8 @@ def told_later(folder: Path, release, steps: list[Step] = LATER) -> dict[str, li
 
 
 def bring_together(there, caller: str) -> None:
-    asyncio.run(moved(there.intake, there.pseudonyms.older(caller), there.hash(caller)))
+    others = there.pseudonyms.others(caller)
+    asyncio.run(gathered(there.intake, there.pseudonyms, others, there.hash(caller)))
 
 
 def check(folder: Path) -> None:
