@@ -192,8 +192,7 @@ def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Serie
         parsed = pd.to_numeric(raw, errors="coerce").astype("float64")
         parsed = parsed.where(parsed.between(column.low, column.high))
     elif column.kind == "choice":
-        lower = raw.astype("str").str.lower()
-        parsed = lower.where(lower.isin(column.choices))
+        parsed = raw.astype("str").str.lower().map({choice.lower(): choice for choice in column.choices}).astype("str")
     elif column.kind == "flag":
         parsed = raw.astype("str").str.lower().map(_FLAGS).astype("boolean")
     else:

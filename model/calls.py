@@ -16,6 +16,9 @@ LINES = (
     "mobile", "landline", "payphone", "voip", "no_sim", "withheld",
     "ecall", "alarm", "text", "relay", "unknown",
 )  # fmt: skip
+#: What the network says of the number (STIR/SHAKEN): A, it vouches for caller and number; B, for the caller; C, for the
+#: gateway by which the call came in; failed, the signature is not right.
+ATTESTATIONS = ("A", "B", "C", "failed")
 ENDED_BY = ("caller", "operator", "network")
 DISPOSITIONS = (
     "genuine", "information", "prank", "abusive", "silent", "accidental", "wrong_number",
@@ -99,6 +102,7 @@ COLUMNS: tuple[Column, ...] = (
     _time("received_at", required=True),
     Column("caller", "string", "a number written as text, or a stable pseudonym"),
     _choice("line", LINES),
+    _choice("attestation", ATTESTATIONS),
     Column("centre", "string", "a name"),
     Column("queue", "string", "a name"),
     _seconds("opening_duration_s"),

@@ -43,7 +43,7 @@ class Guardrail:
 
 
 GUARDRAILS: tuple[Guardrail, ...] = (
-    Guardrail("first_call", 0.0, 0.0, "calls from this number so far",
+    Guardrail("first_call", 0.0, 0.0, "calls from this number so far, without one alone in which nobody spoke",
               {"en": "first call from this number", "id": "panggilan pertama dari nomor ini"}),
     Guardrail("closed_genuine", 0.0, 0.5, "calls closed as genuine, half-life thirty days: 0.5 is one call thirty days ago",
               {"en": "a call closed as genuine within 30 days", "id": "ada panggilan nyata dalam 30 hari terakhir"}),
@@ -58,12 +58,19 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     Guardrail("protected", 0.0, 0.0, "not used",
               {"en": "on the protected list", "id": "ada di daftar yang dilindungi"}),
 )  # fmt: skip
+#: Of the service alone: where the network attests numbers, a past that is not attested puts nobody back.
+UNATTESTED = Guardrail("unattested", 0.0, 0.0, "not used",
+                       {"en": "number, or an earlier call from it, not attested by the network",
+                        "id": "nomor, atau panggilan sebelumnya, tidak dijamin oleh jaringan"})  # fmt: skip
+SHOWN = (*GUARDRAILS, UNATTESTED)
 GUARDRAIL_NAMES = tuple(guardrail.name for guardrail in GUARDRAILS)
 FIRST_CALL, CLOSED_GENUINE, SILENCE, NO_NUMBER, SURGE, REDIAL, PROTECTED = range(len(GUARDRAILS))
 
 _CALLS, _GENUINE = FIELDS.index("calls_ever"), FIELDS.index("genuine_30d")
 _UNANSWERED_1H, _UNANSWERED_1D = FIELDS.index("unanswered_1h"), FIELDS.index("unanswered_1d")
 _SHOWN, _SURGE_NEW = CALL.index("number_shown"), CALL.index("surge_new")
+_SILENT_EVER, _LISTENED = FIELDS.index("silent_ever"), FIELDS.index("listened_ever")
+_NOT_GENUINE = FIELDS.index("not_genuine_ever")
 _SILENT = np.array([feature.silence for feature in FEATURES])
 #: An unanswered call two hours ago still counts as a reason to ring again.
 _RECENTLY_UNANSWERED = 0.25
@@ -78,6 +85,13 @@ def names(held: int) -> list[str]:
     ['first_call', 'no_number']
     """
     return [name for place, name in enumerate(GUARDRAIL_NAMES) if held >> place & 1]
+
+
+@kernel
+def _nobody_spoke(history: Numbers) -> bool:
+    """Whether nobody was heard to speak in the one earlier call: anybody may ring in another's number and say nothing."""
+    closed_unheard = history[_NOT_GENUINE] >= 1.0 and history[_LISTENED] == 0.0
+    return bool(history[_CALLS] == 1.0 and (history[_SILENT_EVER] >= 1.0 or closed_unheard))
 
 
 @kernel
@@ -116,7 +130,8 @@ def guard(
         if math.isnan(caps[rule]):
             holds = False
         elif rule == FIRST_CALL:
-            holds = shown and history[_CALLS] <= limits[rule]
+            earlier = history[_CALLS] - (1.0 if _nobody_spoke(history) else 0.0)
+            holds = shown and earlier <= limits[rule]
         elif rule == CLOSED_GENUINE:
             holds = history[_GENUINE] >= limits[rule]
         elif rule == SILENCE:

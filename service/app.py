@@ -90,6 +90,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
             calls_in_memory=settings.calls_in_memory,
             taken_timeout_s=settings.taken_timeout_s,
             abandoned=metrics.abandoned,
+            network_attests=settings.network_attests,
         )
         journals = _journals(settings)
         for journal in journals:

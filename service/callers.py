@@ -23,10 +23,13 @@ class Aliases(NamedTuple):
         Of the number, under the other live keys.
     pasts : tuple of Caller
         What is kept under those of them that this service does not move.
+    attested : bool
+        Whether the network attested the number in each of its calls of the last months, as far as that was asked.
     """
 
     hashes: Sequence[bytes] = ()
     pasts: tuple[Caller, ...] = ()
+    attested: bool = False
 
 
 NO_OTHERS = Aliases()

@@ -124,6 +124,7 @@ class CallDocument(Document):
     received_at: datetime
     caller: str | None = Field(description="A short pseudonym; null: no number.")
     line: str | None
+    attestation: str | None
     centre: str | None
     queue: str | None
     state: State

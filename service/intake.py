@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from model.errors import StoreError
+from model.guardrails import UNATTESTED
 from model.history import FIELDS, VERSION
 from model.release import Release
 from model.surge import MINUTE_US, Surge, first_minute
@@ -49,6 +50,8 @@ class Intake:
         How long a call is held for an operator who is gone.
     abandoned : callable
         Is told the band of each call whose caller hung up before an operator answered.
+    network_attests : bool
+        Whether a past that the network did not attest puts nobody back.
 
     Raises
     ------
@@ -67,8 +70,10 @@ class Intake:
         calls_in_memory: int = 20_000,
         taken_timeout_s: float = 30.0,
         abandoned: Callable[[str], None] = lambda _band: None,
+        network_attests: bool = False,
     ) -> None:
         self.release, self.store, self.operations = release, store, operations
+        self.network_attests = network_attests
         #: Are told each score that was answered, and the label of each call that was closed: `service.shadow`.
         self.seen: Callable[[Call, str, Mapping[str, Any]], None] = lambda *_: None
         self.closed: Callable[[str, int | None], None] = lambda *_: None
@@ -425,6 +430,8 @@ class Intake:
         scored = self._scorer.score(call, stage, protected=protected)
         if stage == "ended":
             return answer_of(call, stage, scored, Expected(None, False, "unknown"), name, warnings, now)
+        if self.network_attests and call.caller is not None and not (call.attestation == "A" and aliases.attested):
+            scored = scored._replace(factor=0.0, guardrails=[*scored.guardrails, UNATTESTED.name])
         expected = self.board.expected(call.queue, expected_wait_s)
         place(
             call,
@@ -460,7 +467,7 @@ def _scored(asked: bytes, reply: Reply, stage: str | None = None, state: str | N
 
 def _take_in(call: Call, request: ScoreRequest, stage: str) -> None:
     """Add what a request says to what is known; what it does not say stays."""
-    for name in ("line", "centre", "queue"):
+    for name in ("line", "attestation", "centre", "queue"):
         value = getattr(request, name)
         if value is not None:
             setattr(call, name, value)

@@ -28,7 +28,7 @@ ATTEMPTS = 5
 _OUT_OF_QUEUE = ("answered", "ended")
 _SCORED = ("received", "scored")
 _KINDS = (*_SCORED, *_OUT_OF_QUEUE, "left", "disposed")
-_AS_STORED = ("call_id", "line", "centre", "queue", "duration_s", "silence_ratio", "ended_by")
+_AS_STORED = ("call_id", "line", "attestation", "centre", "queue", "duration_s", "silence_ratio", "ended_by")
 _DONE = ("held_out", "shown_band", "defer_s", "release")
 #: The name of the access key by which a call was closed.
 _BY = "x_disposed_by"

@@ -20,8 +20,8 @@ from service.retention import removed_before
 from service.store import Store
 
 PART = 5_000
-_PLAIN = ("line", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by", "duration_s",
-          "silence_ratio")  # fmt: skip
+_PLAIN = ("line", "attestation", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by",
+          "duration_s", "silence_ratio")  # fmt: skip
 
 
 def import_log(

@@ -51,7 +51,7 @@ def steps(calls: pd.DataFrame, corrections: pd.DataFrame | None = None) -> list[
 
 def _of_call(row: dict[str, Any]) -> Iterator[Step]:
     received_at, call_id = row["received_at"], row["call_id"]
-    score = _some(row, "caller", "line", "centre", "queue")
+    score = _some(row, "caller", "line", "attestation", "centre", "queue")
     score |= {name: value for name, value in row.items() if name.startswith("x_")}
     for name in ("duration_s", "silence_ratio"):
         if f"opening_{name}" in row:

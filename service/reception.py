@@ -7,7 +7,7 @@ not deferred, and what was said goes to the journal (`service.retelling`), from 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from service.telemetry import Metrics
 
 #: Shares of the deadline: for the store, and then for the journal.
 TRIED, KEPT = 0.6, 0.35
+#: So far back the calls of a number must have been attested: by then a call weighs an eighth.
+ATTESTED_FOR = timedelta(days=90)
 #: So many calls may wait for the store at once in any case, and at most for each second of the deadline.
 LEAST_WAITING, MOST_WAITING_PER_S = 8, 1_200.0
 
@@ -157,6 +159,11 @@ class Reception:
                     aliases = NO_OTHERS
                     if caller is not None and others:
                         aliases = await gathered(self.intake, self.pseudonyms, others, caller)
+                    if caller is not None and self.intake.network_attests:
+                        since_us = microseconds(request.received_at - ATTESTED_FOR)
+                        hashes = (caller, *others)
+                        attested = await self.intake.store.attested(hashes, since_us, request.call_id)
+                        aliases = aliases._replace(attested=attested)
                     reply = await self.intake.score(request, caller, warnings, now, aliases=aliases, told_by=told_by)
                 self.retelling.went_well()
                 self._count(reply.answer, warnings)

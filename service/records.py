@@ -97,6 +97,7 @@ class Call:
     received_at_us: int
     caller: bytes | None = None
     line: str | None = None
+    attestation: str | None = None
     centre: str | None = None
     queue: str | None = None
     opening_duration_s: float | None = None

@@ -19,6 +19,7 @@ FOLLOWS = (
     "state",
     "operator",
     "line",
+    "attestation",
     "centre",
     "queue",
     "opening_duration_s",
@@ -34,8 +35,8 @@ FOLLOWS = (
     "extra",
 )
 #: Of a call that was imported, the events do not say these.
-_IMPORTED = ("line", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by", "duration_s",
-             "silence_ratio", "extra")  # fmt: skip
+_IMPORTED = ("line", "attestation", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by",
+             "duration_s", "silence_ratio", "extra")  # fmt: skip
 
 
 def disagreements(row: Row, said: Sequence[Row]) -> list[str]:
@@ -106,7 +107,7 @@ def _take(call: Call, row: Row) -> None:
 
 
 def _asked(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
-    for name in ("line", "centre", "queue"):
+    for name in ("line", "attestation", "centre", "queue"):
         if asked.get(name) is not None:
             setattr(call, name, asked[name])
     if stage == "opening":

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from model.calls import DISPOSITIONS, ENDED_BY, LINES
+from model.calls import ATTESTATIONS, DISPOSITIONS, ENDED_BY, LINES
 from service.extras import DEEPEST, MOST_EXTRAS, sifted
 from service.fields import Caller, CallId, Count, Forgive, Reason, Seconds, Share, Stage, Text, Time
 from service.logs import masked
@@ -98,6 +98,13 @@ class ScoreRequest(Body):
         ),
     ] = None
     line: Annotated[Literal[LINES] | None, Forgive, Field(description="The kind of line; null: unknown.")] = None  # type: ignore[valid-type]
+    attestation: Annotated[
+        Literal[ATTESTATIONS] | None,  # type: ignore[valid-type]
+        Forgive,
+        Field(
+            description="What the network says of the number by STIR/SHAKEN: `A`, `B`, `C` or `failed`; null: nothing."
+        ),
+    ] = None
     centre: Annotated[
         Text | None,
         Forgive,

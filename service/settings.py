@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     replay : bool
         Whether logs may be told by their own clock (the header `Saring-Clock`), as on a copy or for a rehearsal. Never
         where calls are scored live.
+    network_attests : bool
+        Whether the network attests the numbers of calls (STIR/SHAKEN) and the intake system tells it. Then a call is
+        deferred only when its own number and those of its earlier calls were attested in full (A).
     log_level : str
     log_format : {"text", "json"}
     """
@@ -83,5 +86,6 @@ class Settings(BaseSettings):
     calls_in_memory: Annotated[int, Field(ge=1_000)] = 20_000
     last_digits: Annotated[int, Field(ge=0, le=4)] = 0
     replay: bool = False
+    network_attests: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"

@@ -132,6 +132,17 @@ class Store:
         found = await self._in_thread(lambda connection: set(connection.execute(asked).scalars()))
         return next((call_id for call_id in call_ids if call_id in found), None)
 
+    async def attested(self, hashes: Sequence[bytes], since_us: int, but: str) -> bool:
+        """Say whether the network attested in full (A) the number of each call of a caller since then, but for one."""
+        lacking = (
+            sa.select(calls.c.call_id)
+            .join(events, events.c.call_id == calls.c.call_id)
+            .where(events.c.chain.in_(hashes), events.c.kind == "received", events.c.received_at_us >= since_us)
+            .where(calls.c.call_id != but, sa.func.coalesce(calls.c.attestation, "") != "A")
+            .limit(1)
+        )
+        return await self._in_thread(lambda connection: connection.execute(lacking).first() is None)
+
     async def chain(self, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
         """Give the last checkpoint of a chain and what each later event adds to the history, in their order."""
         return await self._in_thread(lambda connection: _chain(connection, chain))

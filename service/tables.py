@@ -28,6 +28,7 @@ calls = sa.Table(
     sa.Column("received_at_us", sa.BigInteger, nullable=False, index=True),
     sa.Column("caller", sa.LargeBinary),
     sa.Column("line", sa.Text),
+    sa.Column("attestation", sa.Text),
     sa.Column("centre", sa.Text),
     sa.Column("queue", sa.Text),
     sa.Column("opening_duration_s", sa.Float),

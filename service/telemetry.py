@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from model.calls import COLUMNS
 from model.features import STAGES
-from model.guardrails import GUARDRAIL_NAMES
+from model.guardrails import SHOWN
 from model.policy import Band
 from service.instruments import METRICS, Instrument
 from service.logs import masked
@@ -66,7 +66,7 @@ class Metrics:
             )
             for stage, band in (*product(STAGES, BANDS), (OTHER, OTHER))
         }
-        self._guardrails = self._each("guardrails_total", GUARDRAIL_NAMES)
+        self._guardrails = self._each("guardrails_total", [guardrail.name for guardrail in SHOWN])
         self._warnings = self._each("warnings_total", FIELDS)
         self._abandoned = self._each("abandoned_total", BANDS)
         self._deferred, self._held_out = self._counters["deferred_total"].inc, self._counters["held_out_total"].inc

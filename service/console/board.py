@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from model.calls import CATEGORIES
-from model.guardrails import GUARDRAILS
+from model.guardrails import SHOWN
 from service.access import Role
 from service.badge import LOOKS
 from service.console.pages import PageRoute, data_for, page
@@ -52,7 +52,7 @@ async def board_page(request: Request) -> Response:
         mode=settings.mode,
         time_zone=zone,
         stale_s=settings.waiting_timeout_s / 2,
-        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
+        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in SHOWN},
     )
     return page(request, "board.html", data=data, mode=settings.mode, zone=abbreviation(zone))
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from model.errors import StoreError
-from model.guardrails import GUARDRAILS
+from model.guardrails import SHOWN
 from model.numerals import decimal
 from model.promise import Language
 from model.reasons import translated
@@ -54,7 +54,7 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         hidden=hidden,
         closes=principal_of(request).role is not Role.SCIENTIST,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
-        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in GUARDRAILS},
+        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in SHOWN},
         events=[] if hidden else [told(one, words) for one in said],
         decimal=lambda value, digits=0: decimal(value, digits, words.language),
         data=data | {"time_zone": intake.release.time_zone},
