@@ -139,8 +139,8 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
 
 def _known(call: Call) -> dict[str, Any]:
     plain = ("call_id", "line", "attestation", "centre", "queue", "state", "operator", "opening_duration_s",
-             "opening_silence_ratio", "ended_by", "duration_s", "silence_ratio", "disposition", "category", "shown_band", "held_out",
-             "defer_s", "release", "first_call")  # fmt: skip
+             "opening_silence_ratio", "ended_by", "duration_s", "silence_ratio", "disposition", "category",
+             "shown_band", "held_out", "defer_s", "release", "first_call")  # fmt: skip
     times = ("received_at", "answered_at", "ended_at", "disposed_at", "queue_key")
     return {
         **{name: getattr(call, name) for name in plain},
