@@ -26,6 +26,8 @@ _OTHER_THAN_DIGITS = re.compile(r"\D")
 _SCHEME = re.compile(r"^.*?\b(?:sips?|tel|callto):", re.IGNORECASE | re.DOTALL)
 _LETTER = re.compile(r"[^\W\d_]")
 _BEHIND = re.compile(r"[@;,#>x]|ext", re.IGNORECASE)
+#: Without any of this nothing is taken out of an id by `masked_id`.
+_ODD = re.compile(r"[+\uff0b]|^[\s(]*0|saring_|bearer|basic", re.IGNORECASE)
 #: Within an id: as dialled at home, or as long as an international one.
 _DIALLED = re.compile(r"(?<!\d)(?:0[1-9]\d{7,13}|[1-9]\d{10,14})(?!\d)")
 #: From so many digits on, side by side, they are taken for a number. Many queues are named by a short number of theirs.
@@ -46,7 +48,12 @@ def digits_of(caller: str | None) -> str | None:
     >>> [digits_of(text) for text in ("a1f9c0", "110", "sip:alice@10.20.30.40", "anonymous", None)]
     ['', None, None, None, None]
     """
-    if caller is None or shows_nothing(caller):
+    if caller is None:
+        return None
+    plain = caller[1:] if caller.startswith("+") else caller
+    if plain.isascii() and plain.isdigit() and len(plain) >= TELLING and plain.strip("0"):
+        return plain  # as nearly all are
+    if shows_nothing(caller):
         return None
     bare = _SCHEME.sub("", caller)
     digits = _digits(_BEHIND.split(bare, maxsplit=1)[0])
@@ -108,7 +115,11 @@ class Masks:
 
     def text(self, text: str, least: int = _NAMED["queue"]) -> str:
         """Give a text, or the name that stands for one with what may be a number, the same each time."""
-        return text if masked(text, least) == text else f"name-{self._pseudonyms.name('text', text, 10)}"
+        return (
+            text
+            if not may_tell(text) or masked(text, least) == text
+            else f"name-{self._pseudonyms.name('text', text, 10)}"
+        )
 
     def operator(self, name: str) -> str:
         """Give an operator's name, or the one that stands for it."""
@@ -116,7 +127,10 @@ class Masks:
 
     def kept(self, request: T, warnings: list[Warned]) -> T:
         """Give a request as it may be kept: centre, queue and operator without a number, and a warning for each."""
-        told = {name: getattr(request, name, None) for name in _NAMED}
+        has = type(request).model_fields
+        told = {name: value for name in _NAMED if name in has and (value := getattr(request, name)) is not None}
+        if not told:
+            return request
         changed = self.changed(told, digits_of(getattr(request, "caller", None)))
         for name, stands in changed.items():
             what = "a name stands for it" if stands else "taken as not known"
@@ -164,7 +178,9 @@ def _dialled(call_id: str, region: str) -> bool:
     >>> [_dialled(id, "US") for id in ("1730448000.1234", "1730448000123", "112-20261101-0042", "000000001234")]
     [False, False, False, False]
     """
-    if masked_id(call_id) != call_id:
+    if not may_tell(call_id):
+        return False
+    if _ODD.search(call_id) and masked_id(call_id) != call_id:
         return True
     country = str(phonenumbers.country_code_for_region(region))
     return any(
