@@ -105,7 +105,7 @@ def test_bands_count_each_call_once_and_the_random_share_apart():
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, acting_release: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("supervisor"), acting_release, random_share=0.0) as service:
+    with keyed(tmp_path_factory.mktemp("supervisor"), acting_release, random_share=0.0, replay=True) as service:
         recorded = {"Saring-Clock": "as-recorded"}
         start = datetime.now(UTC) - timedelta(hours=2)
         for number in range(12):
