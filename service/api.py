@@ -1,5 +1,6 @@
 """The HTTP contract, version 1: what is said of a call after its score, up to its disposition."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,13 +15,15 @@ from service.documents import CallDocument, Kept, ScoreResponse
 from service.guard import GuardedRoute, allow
 from service.life import CLOSED, OVER
 from service.pseudonyms import short
-from service.records import Call, rfc3339
-from service.schemas import Answered, Disposition, Ended
+from service.records import Call, Teller, rfc3339
+from service.schemas import Answered, Disposition, Ended, Reopen
 from service.web import (
     CallIdInPath,
     as_asked,
     json,
+    of_a_person,
     out_of_reach,
+    principal_of,
     read,
     reception_of,
     refusals,
@@ -89,12 +92,37 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
 async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     """Tell how the call was closed; told again, it is a correction.
 
+    Whoever closes a call at a board (with an operator's key, or signed in at the console) that still waits, and that
+    this operator has not taken, has to `confirm` it (409). Closed by mistake, it is brought back by `reopen`.
+
     It becomes known, and counts for later calls of this caller, from when it was told of and not before.
     """
     asked, warnings = await read(request, Disposition)
-    asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
+    # A system such as the PBX knows whose call has come to its end; a person at a board may have picked the wrong one.
+    confirmed = asked.confirm or not of_a_person(request)
+    asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator), "confirm": confirmed})
     now, told_by = told(request.scope, asked.disposed_at, settings_of(request))
     stored = await reception_of(request).disposed(call_id, asked, now, told_by=told_by)
+    return _kept(as_asked(request), warnings, stored=stored)
+
+
+@router.post(
+    "/v1/calls/{call_id:path}/reopen",
+    summary="Bring back a call that was closed by mistake",
+    response_model=Kept,
+    openapi_extra=takes(Reopen, {"operator": None}),
+    responses=refusals(404, 409, 413, 422, 503),
+)
+@allow(Role.INTAKE, Role.OPERATOR)
+async def reopen(request: Request, call_id: CallIdInPath) -> Response:
+    """Bring back a call that was closed while it still waited, within a minute: it waits again, at its old place.
+
+    Its dispositions are taken back; what was said stays in its story.
+    """
+    asked, warnings = await read(request, Reopen)
+    asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
+    told_by = Teller(principal_of(request).name)
+    stored = await reception_of(request).reopened(call_id, asked, datetime.now(UTC), told_by=told_by)
     return _kept(as_asked(request), warnings, stored=stored)
 
 
@@ -104,7 +132,7 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     response_model=CallDocument,
     responses=refusals(404, 422, 503),
 )
-@allow(Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
+@allow(Role.OPERATOR, Role.SCIENTIST)
 async def call(request: Request, call_id: CallIdInPath) -> Response:
     """Give what was known of a call, what was scored, shown and decided, and why.
 
@@ -129,7 +157,7 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
                     "known_at": rfc3339(one["known_at_us"]),
                     "recorded_at": rfc3339(one["recorded_at_us"]),
                     "told_by": one["told_by"],
-                    **{name: one["body"].get(name) for name in ("operator", "disposition", "category", "why")},
+                    **{name: one["body"].get(name) for name in ("operator", "disposition", "category", "why", "was")},
                 }
                 for one in said
             ],

@@ -25,7 +25,6 @@ from service.web import json, out_of_reach, principal_of, read, reception_of, re
 
 router = APIRouter(route_class=GuardedRoute, tags=["centre"])
 _METRICS = ("text/plain", "application/openmetrics-text")
-_EVERYBODY = (Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
 
 
 @router.get(
@@ -34,7 +33,7 @@ _EVERYBODY = (Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
     response_model=OperationsDocument,
     responses=refusals(),
 )
-@allow(*_EVERYBODY)
+@allow(Role.INTAKE, Role.OPERATOR, Role.SCIENTIST)
 async def operations(request: Request) -> Response:
     """Give the switch, the staff on duty, and whether calls are deferred."""
     return json(_operations(request))
@@ -148,7 +147,7 @@ async def erase_caller(request: Request) -> Response:
     response_model=ModelDocument,
     responses=refusals(),
 )
-@allow(*_EVERYBODY)
+@allow(Role.SCIENTIST)
 async def model(request: Request) -> Response:
     """Give the release that is served, what is proven about it, and what the monitor sees.
 
@@ -213,7 +212,7 @@ async def readyz(request: Request) -> Response:
     response_class=Response,
     responses={200: {"content": {name: {"schema": {"type": "string"}} for name in _METRICS}}, **refusals()},
 )
-@allow(*_EVERYBODY)
+@allow(Role.SCIENTIST)
 async def metrics(request: Request) -> Response:
     """Give what Prometheus reads, in its own format or, when the header Accept names it, as OpenMetrics."""
     body, media_type = await asyncio.to_thread(reception_of(request).metrics.render, request.headers.get("accept", ""))

@@ -7,18 +7,18 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from model.errors import StoreError
-from service.access import Keys, Role
+from service.access import Role
 from service.badge import Theme, badge_svg, likelihood_of, state_of
 from service.console.assets import TO_ANY_PAGE
-from service.console.sessions import Sessions
+from service.console.sessions import Session, Sessions
 from service.documents import BadgeDocument, Queued, QueueDocument, TokenDocument, event
 from service.guard import GuardedRoute, allow, public
 from service.problems import Conflict, Forbidden, Invalid, Problem, TooMany, Unauthorized
 from service.queue_view import View, queue_document, queued
 from service.records import Call, Teller, microseconds, rfc3339
 from service.schemas import Take, TokenFor
-from service.stream import MOST_STREAMS, Streams
-from service.tokens import Tokens
+from service.stream import Streams
+from service.tokens import Grant, Tokens
 from service.web import (
     CallIdInPath,
     json,
@@ -54,7 +54,7 @@ _EVENT = {
 Language = Annotated[Literal["en", "id"], Query(description="English or Indonesian.")]
 Reasons = Annotated[int, Query(ge=0, le=100, description="So many reasons of each call at most, the largest first.")]
 #: The token of a badge holds its call_id, which may have 200 characters of 4 bytes.
-Token = Annotated[str | None, Query(max_length=1_200, description="A short-lived token from /v1/tokens.")]
+Token = Annotated[str | None, Query(max_length=1_500, description="A short-lived token from /v1/tokens.")]
 
 
 @router.get("/v1/queue", summary="The waiting calls", response_model=QueueDocument, responses=refusals(422))
@@ -98,29 +98,23 @@ async def stream(
     Last-Event-ID.
     """
     streams: Streams = request.app.state.streams
-    keys: Keys = request.app.state.keys
-    principal = request.scope["state"]["principal"]
-    if principal is None and token is not None:
-        tokens: Tokens = request.app.state.tokens
-        key_id = tokens.check(token, "stream", _now_us())
-        principal = keys.holder(key_id, _now_us()) if key_id else None
-    if principal is None:
+    sessions: Sessions = request.app.state.sessions
+    principal, open_to_all = request.scope["state"]["principal"], settings_of(request).insecure_local
+    grant = _grant_of(request) if principal else _granted(request, token, "stream")
+    principal = principal or (sessions.holder(grant, _now_us()) if grant else None)
+    if principal is None or grant is None:
         raise Unauthorized
     if principal.role not in (*WATCHERS, Role.ADMIN):
         raise Forbidden(f"this key has the role {principal.role}, expected operator or intake")
-    if streams.open >= MOST_STREAMS:
-        raise TooMany(f"{MOST_STREAMS} streams are open already")
+    if not streams.has_room(principal.key_id):
+        raise TooMany("as many streams are open already as there is room for, in all or for this key")
     named = None if queue is None else reception_of(request).masks.text(queue)
-    open_to_all, session = settings_of(request).insecure_local, request.scope["state"].get("session")
-    sessions: Sessions = request.app.state.sessions
 
     def may() -> bool:
-        if session is not None:
-            return sessions.holds(session, _now_us())
-        return open_to_all or keys.holder(principal.key_id, _now_us()) is not None
+        return open_to_all or sessions.holder(grant, _now_us()) is not None
 
     return StreamingResponse(
-        streams.events(principal.name, named, last, limit, View(lang, reasons), may), media_type="text/event-stream"
+        streams.events(principal, named, last, limit, View(lang, reasons), may), media_type="text/event-stream"
     )
 
 
@@ -231,24 +225,25 @@ async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None
 async def tokens(request: Request) -> Response:
     """Issue a short-lived token: for the badge of one call, or for the stream.
 
-    Whoever holds it may use it until it ends, and for nothing else; an access key never stands in an address.
+    Whoever holds it may use it until it ends, and for nothing else; an access key never stands in an address. It ends
+    earlier with the key, and with the session at the console in which it was asked for, and a stream with it.
     """
     asked, _ = await read(request, TokenFor)
     issuer: Tokens = request.app.state.tokens
     if asked.scope == "badge" and asked.call_id is None:
         raise Invalid("call_id: a badge is of one call", [("call_id", "the call whose badge is to be shown")])
+    until_us = _now_us() + int(TOKEN_S[asked.scope] * 1e6)
     badge = asked.scope == "badge" and asked.call_id
-    subject = await reception_of(request).named(badge) if badge else principal_of(request).key_id
-    now_us, life_s = _now_us(), TOKEN_S[asked.scope]
-    token = issuer.issue(asked.scope, subject, now_us, life_s)
-    return json({"token": token, "expires_at": rfc3339(now_us + int(life_s * 1e6))})
+    call_id = await reception_of(request).named(badge) if badge else None
+    token = issuer.issue(asked.scope, _grant_of(request)._replace(until_us=until_us, call_id=call_id))
+    return json({"token": token, "expires_at": rfc3339(until_us)})
 
 
 async def _badged(request: Request, call_id: str, token: str | None) -> Call:
     """Give the call whose badge is asked for, to whom a key or a token of this very call lets in."""
     if request.scope["state"]["principal"] is None:
-        tokens: Tokens = request.app.state.tokens
-        if token is None or tokens.check(token, "badge", _now_us()) != call_id:
+        grant = _granted(request, token, "badge")
+        if grant is None or grant.call_id != call_id:
             raise Unauthorized
     try:
         return shown_of(request, await reception_of(request).intake.find(call_id))
@@ -257,14 +252,28 @@ async def _badged(request: Request, call_id: str, token: str | None) -> Call:
 
 
 def _badge_document(request: Request, call: Call, token: str | None) -> dict[str, Any]:
-    now_us, tokens = _now_us(), request.app.state.tokens
-    good = token is not None and tokens.check(token, "badge", now_us) == call.call_id
+    grant = _granted(request, token, "badge")
     return {
-        "at": rfc3339(now_us),
+        "at": rfc3339(_now_us()),
         "state": state_of(call),
         "prank_likelihood": likelihood_of(call),
-        "token_expires_at": rfc3339(tokens.ends_us(token)) if good else None,
+        "token_expires_at": rfc3339(grant.until_us) if grant and grant.call_id == call.call_id else None,
     }
+
+
+def _grant_of(request: Request) -> Grant:
+    """Give what stands for whoever asks, as long as that one's key, and session, is live."""
+    session: Session | None = request.scope["state"].get("session")
+    return session.grant if session is not None else Grant(principal_of(request).key_id, 0)
+
+
+def _granted(request: Request, token: str | None, scope: str) -> Grant | None:
+    """Give what a token says that is good; None when it is not, or its key or session is no longer live."""
+    tokens: Tokens = request.app.state.tokens
+    sessions: Sessions = request.app.state.sessions
+    grant = None if token is None else tokens.check(token, scope, _now_us())
+    live = grant is not None and (settings_of(request).insecure_local or sessions.holder(grant, _now_us()) is not None)
+    return grant if live else None
 
 
 def _board_only(request: Request) -> None:

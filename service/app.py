@@ -27,7 +27,7 @@ from service.number_keys import check_held, take_in_use
 from service.observed import Observed, watch_loop
 from service.operations import Operations
 from service.problems import Problem, answer
-from service.pseudonyms import Pseudonyms, read_keys
+from service.pseudonyms import Pseudonyms, read_keys, read_secrets
 from service.reception import Reception
 from service.renewal import LOOK_S as RENEW_S
 from service.renewal import Renewal
@@ -55,6 +55,7 @@ class Opened(NamedTuple):
 
     intake: Intake
     pseudonyms: Pseudonyms
+    secrets: list[bytes]
     journals: list[Journal]
     keys: Keys
     metrics: Metrics
@@ -72,6 +73,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
     """
     release = read_release(settings.release)
     pseudonyms = Pseudonyms(read_keys(settings.key_file))
+    secrets = read_secrets(settings.secret_file or settings.key_file.with_suffix(".secret"))
     metrics = Metrics()
     with ExitStack() as stack:
         store = Store(settings.database, metrics.committed)
@@ -98,7 +100,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
         traces = open_traces()
         if traces is not None:
             stack.callback(close_traces, traces)
-        yield Opened(intake, pseudonyms, journals, Keys(rows(store.engine)), metrics, traces)
+        yield Opened(intake, pseudonyms, secrets, journals, Keys(rows(store.engine)), metrics, traces)
 
 
 def create_app(parts: Opened, settings: Settings) -> ASGIApp:
@@ -158,7 +160,7 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
     app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
     app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
     app.state.drift, app.state.shadow = drift, shadow
-    app.state.tokens = Tokens(parts.pseudonyms.secret)
+    app.state.tokens = Tokens(parts.secrets)
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
     app.state.sessions = sessions
     # What stands behind a call_id comes before the call.

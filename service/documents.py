@@ -9,7 +9,7 @@ from service.fields import Stage
 
 BandId = Literal["unscored", "normal", "unsure", "likely_prank"]
 State = Literal["waiting", "taken", "answered", "ended", "abandoned", "closed"]
-Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "left"]
+Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"]
 
 
 class Document(BaseModel):
@@ -107,6 +107,7 @@ class Said(Document):
     disposition: str | None
     category: str | None
     why: str | None = Field(description="`gone`, `signed out`, `revoked`: why a call that was taken waits again.")
+    was: Literal["waiting", "taken"] | None = Field(description="In which state a call was closed that still waited.")
 
 
 class Surge(Document):

@@ -82,6 +82,7 @@ Text = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=PRI
 Caller = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[^\x00]*$")]
 Seconds = Annotated[float, Field(strict=True, ge=0.0, le=86_400.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0, le=100_000), BeforeValidator(_whole)]
+Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
 Reason = Annotated[str, StringConstraints(strict=True, min_length=3, max_length=500, pattern=NOT_BLANK)]
 Stage = Literal["ring", "opening", "ended"]

@@ -239,7 +239,7 @@ class Intake:
         Unknown
             When the call was never scored.
         Conflict
-            When it was closed before its arrival.
+            When it was closed before its arrival, or is not confirmed of a call that waits (`life.closed`).
         """
 
         def decide(call: Call) -> Told | Answer:
@@ -247,15 +247,48 @@ class Intake:
             same = (call.disposition, call.category) == (request.disposition, request.category)
             if same and call.disposed_at_us is not None:
                 return Answer()
+            was = life.closed(call, request.operator, confirmed=bool(request.confirm))
+            body = request.model_dump(mode="json", exclude_none=True, exclude={"confirm", "answered_at"})
+            if was is not None:
+                body["was"] = was
+            if request.answered_at is not None and life.answered(call, request.answered_at, request.operator):
+                body["answered_at"] = rfc3339(call.answered_at_us)
             change = label_change(self.release.labels, call.disposition, request.disposition)
             call.disposition, call.category = request.disposition, request.category
             call.disposed_at_us = microseconds(known_at)
-            life.closed(call)
-            body = request.model_dump(mode="json", exclude_none=True)
             return Told(call, "disposed", call.disposed_at_us, json_of(body), adds=dict(change))
 
         await self._tell_of_known(call_id, now, decide, told_by)
         self.closed(call_id, self.release.labels.get(request.disposition))
+
+    async def reopened(self, call_id: str, operator: str | None, now: datetime, *, told_by: Teller = NOBODY) -> None:
+        """Bring back a call that was closed by mistake while it waited: it waits again, at its old place.
+
+        Raises
+        ------
+        Unknown
+        Conflict
+            When it was not, or no longer can be: `life.reopened`.
+        """
+        closing: dict[str, Any] | None = None
+        for said in await self.store.said(await self.known.call(call_id)):
+            if said["kind"] == "reopened" or (said["kind"] == "disposed" and "was" in said["body"]):
+                closing = said if said["kind"] == "disposed" else None
+
+        def decide(call: Call) -> Told | Answer:
+            if closing is not None and "answered_at" in closing["body"]:
+                call.answered_at_us = None  # it was not told by itself
+            closed_s = None if closing is None else (microseconds(now) - closing["recorded_at_us"]) / 1e6
+            if not life.reopened(call, closed_s):
+                return Answer()
+            change = label_change(self.release.labels, call.disposition, None)
+            call.disposition = call.category = call.disposed_at_us = None
+            if not self.gate.defers(now):
+                call.defer_s = 0.0  # what was taken back meanwhile
+            return Told(call, "reopened", microseconds(now), json_of({"operator": operator}), adds=dict(change))
+
+        await self._tell_of_known(call_id, now, decide, told_by)
+        self.closed(call_id, None)
 
     async def taken(self, call_id: str, operator: str, now: datetime, *, told_by: Teller = NOBODY) -> Call:
         """Lock a waiting call to an operator; two never get the same. Taken once more it is held for longer.

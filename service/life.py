@@ -14,6 +14,8 @@ from service.records import Call, microseconds
 WAITING, TAKEN, ANSWERED, ENDED, ABANDONED, CLOSED = "waiting", "taken", "answered", "ended", "abandoned", "closed"
 IN_QUEUE = (WAITING, TAKEN)
 OVER = (ENDED, ABANDONED, CLOSED)
+#: For so long a call that was closed by mistake can be brought back.
+REOPENED_S = 60.0
 #: Those that are let go when nothing is heard of them for too long.
 TIMED = (WAITING, ANSWERED)
 
@@ -84,9 +86,48 @@ def ended(call: Call, ended_at: datetime) -> bool:
     return was_answered
 
 
-def closed(call: Call) -> None:
-    """Take note of a disposition."""
+def closed(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
+    """Take note of a disposition; gives the state of a call that was still in the queue, else None.
+
+    Raises
+    ------
+    Conflict
+        When it is in the queue, this operator has not taken it, and that is not `confirmed`.
+    """
+    before = call.state if call.state in IN_QUEUE else None
+    own = call.state == TAKEN and call.operator == operator
+    if before and not own and not confirmed:
+        whom = "another operator has taken it" if call.state == TAKEN else "nobody has taken it"
+        raise Conflict(f"the call still waits, and {whom}: closing it takes it off the queue",
+                       [("confirm", "true, to close it all the same")])  # fmt: skip
     call.state = CLOSED
+    return before
+
+
+def reopened(call: Call, closed_s: float | None) -> bool:
+    """Bring back a call that was closed by mistake, at its old place; False when it waits already.
+
+    Parameters
+    ----------
+    call : Call
+    closed_s : float or None
+        For how long it has been closed; None when it did not wait then.
+
+    Raises
+    ------
+    Conflict
+        When it was not closed while it waited, or too long ago, or was answered or ended since.
+    """
+    if call.state == WAITING:
+        return False
+    if call.state != CLOSED or closed_s is None or call.answered_at_us is not None or call.ended_at_us is not None:
+        raise Conflict("the call cannot be brought back: it was not closed while it waited, or is over by now",
+                       [("call_id", "a call that was closed while it waited")])  # fmt: skip
+    if closed_s > REOPENED_S:
+        raise Conflict(f"the call cannot be brought back: it was closed more than {REOPENED_S:.0f} seconds ago",
+                       [("call_id", "a call that was closed a moment ago")])  # fmt: skip
+    call.state, call.operator = WAITING, None
+    return True
 
 
 def left(call: Call) -> bool:

@@ -27,7 +27,7 @@ ATTEMPTS = 5
 #: From then on what is told of the opening is no longer what the queue went by.
 _OUT_OF_QUEUE = ("answered", "ended")
 _SCORED = ("received", "scored")
-_KINDS = (*_SCORED, *_OUT_OF_QUEUE, "left", "disposed")
+_KINDS = (*_SCORED, *_OUT_OF_QUEUE, "left", "disposed", "reopened")
 _AS_STORED = ("call_id", "line", "attestation", "centre", "queue", "duration_s", "silence_ratio", "ended_by")
 _DONE = ("held_out", "shown_band", "defer_s", "release")
 #: The name of the access key by which a call was closed.
@@ -134,7 +134,12 @@ def _exported(row: Row, said: list[Row], extras: Mapping[str, str]) -> tuple[Row
     call["opening_duration_s"], call["opening_silence_ratio"] = _opening(row, said)
     if row["release"] is not None:  # an imported call was never scored here
         call |= {name: row[name] for name in _DONE}
-    closings = [_closing(one) for one in said if one["kind"] == "disposed"]
+    closings: list[Row] = []
+    for one in said:
+        if one["kind"] == "disposed":
+            closings.append(_closing(one))
+        elif one["kind"] == "reopened":  # it was closed by mistake, for a minute at most
+            closings.clear()
     call |= _own(row, extras)
     if closings:
         call |= closings[0]

@@ -23,6 +23,7 @@ LAST_DIGITS = "x_last_digits"
 #: No digits, of which a number could be read, and letters that nobody takes for one.
 _LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
 _HEAD = "# Saring: keys of the hash of callers' numbers, the current one first. Without them no history can be read.\n"
+_HEAD_OF_SECRETS = "# Saring: what sessions and tokens are signed with. Without it everybody signs in again.\n"
 
 
 class Pseudonyms:
@@ -45,7 +46,7 @@ class Pseudonyms:
         self.current = next(iter(self._keys))
         #: Under which numbers are hashed: the newest that every service on the history holds (`service.number_keys`).
         self.in_use = self.current
-        #: For what else needs a secret that the database does not hold.
+        #: For the random share, which changes with it.
         self.secret = keys[0]
 
     @property
@@ -121,8 +122,8 @@ def whole(caller: bytes | None) -> str | None:
     return "-".join(text[place : place + 4] for place in range(0, len(text), 4))
 
 
-def read_keys(path: Path) -> list[bytes]:
-    """Read the keys, making one that only this user can read when there is no file.
+def read_keys(path: Path, head: str = _HEAD) -> list[bytes]:
+    """Read the keys, making one that only this user can read when there is no file; `head` is what then stands first.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def read_keys(path: Path) -> list[bytes]:
         When it can neither be read nor made.
     """
     if not path.exists():
-        _make(path)
+        _make(path, head)
     lines = [line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines()]
     try:
         keys = [bytes.fromhex(line[1]) for line in lines if line and not line[0].startswith("#")]
@@ -141,6 +142,11 @@ def read_keys(path: Path) -> list[bytes]:
     if not keys or any(len(key) < KEY_BYTES for key in keys):
         raise SaringError(f"{path}: is not a file of keys, expected lines of a date and {2 * KEY_BYTES} hex digits")
     return keys
+
+
+def read_secrets(path: Path) -> list[bytes]:
+    """Read what sessions and tokens are signed with, as `read_keys` reads the other keys."""
+    return read_keys(path, _HEAD_OF_SECRETS)
 
 
 def rotate(path: Path) -> bytes:
@@ -162,11 +168,11 @@ def _line(key: bytes) -> str:
     return f"{datetime.now(UTC):%Y-%m-%d} {key.hex()}\n"
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, head: str) -> None:
     """Make a file with one key, whole or not at all: another process may make it, or read it, at the same moment."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
-        _write(beside, [_line(secrets.token_bytes(KEY_BYTES))], flags=os.O_EXCL)
+        _write(beside, head, [_line(secrets.token_bytes(KEY_BYTES))], flags=os.O_EXCL)
         with suppress(FileExistsError):
             os.link(beside, path)
     finally:
@@ -176,15 +182,15 @@ def _make(path: Path) -> None:
 
 def _replace(path: Path, lines: Sequence[str]) -> None:
     beside = path.with_name(path.name + ".new")
-    _write(beside, lines, flags=os.O_TRUNC)
+    _write(beside, _HEAD, lines, flags=os.O_TRUNC)
     beside.replace(path)
     _sync_folder(path)
 
 
-def _write(path: Path, lines: Sequence[str], flags: int) -> None:
+def _write(path: Path, head: str, lines: Sequence[str], flags: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(_HEAD)
+        file.write(head)
         file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())

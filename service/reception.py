@@ -27,7 +27,7 @@ from service.records import NOBODY, Teller, microseconds, rfc3339
 from service.rekey import gathered
 from service.retelling import Retelling
 from service.room import Room
-from service.schemas import Answered, Disposition, Ended, ScoreRequest
+from service.schemas import Answered, Disposition, Ended, Reopen, ScoreRequest
 from service.telemetry import Metrics
 
 #: Shares of the deadline: for the store, and then for the journal.
@@ -203,6 +203,10 @@ class Reception:
         """Keep how a call was closed; False when it went to the journal instead of the store."""
         return await self._told("disposed", call_id, request, now, told_by) is not None
 
+    async def reopened(self, call_id: str, request: Reopen, now: datetime, *, told_by: Teller = NOBODY) -> bool:
+        """Bring back a call that was closed by mistake; False when that went to the journal instead of the store."""
+        return await self._told("reopened", call_id, request, now, told_by) is not None
+
     def _name_of(self, request: ScoreRequest) -> str:
         digits, call_id = digits_of(request.caller), request.call_id
         if not digits and may_tell(call_id):  # its caller's number may have been told before, and not now
@@ -257,6 +261,9 @@ class Reception:
             return True
         if kind == "ended":
             return await self.intake.ended(call_id, request, warnings or [], now, told_by=told_by)
+        if kind == "reopened":
+            await self.intake.reopened(call_id, request.operator, now, told_by=told_by)
+            return True
         # What was said earlier than it was told became known when it was told.
         await self.intake.disposed(call_id, request, now, max(request.disposed_at, now), told_by=told_by)
         return True

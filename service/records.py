@@ -19,7 +19,7 @@ from service.statements import CALL, CHANGING
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "left"]
+Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"]
 
 
 def microseconds(time: datetime) -> int:
@@ -47,15 +47,15 @@ def _written_second(second: int) -> str:
     return (EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
-def label_change(labels: Mapping[str, int], before: str | None, after: str) -> dict[str, float]:
-    """Say what a disposition adds to its caller's history, given the one that it replaces.
+def label_change(labels: Mapping[str, int], before: str | None, after: str | None) -> dict[str, float]:
+    """Say what a disposition adds to its caller's history, given the one that it replaces; None is none.
 
     Examples
     --------
     >>> label_change({"genuine": 0, "prank": 1}, "prank", "genuine")
     {'genuine': 1.0, 'not_genuine': -1.0}
     """
-    was, now = labels.get(before or ""), labels.get(after)
+    was, now = labels.get(before or ""), labels.get(after or "")
     return {"genuine": float((now == 0) - (was == 0)), "not_genuine": float((now == 1) - (was == 1))}
 
 
@@ -237,8 +237,9 @@ class Said:
     ----------
     chain, nth
         Whose event it is, and its place among those, from 1.
-    kind : {"received", "scored", "taken", "released", "answered", "ended", "disposed", "left"}
-        "received" is the first score of a call, "left" is said by this service when nothing more was heard of it.
+    kind : {"received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"}
+        "received" is the first score of a call, "reopened" takes its dispositions back, "left" is said by this service
+        when nothing more was heard of it.
     known_at_us, recorded_at_us : int
         When it became known, and when this service wrote it down.
     body : bytes
@@ -279,7 +280,7 @@ class Said:
 EVENT_COLUMNS = ("kind", "known_at_us", "received_at_us", "call_id", "answered", "duration_s", "silence_ratio",
                  "genuine", "not_genuine")  # fmt: skip
 _event = attrgetter(*EVENT_COLUMNS)
-_KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED}
+_KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED, "reopened": LABELLED}
 
 
 def event_of(

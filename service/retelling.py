@@ -24,7 +24,7 @@ from service.problems import Problem, Unknown
 from service.pseudonyms import Pseudonyms
 from service.records import Teller, microseconds, rfc3339
 from service.rekey import gathered
-from service.schemas import Answered, Body, Disposition, Ended, ScoreRequest
+from service.schemas import Answered, Body, Disposition, Ended, Reopen, ScoreRequest
 from service.telemetry import Metrics
 from service.tombstones import erased_at_us
 
@@ -39,7 +39,9 @@ AT_ONCE, CALLS_AT_ONCE = 64, 8
 #: A call of which nothing more was said for so long waits no more.
 LONGEST_WAIT = timedelta(hours=1)
 _LAST = ("ended", "disposed")
-_EVENTS: dict[str, type[Body]] = {"answered": Answered, "ended": Ended, "disposed": Disposition}
+_EVENTS: dict[str, type[Body]] = {"answered": Answered, "ended": Ended, "disposed": Disposition, "reopened": Reopen}
+#: What a request says that does not stand in its event.
+_NOT_KEPT = ("received_at", "confirm", "answered_at")
 log = logging.getLogger(__name__)
 
 
@@ -251,12 +253,12 @@ class Retelling:
             return False
         if call.changed_at_us < now_us:
             return False
-        kind, said = record["kind"], {name: value for name, value in record["said"].items() if name != "received_at"}
+        kind, said = record["kind"], {name: value for name, value in record["said"].items() if name not in _NOT_KEPT}
         body = said if kind != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
         told = any(
             (one["recorded_at_us"] == at_us and body.items() <= one["body"].items())
             # The same disposition twice left nothing the second time; told again, it would undo what came after it.
-            or (kind == one["kind"] == "disposed" and one["recorded_at_us"] > at_us)
+            or (kind == "disposed" and one["kind"] in ("disposed", "reopened") and one["recorded_at_us"] > at_us)
             for one in await self.intake.store.said(call)
         )
         if told:  # the call may have been read before it was
@@ -286,7 +288,11 @@ class Retelling:
         """Whether the journals have the end of a call."""
         name = to_json(call_id)
         kept = (record for journal in self._left_first for _, record in journal.first(len(journal)) if name in record)
-        return any(told["call_id"] == call_id and told["kind"] in _LAST for told in map(from_json, kept))
+        over = False
+        for told in map(from_json, kept):
+            if told["call_id"] == call_id:
+                over = told["kind"] in _LAST or (over and told["kind"] != "reopened")
+        return over
 
     async def _retell(self, record: dict[str, Any]) -> None:
         kind, call_id, now = record["kind"], record["call_id"], datetime.fromisoformat(record["at"])

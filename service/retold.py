@@ -1,7 +1,7 @@
 """A call told once more from its events: what its row in the store has to say."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json
@@ -103,7 +103,12 @@ def _take(call: Call, row: Row) -> None:
     elif kind == "disposed":
         call.disposition, call.category = body["disposition"], body.get("category")
         call.disposed_at_us = microseconds(known_at)
-        life.closed(call)
+        life.closed(call, None, confirmed=True)
+        if "answered_at" in body:
+            life.answered(call, datetime.fromisoformat(body["answered_at"]), body.get("operator"))
+    elif kind == "reopened":
+        call.state = life.WAITING
+        call.operator = call.disposition = call.category = call.disposed_at_us = call.answered_at_us = None
 
 
 def _asked(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
@@ -134,9 +139,9 @@ def relabelled(said: Iterable[Row], labels: Mapping[str, int], old: Mapping[str,
         call_id = row["call_id"]
         if row["kind"] == "received":
             before[call_id] = {"genuine": 0.0, "not_genuine": 0.0}
-        if row["kind"] != "disposed":
+        if row["kind"] not in ("disposed", "reopened"):
             continue
-        disposition = _body(row)["disposition"]
+        disposition = _body(row).get("disposition")
         if call_id not in before:
             then = label_change(old, None, disposition)
             before[call_id] = {name: then[name] - row[name] for name in then}

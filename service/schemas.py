@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from model.calls import ATTESTATIONS, DISPOSITIONS, ENDED_BY, LINES
 from service.extras import DEEPEST, MOST_EXTRAS, sifted
-from service.fields import Caller, CallId, Count, Forgive, Reason, Seconds, Share, Stage, Text, Time
+from service.fields import Caller, CallId, Count, Flag, Forgive, Reason, Seconds, Share, Stage, Text, Time
 from service.logs import masked
 from service.masks import TELLING, digits_of
 
@@ -196,6 +196,25 @@ class Disposition(Body):
         Field(description="When it was said: RFC 3339 with an offset, not before received_at and not after now."),
     ]
     operator: Operator = None
+    answered_at: Annotated[
+        Time | None,
+        Forgive,
+        Field(description="When an operator took it up, if nobody has told that: RFC 3339 with an offset."),
+    ] = None
+    confirm: Annotated[
+        Flag | None,
+        Forgive,
+        Field(
+            description="True closes a call that still waits and that this operator has not taken, which is refused "
+            "otherwise (409) to whoever asks with an operator's key or from the console.",
+        ),
+    ] = None
+
+
+class Reopen(Body):
+    """A call was closed by mistake, and waits again."""
+
+    operator: Operator = None
 
 
 class Strict(BaseModel):
@@ -289,7 +308,7 @@ class TokenFor(Strict):
 
 
 #: The bodies that the routes read by themselves, for the OpenAPI document.
-REQUESTS = (ScoreRequest, Batch, Answered, Ended, Disposition, Take, Number, Erase, Operate, TokenFor)
+REQUESTS = (ScoreRequest, Batch, Answered, Ended, Disposition, Reopen, Take, Number, Erase, Operate, TokenFor)
 
 
 def doubted(name: str, seconds: float | None) -> list[dict[str, str]]:

@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     key_file : Path
         Keys of the hash of callers' numbers; made on the first start, never kept in the database. Every process of
         one history needs the same file.
+    secret_file : Path, optional
+        What sessions and tokens are signed with; made on the first start, beside the key file when not named.
     journal : Path
         Folder for what the store cannot take at the moment; best on another disk than a SQLite store.
     journal_mib : int
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
     registry_folder: Path = Path("from-registry")
     database: str = "sqlite:///saring.db"
     key_file: Path = Path("saring.key")
+    secret_file: Path | None = None
     journal: Path = Path("journal")
     journal_mib: Annotated[int, Field(ge=1, le=4_096)] = 64
     mode: Literal["pbx", "board"] = "pbx"

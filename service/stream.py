@@ -13,6 +13,7 @@ nothing for longer than two beats must say so.
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from typing import Any
 from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 
+from service.access import Principal
 from service.intake import Intake
 from service.lease import RENEWED
 from service.life import IN_QUEUE
@@ -29,7 +31,8 @@ from service.records import microseconds, rfc3339
 
 BEAT_S = 2.0
 RETRY_MS = 1_000
-MOST_STREAMS = 500
+#: In all, and by one key: a screen on every wall, and not all that there is room for.
+MOST_STREAMS, MOST_OF_A_KEY = 500, 50
 
 
 class Streams:
@@ -46,8 +49,12 @@ class Streams:
     def __init__(self, intake: Intake, mode: str, degraded: Callable[[], bool]) -> None:
         self._intake, self._mode, self._degraded = intake, mode, degraded
         self.epoch = secrets.token_hex(4)
-        self.open = 0
+        self.open: Counter[str] = Counter()
         self._closing = False
+
+    def has_room(self, key_id: str) -> bool:
+        """Say whether one more stream may be opened, with a key."""
+        return self.open.total() < MOST_STREAMS and self.open[key_id] < MOST_OF_A_KEY
 
     def close(self) -> None:
         """End every stream with a last event, so that none holds up the end of the service."""
@@ -56,14 +63,14 @@ class Streams:
             follower.set()
 
     async def events(
-        self, name: str, queue: str | None, last_id: str | None, limit: int, view: View, may: Callable[[], bool]
+        self, who: Principal, queue: str | None, last_id: str | None, limit: int, view: View, may: Callable[[], bool]
     ) -> AsyncIterator[bytes]:
         """Give the events of one stream.
 
         Parameters
         ----------
-        name : str
-            Of whoever listens: what an operator of this name has taken is held meanwhile.
+        who : Principal
+            Whoever listens: what an operator of this name has taken is held meanwhile.
         queue : str or None
             Only this one.
         last_id : str or None
@@ -75,14 +82,14 @@ class Streams:
             Whether whoever listens still may.
         """
         board, leases, new = self._intake.board, self._intake.leases, asyncio.Event()
-        self.open += 1
+        self.open[who.key_id] += 1
         board.followers.add(new)
         try:
             number = self._number(last_id) if queue is None else None
             shown: set[str] = set()  # so that a call that moves to another queue is not left standing in this one
             deferral: tuple[bool, str | None] | None = None
             while not self._closing and may():
-                leases.renew(name)  # here, so that it ends when what is told is no longer taken
+                leases.renew(who.name)  # here, so that it ends when what is told is no longer taken
                 new.clear()
                 changes = board.since(number) if number is not None else None
                 if changes is None:
@@ -112,7 +119,8 @@ class Streams:
             yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
         finally:
             board.followers.discard(new)
-            self.open -= 1
+            self.open[who.key_id] -= 1
+            self.open += Counter()  # forgets a key that has none
 
     def _number(self, last_id: str | None) -> int | None:
         epoch, _, number = (last_id or "").partition("-")

@@ -210,6 +210,11 @@ def speaking_for(request: Request, operator: str | None) -> str | None:
     return principal.name
 
 
+def of_a_person(request: Request) -> bool:
+    """Say whether a person at a board asks, and no system: with an operator's key, or signed in at the console."""
+    return principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
+
+
 def written(reply: Reply) -> Response:
     """Answer with what is written already."""
     return Response(reply.written, media_type="application/json")

@@ -98,13 +98,13 @@ def keyed(folder: Path, release: Path, **changes) -> Iterator[Keyed]:
                 time.sleep(0.01)
             port = server.servers[0].sockets[0].getsockname()[1]
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
-                yield Keyed(client, keys, _inner(guarded), engine)
+                yield Keyed(client, keys, inner(guarded), engine)
         finally:
             server.should_exit = True
             thread.join()
 
 
-def _inner(app: object) -> FastAPI:
+def inner(app: object) -> FastAPI:
     """Give what stands within the layers around an application."""
     while not isinstance(app, FastAPI):
         app = getattr(app, "app", None) or app._app

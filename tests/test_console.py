@@ -1,6 +1,7 @@
 """The console without a browser: who is signed in and for how long, what a page may load, and what a cookie opens."""
 
 import re
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,12 @@ import httpx
 import pytest
 
 from service.access import Keys, Role, create, revoke, rows
+from service.app import create_app, opened
 from service.console.sessions import SESSION_S, Sessions
+from service.pseudonyms import rotate
+from service.settings import Settings
 from service.tokens import Tokens
-from tests.keyed import Keyed, keyed
+from tests.keyed import Keyed, inner, keyed
 from tests.processes import until
 
 NOW_US = 1_700_000_000_000_000
@@ -126,17 +130,38 @@ def test_a_session_ends_with_its_key(service, browser_like):
 
 
 def test_a_session_ends_after_a_shift(service):
-    sessions = Sessions(Tokens(bytes(32)), Keys(rows(service.engine)))
+    sessions = Sessions(Tokens([bytes(32)]), Keys(rows(service.engine)))
     _, value = sessions.begin(service.keys["operator"], NOW_US)
     header = f"a=b; saring={value}".encode()
     ends_us = NOW_US + int(SESSION_S * 1e6)
     session = sessions.of(header, ends_us - 1)
     assert session.principal.name == "operator"
     assert sessions.of(header, ends_us) is None
-    assert sessions.holds(session, ends_us - 1)
-    assert not sessions.holds(session, ends_us)
+    assert sessions.holder(session.grant, ends_us - 1) == session.principal
+    assert sessions.holder(session.grant, ends_us) is None
     for bad in (b"", b"saring=", b"saring=" + value.encode()[:-1], header + b"; saring=" + value.encode(), b"\xff=;;"):
         assert sessions.of(bad, NOW_US) is None
+
+
+def test_a_new_key_of_numbers_ends_no_session_and_a_new_secret_ends_all(tmp_path, release_folder):
+    settings = Settings(release=release_folder, database=f"sqlite:///{tmp_path / 'saring.db'}", journal_mib=1,
+                        key_file=tmp_path / "saring.key", journal=tmp_path / "journal")  # fmt: skip
+
+    def sessions() -> Sessions:
+        with opened(settings) as parts:
+            return inner(create_app(parts, settings)).state.sessions
+
+    with opened(settings) as parts:
+        key = create(parts.intake.store.engine, "rina", Role.OPERATOR, datetime.now(UTC))
+    _, value = sessions().begin(key, NOW_US)
+    cookie = f"saring={value}".encode()
+    assert sessions().of(cookie, NOW_US).principal.name == "rina"
+    rotate(tmp_path / "saring.key")
+    assert sessions().of(cookie, NOW_US).principal.name == "rina"
+    secret = tmp_path / "saring.secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    secret.unlink()
+    assert sessions().of(cookie, NOW_US) is None
 
 
 def test_what_another_site_sends_along_with_the_cookie_changes_nothing(service, browser_like):

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from service.badge import LOOKS
 from service.console.assets import ELEMENT, FILES
 from service.records import microseconds
+from service.tokens import Grant
 from tests.keyed import Keyed, keyed
 
 expect.set_options(timeout=15_000)
@@ -126,7 +127,7 @@ def badge(page: Page):
 def test_two_lines_on_the_page_of_another_origin_show_the_badge(service, browser, elsewhere):
     call_id = service.calls[False]
     with shown(browser, elsewhere, lines(service, call_id)) as page:
-        told = service.ask("intake", "GET", f"/v1/calls/{call_id.replace('/', '%2F')}").json()
+        told = service.ask("operator", "GET", f"/v1/calls/{call_id.replace('/', '%2F')}").json()
         expect(badge(page)).to_have_attribute("shown", told["shown_band"])
         expect(badge(page)).to_contain_text(LOOKS[told["shown_band"]].words["en"])
         expect(badge(page)).to_contain_text(" %")
@@ -178,7 +179,8 @@ def test_the_token_of_a_badge_can_read_nothing_else_from_that_page(service, brow
 
 def test_a_token_that_has_ended_shows_stale_and_a_new_one_the_badge_again(service, browser, elsewhere):
     call_id, tokens = service.calls[False], service.app.state.tokens
-    short = tokens.issue("badge", call_id, microseconds(datetime.now(UTC)), 3.0)
+    key_id = service.keys["intake"].split("_")[1]
+    short = tokens.issue("badge", Grant(key_id, microseconds(datetime.now(UTC)) + 3_000_000, call_id=call_id))
     asks = "<script>addEventListener('saring-renew', (event) => { window.asked = event.target.localName })</script>"
     with shown(browser, elsewhere, asks + lines(service, call_id, short, refresh=1)) as page:
         expect(badge(page)).to_have_attribute("shown", "normal")
@@ -210,7 +212,7 @@ def test_a_badge_follows_what_becomes_of_its_call(service, browser, elsewhere):
     with shown(browser, elsewhere, lines(service, call_id, refresh=1)) as page:
         expect(badge(page)).to_have_attribute("shown", "normal")
         before = badge(page).inner_text()
-        ring(service, call_id, received_at=service.ask("intake", "GET", f"/v1/calls/{call_id}").json()["received_at"],
+        ring(service, call_id, received_at=service.ask("operator", "GET", f"/v1/calls/{call_id}").json()["received_at"],
              duration_s=40.0, silence_ratio=0.99)  # fmt: skip
         expect(badge(page)).not_to_have_text(before)
 

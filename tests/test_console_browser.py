@@ -327,11 +327,54 @@ def test_the_story_adds_up_to_the_score(service, page):
     total = float(page.locator("tfoot .number").inner_text())
     assert abs(sum(parts) - total) < 0.006 * (len(parts) + 1)
     expect(page.locator(".events")).to_contain_text("Arrived; score")
+    tell(service, "told", "answered", {"answered_at": now(), "operator": "operator"})
     page.keyboard.press("u")
     page.keyboard.press("6")
     expect(page.locator("#closed")).to_have_text("information")
     page.reload()
     expect(page.locator(".events")).to_contain_text("Closed by operator: information")
+    expect(page.locator("#back-to-queue")).to_be_hidden()
+
+
+def test_a_call_that_waits_is_closed_when_that_is_confirmed_and_put_back_when_it_was_a_mistake(service, page):
+    ring(service, "of nobody", datetime.now(UTC) - timedelta(seconds=30))
+    sign_in(page, service.keys["operator"], "/console/calls/of%20nobody")
+    page.locator("#correct").wait_for()
+    page.wait_for_load_state()  # the page is there before its keys are
+    page.keyboard.press("u")
+    page.keyboard.press("2")
+    expect(page.get_by_role("dialog", name="This call still waits")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#said")).to_have_text("Not closed: the call still waits.")
+    assert call(service, "of nobody")["state"] == "waiting"
+    page.keyboard.press("u")
+    page.keyboard.press("2")
+    page.get_by_role("button", name="Close it all the same").click()
+    expect(page.locator("#closed")).to_have_text("prank")
+    assert call(service, "of nobody")["state"] == "closed"
+    page.reload()
+    expect(page.locator(".events")).to_contain_text("Closed by operator while it waited: prank")
+    page.get_by_role("button", name="Put back into the queue").click()
+    expect(page.locator("#said")).to_have_text("It waits again, at its old place.")
+    assert call(service, "of nobody")["state"] == "waiting"
+    assert call(service, "of nobody")["disposition"] is None
+    tell(service, "of nobody", "disposition", {"disposition": "test", "disposed_at": now()})
+    page.reload()  # closed, so that it is told whatever the lot has said
+    expect(page.locator(".events")).to_contain_text("Put back into the queue by operator")
+
+
+def test_a_taken_call_that_was_closed_with_a_wrong_key_is_put_back_with_another(service, page):
+    ring(service, "wrong key", datetime.now(UTC) - timedelta(seconds=30))
+    sign_in(page, service.keys["operator"])
+    row(page, "wrong key").get_by_role("button").click()
+    expect(page.locator("article.mine")).to_have_count(1)
+    page.keyboard.press("2")
+    expect(page.locator("#said")).to_contain_text("closed: prank")
+    page.keyboard.press("b")
+    expect(page.locator("#said")).to_contain_text("waits again, at the old place")
+    expect(row(page, "wrong key")).to_have_attribute("data-state", "waiting")
+    known = call(service, "wrong key")
+    assert (known["state"], known["disposition"], known["answered_at"]) == ("waiting", None, None)
 
 
 def test_where_the_telephone_system_delivers_the_board_only_shows(browser, tmp_path, release_folder):

@@ -29,7 +29,9 @@ def say(call: Call, said: str, seconds: float = 60.0) -> None:
     elif said == "ended":
         life.ended(call, at(seconds))
     elif said == "disposition":
-        life.closed(call)
+        life.closed(call, "ani", confirmed=True)
+    elif said.startswith("reopen"):
+        life.reopened(call, 10.0)
     elif said.startswith("score"):
         life.heard(call)
     elif said.startswith("no news"):

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 
 from service.access import Role, create, revoke
 from service.guard import undeclared
 from service.records import microseconds
+from service.tokens import Grant, Tokens
 from tests.keyed import NOBODY, WHOEVER, Keyed, keyed
 from tests.processes import until
 
@@ -24,7 +26,8 @@ MAY: dict[str, set[str] | None] = {
     "POST /v1/calls/{call_id}/disposition": {"intake", "operator"},
     "POST /v1/calls/{call_id}/take": {"operator"},
     "POST /v1/calls/{call_id}/release": {"operator"},
-    "GET /v1/calls/{call_id}": EVERYBODY,
+    "POST /v1/calls/{call_id}/reopen": {"intake", "operator"},
+    "GET /v1/calls/{call_id}": {"operator", "scientist"},
     "GET /v1/calls/{call_id}/badge.svg": EVERYBODY,
     "GET /v1/calls/{call_id}/badge": EVERYBODY,
     "GET /v1/queue": {"intake", "operator"},
@@ -34,8 +37,8 @@ MAY: dict[str, set[str] | None] = {
     "POST /v1/callers/erase": set(),
     "GET /v1/operations": EVERYBODY,
     "PUT /v1/operations": {"intake", "operator"},
-    "GET /v1/model": EVERYBODY,
-    "GET /metrics": EVERYBODY,
+    "GET /v1/model": {"scientist"},
+    "GET /metrics": {"scientist"},
     "GET /healthz": None,
     "GET /readyz": None,
     "GET /openapi.json": EVERYBODY,
@@ -229,14 +232,14 @@ def test_a_token_of_the_stream_opens_the_stream_alone(service):
 
 def test_a_token_that_was_changed_or_has_ended_or_is_another_services_opens_nothing(service):
     tokens, now_us = service.app.state.tokens, microseconds(datetime.now(UTC))
-    good = issued(service, scope="badge", call_id="a")
-    ended = tokens.issue("badge", "a", now_us - 400_000_000, 300.0)
-    others = type(tokens)(bytes(32)).issue("badge", "a", now_us, 300.0)
+    good, key_id = issued(service, scope="badge", call_id="a"), service.keys["operator"].split("_")[1]
+    ended = tokens.issue("badge", Grant(key_id, now_us - 1, call_id="a"))
+    others = Tokens([bytes(32)]).issue("badge", Grant(key_id, now_us + 300_000_000, call_id="a"))
     changed = [good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :] for place in range(len(good))]
     for token in (ended, others, *changed, good[:-1], good + "A", good + "=", "", "a" * 32, good.swapcase()):
         for route in BADGES:
             assert status(service, NOBODY, f"GET {route}", params={"token": token}) == 401, token
-    assert status(service, NOBODY, "GET /v1/calls/a/badge.svg", params={"token": "a" * 1_201}) == 422
+    assert status(service, NOBODY, "GET /v1/calls/a/badge.svg", params={"token": "a" * 1_501}) == 422
 
 
 def test_a_token_of_the_longest_call_id_is_taken(service):
@@ -244,6 +247,44 @@ def test_a_token_of_the_longest_call_id_is_taken(service):
     assert service.ask("intake", "POST", "/v1/score", json=CALL | {"call_id": call_id}).status_code == 200
     token = issued(service, scope="badge", call_id=call_id)
     assert service.client.get(f"/v1/calls/{call_id}/badge.svg", params={"token": token}).status_code == 200
+
+
+@pytest.mark.parametrize("scope", ["stream", "badge"])
+def test_a_token_ends_with_the_key_that_asked_for_it(service, scope):
+    key = create(service.engine, f"soon gone {scope}", Role.OPERATOR, datetime.now(UTC))
+    headers = {"Authorization": f"Bearer {key}"}
+    assert until(lambda: service.client.get("/v1/queue", headers=headers).status_code == 200)
+    body = {"scope": scope} | ({"call_id": "a"} if scope == "badge" else {})
+    token = service.client.post("/v1/tokens", headers=headers, json=body).json()["token"]
+    route = "GET /v1/queue/stream" if scope == "stream" else "GET /v1/calls/a/badge"
+    assert status(service, NOBODY, route, params={"token": token}) == 200
+    revoke(service.engine, key.split("_")[1], datetime.now(UTC))
+    assert until(lambda: status(service, NOBODY, route, params={"token": token}) == 401)
+
+
+@pytest.mark.parametrize("scope", ["stream", "badge"])
+def test_a_token_ends_with_the_session_that_asked_for_it(service, scope):
+    url = str(service.client.base_url)
+    with httpx.Client(base_url=url, headers={"Origin": url.rstrip("/")}, timeout=30.0) as signed_in:
+        signed_in.post("/console/sign-in", data={"key": service.keys["operator"]})
+        body = {"scope": scope} | ({"call_id": "a"} if scope == "badge" else {})
+        token = signed_in.post("/v1/tokens", json=body).json()["token"]
+        route = "GET /v1/queue/stream" if scope == "stream" else "GET /v1/calls/a/badge"
+        assert status(service, NOBODY, route, params={"token": token}) == 200
+        signed_in.post("/console/sign-out")
+    assert status(service, NOBODY, route, params={"token": token}) == 401
+
+
+def test_a_stream_that_a_token_opened_ends_with_the_session_that_asked_for_it(service):
+    url = str(service.client.base_url)
+    with httpx.Client(base_url=url, headers={"Origin": url.rstrip("/")}, timeout=30.0) as signed_in:
+        signed_in.post("/console/sign-in", data={"key": service.keys["operator"]})
+        token = signed_in.post("/v1/tokens", json={"scope": "stream"}).json()["token"]
+        with service.client.stream("GET", "/v1/queue/stream", params={"token": token}) as answered:
+            lines = answered.iter_lines()
+            assert next(lines) == "event: queue"
+            signed_in.post("/console/sign-out")
+            assert "event: bye" in lines  # and then the end
 
 
 def test_a_scientist_gets_no_token(service):

@@ -15,7 +15,8 @@ from service.board import Board
 from service.operations import Operations
 from service.rebuild import verify
 from service.records import Call
-from tests.past import START, Step, change, house, saring
+from tests.older import make_older
+from tests.past import START, Step, house, saring
 from tests.processes import Process, until
 from tests.test_order import ago, nuisance, told_as_prank
 
@@ -190,8 +191,7 @@ def test_an_imported_call_waits_for_nobody_whatever_is_said_of_it(serving, tmp_p
 def test_a_database_of_before_opens_with_the_callers_who_wait_in_it(serving, tmp_path, release_folder):
     with serving(tmp_path, release_folder) as client:
         ring(client, "waits")
-    change(tmp_path, "ALTER TABLE calls DROP COLUMN heard_at_us", "DROP TABLE presence",
-           "UPDATE alembic_version SET version_num = '0002'")  # fmt: skip
+    make_older(tmp_path / "saring.db", "0002")
     with serving(tmp_path, release_folder) as client:
         assert on_board(client) == ["waits"]
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from service.access import Role, create, revoke
-from service.stream import MOST_STREAMS
+from service.stream import MOST_OF_A_KEY, MOST_STREAMS
 from tests.keyed import NOBODY, Keyed, keyed
 
 MORNING = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -237,24 +237,33 @@ def test_a_service_that_stops_ends_its_streams_with_a_last_event(tmp_path, relea
     assert b"event: bye" in rest
 
 
-def request_of(service: Keyed) -> bytes:
-    key = service.keys["operator"]
+def request_of(service: Keyed, key: str | None = None) -> bytes:
+    key = key or service.keys["operator"]
     return f"GET /v1/queue/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
 
 
 def test_streams_have_a_number_and_nothing_is_left_of_those_that_are_dropped(service):
     streams, followers = service.app.state.streams, service.app.state.reception.intake.board.followers
     assert eventually(lambda: not streams.open)
-    for count in (30, MOST_STREAMS):
+    now = datetime.now(UTC)
+    keys = [create(service.engine, f"wall {n}", Role.OPERATOR, now) for n in range(MOST_STREAMS // MOST_OF_A_KEY)]
+    by_last = {"Authorization": f"Bearer {keys[-1]}"}
+    assert eventually(lambda: service.client.get("/v1/queue", headers=by_last).status_code == 200)
+    for count in (MOST_OF_A_KEY, MOST_STREAMS):
         with ExitStack() as stack:
-            for _ in range(count):
+            for place in range(count):
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
-                connection.sendall(request_of(service))
-            assert eventually(lambda count=count: streams.open == len(followers) == count)
-            if count == MOST_STREAMS:
-                answered = service.ask("operator", "GET", "/v1/queue/stream")
-                assert answered.status_code == 429
-                assert answered.headers["content-type"] == "application/problem+json"
+                connection.sendall(request_of(service, keys[place // MOST_OF_A_KEY]))
+            assert eventually(lambda count=count: streams.open.total() == len(followers) == count)
+            full = {"Authorization": f"Bearer {keys[0]}"}
+            answered = service.client.get("/v1/queue/stream", headers=full)
+            assert answered.status_code == 429  # this key has its share
+            assert answered.headers["content-type"] == "application/problem+json"
+            if count == MOST_OF_A_KEY:
+                with following(service) as next_event:
+                    assert next_event().name == "queue"  # and others have theirs
+            else:
+                assert service.ask("operator", "GET", "/v1/queue/stream").status_code == 429
                 ring(service, "while all are open")
                 end(service, "while all are open")
         assert eventually(lambda: not streams.open and not followers)

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from alembic import command
-from alembic.config import Config
 
-from service.database import MIGRATIONS, engine_of
 from service.store import Store
 from tests.keyed import Keyed, keyed
+from tests.older import migrate
 from tests.past import saring
 from tests.processes import until
 
@@ -91,7 +89,7 @@ def test_an_operators_key_speaks_for_itself_alone(service, what):
 
 
 def test_what_the_journal_kept_keeps_whose_key_told_it(tmp_path, release_folder):
-    with keyed(tmp_path, release_folder, deadline_ms=200) as service:
+    with keyed(tmp_path, release_folder, deadline_ms=2_000) as service:
         ring(service, "a")
         lock = sqlite3.connect(tmp_path / "saring.db", isolation_level=None)
         lock.execute("BEGIN IMMEDIATE")
@@ -110,17 +108,12 @@ def test_what_the_journal_kept_keeps_whose_key_told_it(tmp_path, release_folder)
 
 def test_a_database_of_before_opens_and_its_events_name_nobody(tmp_path):
     url = f"sqlite:///{tmp_path / 'saring.db'}"
-    engine = engine_of(url)
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.exec_driver_sql(
+    migrate(url, "0001")
+    with sqlite3.connect(tmp_path / "saring.db") as connection:
+        connection.execute(
             "INSERT INTO events (writer, seq, chain, nth, call_id, kind, received_at_us, known_at_us, recorded_at_us, "
             "body) VALUES (1, 1, x'00', 1, 'a', 'received', 1, 1, 1, '{}')"
         )
-    engine.dispose()
     store = Store(url)
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT call_id, told_by FROM events").all() == [("a", None)]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from service.access import Keys, Principal
-from service.tokens import Tokens
+from service.tokens import Grant, Tokens
 
 #: A long shift.
 SESSION_S = 12 * 3600.0
@@ -25,6 +25,11 @@ class Session(NamedTuple):
     principal: Principal
     name: str
     until_us: int
+
+    @property
+    def grant(self) -> Grant:
+        """What a token says that is issued in it, and is good as long as it lasts."""
+        return Grant(self.principal.key_id, self.until_us, (self.name, self.until_us))
 
 
 class Sessions:
@@ -47,24 +52,23 @@ class Sessions:
         if principal is None:
             return None
         until_us = now_us + round(SESSION_S * 1e6)
-        subject = f"{principal.key_id}.{until_us}.{secrets.token_hex(8)}"
-        return principal, self._tokens.issue(_SCOPE, subject, now_us, SESSION_S)
+        grant = Grant(principal.key_id, until_us, (secrets.token_hex(8), until_us))
+        return principal, self._tokens.issue(_SCOPE, grant)
 
     def of(self, header: bytes, now_us: int) -> Session | None:
         """Give the session of a header Cookie; None when there is none that is live."""
         value = _cookie(header)
-        subject = None if value is None else self._tokens.check(value, _SCOPE, now_us)
-        if subject is None:
-            return None
-        key_id, until_us, name = subject.split(".")
-        principal = self._keys.holder(key_id, now_us)
-        session = None if principal is None else Session(principal, name, int(until_us))
-        return session if session and not self._signed_out(name) else None
+        grant = None if value is None else self._tokens.check(value, _SCOPE, now_us)
+        principal = None if grant is None else self.holder(grant, now_us)
+        return Session(principal, *grant.session) if principal and grant and grant.session else None
 
-    def holds(self, session: Session, now_us: int) -> bool:
-        """Say whether a session that was there before still is."""
-        live = now_us < session.until_us and not self._signed_out(session.name)
-        return live and self._keys.holder(session.principal.key_id, now_us) is not None
+    def holder(self, grant: Grant, now_us: int) -> Principal | None:
+        """Give for whom a token stands; None once its key is not live any more or its session has ended."""
+        if grant.session is not None:
+            name, until_us = grant.session
+            if now_us >= until_us or self._signed_out(name):
+                return None
+        return self._keys.holder(grant.key_id, now_us)
 
 
 def without_session(header: bytes) -> bytes:

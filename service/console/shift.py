@@ -26,6 +26,7 @@ SHIFT_US = 12 * 3_600_000_000
 #: A call that is closed within the shift may have rung before it.
 BEFORE_US = 2 * 3_600_000_000
 MOST_SHOWN = 200
+_KINDS = ("taken", "released", "answered", "disposed", "reopened")
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -117,7 +118,7 @@ def since(connection: Connection, since_us: int) -> list[Handled]:
     of_them = sa.union(received.with_only_columns(calls.c.call_id), disposed.with_only_columns(calls.c.call_id))
     said = (
         sa.select(events.c.call_id, events.c.kind, events.c.known_at_us, events.c.body)
-        .where(events.c.call_id.in_(of_them), events.c.kind.in_(("taken", "released", "answered", "disposed")))
+        .where(events.c.call_id.in_(of_them), events.c.kind.in_(_KINDS))
         .order_by(events.c.call_id, events.c.nth)
     )
     for call_id, kind, known_at_us, written in connection.execute(said):
@@ -132,8 +133,10 @@ def since(connection: Connection, since_us: int) -> list[Handled]:
 
 def _add(one: Handled, kind: str, known_at_us: int, body: dict[str, Any]) -> None:
     who = body.get("operator")
-    if kind == "released":
+    if kind in ("released", "reopened"):
         one.taken_us = one.by = None
+        if kind == "reopened":
+            one.closings.clear()
     elif kind == "disposed":
         one.closings.append((known_at_us, who, body["disposition"], body.get("category")))
     elif one.taken_us is None:

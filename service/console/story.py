@@ -14,10 +14,10 @@ from model.reasons import translated
 from service.access import Role
 from service.badge import percent, state_of
 from service.console.board import closing_data, looks
-from service.console.pages import PageRoute, data_for, page, refused
+from service.console.pages import PageRoute, data_for, now_us, page, refused
 from service.console.words import Words, words_of
 from service.guard import allow
-from service.life import CLOSED
+from service.life import CLOSED, IN_QUEUE, REOPENED_S
 from service.problems import Problem
 from service.pseudonyms import short
 from service.queue_view import queued
@@ -43,6 +43,8 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
     # As long as it is of the random share and not closed, nobody is to know what its score was.
     hidden = call.held_out and call.state != CLOSED
     data = data_for(words, "close.", "disposition.", "category.", "story.", **closing_data(request), call_id=call_id)
+    closes = principal_of(request).role is not Role.SCIENTIST
+    data |= {"waits": call.state in IN_QUEUE, "back_ms": back_ms(said) if closes and call.state == CLOSED else 0.0}
     return page(
         request,
         "story.html",
@@ -52,7 +54,7 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         look=looks(words)[state_of(call)],
         band=state_of(call),
         hidden=hidden,
-        closes=principal_of(request).role is not Role.SCIENTIST,
+        closes=closes,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
         guardrails={guardrail.name: guardrail.words[words.language] for guardrail in SHOWN},
         events=[] if hidden else [told(one, words) for one in said],
@@ -101,6 +103,12 @@ def explained(answer: dict[str, Any], stage: str, language: Language) -> dict[st
     }
 
 
+def back_ms(said: list[dict[str, Any]]) -> float:
+    """Give for how long a call can still be brought back that was closed while it waited, in milliseconds."""
+    closed_us = [one["recorded_at_us"] for one in said if one["kind"] == "disposed" and "was" in one["body"]]
+    return 1e3 * REOPENED_S - (now_us() - closed_us[-1]) / 1e3 if closed_us else 0.0
+
+
 def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
     """Say in words what was said of a call."""
     kind, body = one["kind"], one["body"]
@@ -114,6 +122,7 @@ def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
     if kind == "disposed":
         parts = [words(f"disposition.{body['disposition']}"), category_of(body.get("category"), words)]
         values["how"] = ", ".join(part for part in parts if part)
+        name += "_waiting" if body.get("was") == "waiting" else ""
     told_by = one["told_by"] if one["told_by"] != body.get("operator") else None
     return {"at_us": one["known_at_us"], "text": words(name, **values), "told_by": told_by}
 

@@ -1,7 +1,7 @@
 // The board: the waiting calls in serving order, live; taking, closing and correcting them; and what is wrong, at once.
 
 import { lasted, now, timeOfDay } from "./clock.js";
-import { chosen, close, closing } from "./closing.js";
+import { BACK_MS, chosen, close, closing, reopen } from "./closing.js";
 import { bind } from "./keys.js";
 import { follow } from "./live.js";
 import { Mine } from "./mine.js";
@@ -105,15 +105,15 @@ async function deferral(told) {
 
 // What operators do
 
-/** Says for a moment what was done, or why it was not; `act` is a button beside it. */
+/** Says for a moment what was done, or why it was not; `acts` are buttons beside it. */
 let fading = 0;
-function tell(text, { fault = false, act = null } = {}) {
+function tell(text, { fault = false, acts = [] } = {}) {
   const said = place("said");
-  said.replaceChildren(el("span", {}, text), ...(act ? [act] : []));
+  said.replaceChildren(el("span", {}, text), ...acts);
   said.dataset.fault = String(fault);
   said.hidden = false;
   clearTimeout(fading);
-  fading = setTimeout(() => (said.hidden = true), fault || act ? 20_000 : 6_000);
+  fading = setTimeout(() => (said.hidden = true), acts.length ? BACK_MS : fault ? 20_000 : 6_000);
 }
 
 /** Takes one call; gives the status of the answer. */
@@ -183,26 +183,32 @@ function release(call) {
 async function closeCall(call, disposition) {
   const choice = disposition === "genuine" ? await chosen(t("close.category"), "genuine") : { disposition, category: null };
   if (!choice) return;
-  await alone(async () => {
-    if (call.state === "taken") {
-      // The telephone system has not said so, but whoever closes a call has answered it.
-      const at = new Date(mine.takenAt.get(call.call_id) ?? now()).toISOString();
-      await ask("POST", pathOf(call.call_id, "/answered"), { answered_at: at, operator: data.operator });
-    }
-    await said(call, choice);
-  });
+  // The telephone system has not said so, but whoever closes a call has answered it.
+  const at = call.state === "taken" ? new Date(mine.takenAt.get(call.call_id) ?? now()).toISOString() : undefined;
+  await alone(() => said(call, choice, at));
 }
 
-async function said(call, choice) {
-  const { kept, said: why } = await close(call.call_id, choice);
+async function said(call, choice, answeredAt) {
+  const { kept, said: why } = await close(call.call_id, { ...choice, answered_at: answeredAt });
   if (!kept) {
     tell(why, { fault: true });
     return;
   }
   mine.forget(call.call_id);
   lastClosed = call;
-  const act = el("button", { onclick: correct }, el("kbd", {}, "U"), t("board.correct"));
-  tell(t("board.closed", { who: call.caller ?? t("call.somebody"), how: closing(choice) }), { act });
+  const acts = [el("button", { onclick: correct }, el("kbd", {}, "U"), t("board.correct"))];
+  if (call.state === "taken") acts.push(el("button", { onclick: bringBack }, el("kbd", {}, "B"), t("board.bring_back")));
+  tell(t("board.closed", { who: call.caller ?? t("call.somebody"), how: closing(choice) }), { acts });
+}
+
+/** Brings back the call that was closed last, by mistake and while its caller still waited. */
+function bringBack() {
+  if (!lastClosed) return undefined;
+  const call = lastClosed;
+  return alone(async () => {
+    const why = await reopen(call.call_id);
+    tell(why ?? t("board.brought_back", { who: call.caller ?? t("call.somebody") }), { fault: why !== null });
+  });
 }
 
 async function correct() {
@@ -242,6 +248,7 @@ const help = bind([
   { keys: ["w", "Enter"], name: t("keys.why"), act: why },
   ...digits,
   { keys: ["u"], name: t("keys.correct"), act: correct },
+  { keys: ["b"], name: t("keys.bring_back"), act: bringBack },
   { keys: ["x"], name: t("keys.stop"), act: stop },
   { keys: ["s"], name: t("keys.shift"), act: () => location.assign("/console/shift") },
 ]);

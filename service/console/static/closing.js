@@ -3,6 +3,9 @@
 import { now } from "./clock.js";
 import { ask, data, el, pathOf, t } from "./page.js";
 
+/** So long a call that was closed while it waited can be brought back; the service decides. */
+export const BACK_MS = 60_000;
+
 /** Dispositions and categories by their key. */
 export const DISPOSITIONS = data.dispositions;
 const CATEGORIES = data.categories;
@@ -67,11 +70,60 @@ export function chosen(title, disposition = null) {
   });
 }
 
-/** Tells the service how a call was closed; gives whether it was taken note of, and what to say if not. */
+/** Asks whether a call that still waits, and that this operator has not taken, is to be closed all the same. */
+function sure() {
+  return new Promise((resolve) => {
+    let yes = false;
+    const end = () => {
+      yes = true;
+      dialog.close();
+    };
+    const back = el("button", { type: "button", onclick: () => dialog.close() }, el("kbd", {}, "Esc"), t("close.back"));
+    const dialog = el(
+      "dialog",
+      { class: "closing", "aria-labelledby": "sure-title" },
+      el("h2", { id: "sure-title" }, t("close.waits")),
+      el("p", {}, t("close.waits_what")),
+      el("button", { type: "button", class: "main stop", onclick: end }, el("kbd", {}, "C"), t("close.sure")),
+      back,
+    );
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key.toLowerCase() !== "c" || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+      event.preventDefault();
+      end();
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(yes);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    back.focus();
+  });
+}
+
+/**
+ * Tells the service how a call was closed; gives whether it was taken note of, and what to say if not.
+ *
+ * @param {string} callId
+ * @param {{disposition: string, category: string | null, answered_at: string | undefined}} choice
+ */
 export async function close(callId, choice) {
   const body = { ...choice, disposed_at: new Date(now()).toISOString(), operator: data.operator };
-  const { status, document } = await ask("POST", pathOf(callId, "/disposition"), body);
-  return { kept: status === 200, said: status === 200 ? "" : (document?.detail ?? t("close.no_answer")) };
+  const path = pathOf(callId, "/disposition");
+  let answer = await ask("POST", path, body);
+  if (answer.status === 409 && answer.document?.errors?.[0]?.field === "confirm") {
+    if (!(await sure())) return { kept: false, said: t("close.left_waiting") };
+    answer = await ask("POST", path, { ...body, confirm: true });
+  }
+  const kept = answer.status === 200;
+  return { kept, said: kept ? "" : (answer.document?.detail ?? t("close.no_answer")) };
+}
+
+/** Brings back a call that was closed by mistake; gives null, or what stood against it. */
+export async function reopen(callId) {
+  const { status, document } = await ask("POST", pathOf(callId, "/reopen"), {});
+  return status === 200 ? null : (document?.detail ?? t("close.no_answer"));
 }
 
 /** Says how a call was closed. */
