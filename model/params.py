@@ -1,6 +1,5 @@
 """The settings of training: `params.yaml`, read once and carried in the release."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -148,28 +147,6 @@ class Params(_Strict):
 
 #: Sections of `params.yaml` that are no settings of training: of dvc.yaml, and of the gate (`model.margins`).
 PIPELINE = ("data", "evaluation", "promotion")
-
-
-def with_boosting(text: str, boosting: Boosting) -> str:
-    r"""Write settings of the boosting into the text of a `params.yaml`, and leave all else as it stands there.
-
-    Examples
-    --------
-    >>> with_boosting("seed: 0\nboosting:\n  max_iter: 1 # trees\n", Boosting(max_iter=70)).splitlines()[-1]
-    '  max_iter: 70 # trees'
-    """
-    left, lines, inside = boosting.model_dump(), [], False
-    for line in text.splitlines(keepends=True):
-        if line[:1] not in " #\n":
-            inside = line.startswith("boosting:")
-        found = re.match(r"(\s+(\w+):\s*)[^\s#]+(.*)", line, re.DOTALL) if inside else None
-        known = found is not None and found[2] in left
-        lines.append(f"{found[1]}{left.pop(found[2])}{found[3]}" if found and known else line)
-    missing = [f"  {name}: {value}\n" for name, value in left.items()]
-    head = next((place for place, line in enumerate(lines) if line.startswith("boosting:")), None)
-    if head is None:
-        return "".join([*lines, "boosting:\n", *missing])
-    return "".join([*lines[: head + 1], *missing, *lines[head + 1 :]])
 
 
 def read_params(path: Path | None) -> Params:

@@ -1,4 +1,4 @@
-"""A training as a run of MLflow: parameters, metrics, pictures, report, card and the release itself, registered.
+"""A training as a run of MLflow: parameters, metrics, report, card and the release itself, registered.
 
 Where: the server or database of MLFLOW_TRACKING_URI, else `mlflow.db` in the working folder. What is tracked is read
 from the folders of the release and its evaluation, so that a run says what stands on disk and nothing else.
@@ -19,11 +19,12 @@ from typing import Any
 from model.features import FEATURES, STAGES
 from model.registry import INSIDE, Registry, Version
 from model.release import MANIFEST, Release, read_release
-from model.run_plots import CONDITION, run_plots
 
 PYFUNC = Path(__file__).with_name("pyfunc.py")
 EXPERIMENT = "saring"
 _OF_STAGE = ("auc", "average_precision_genuine", "brier", "brier_skill", "calibration_error", "calibration_slope")
+#: Whose waits by slice are tracked: nobody hangs up, and the centre is nearly always busy.
+_CONDITION = "no_hang_ups_0.95"
 _OF_SLICE = ("wait_ratio", "over_5_s", "over_30_s", "callers")
 
 
@@ -85,9 +86,6 @@ def _tracked(
             for name, metrics in measured.items():
                 if metrics is not None:
                     mlflow.log_metrics({f"{name}/{key}": value for key, value in figures(metrics).items()})
-            shown = measured["later"] or measured["certify"]
-            for name, picture in run_plots(shown or {}).items():
-                _log_bytes(picture, f"plots/{name}")
             if evaluation is not None:
                 for name in ("report.html", "metrics.json", "headline.json"):
                     mlflow.log_artifact(str(evaluation / name), "evaluation")
@@ -125,7 +123,7 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """
     found = {f"{stage}/{name}": metrics["stages"][stage].get(name) for stage in STAGES for name in _OF_STAGE}
     found |= {f"summary/{name}": value for name, value in (metrics["summary"] or {}).items()}
-    for slice_, row in (metrics["slices"] or {}).get(CONDITION, {}).items():
+    for slice_, row in (metrics["slices"] or {}).get(_CONDITION, {}).items():
         found |= {f"slices/{slice_}/{name}": row[name] for name in _OF_SLICE}
     return {name: float(value) for name, value in found.items() if value is not None}
 
@@ -158,15 +156,6 @@ def _logged(folder: Path, release: Release, digest: str, registry: Registry) -> 
     for name, value in tags_of(release, digest).items():
         registry.note(number, name, value)
     return number
-
-
-def _log_bytes(content: bytes, path: str) -> None:
-    import mlflow
-
-    with TemporaryDirectory() as scratch:
-        file = Path(scratch) / Path(path).name
-        file.write_bytes(content)
-        mlflow.log_artifact(str(file), str(Path(path).parent))
 
 
 def _flat(document: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

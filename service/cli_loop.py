@@ -1,4 +1,4 @@
-"""What a data scientist does besides training: `saring export`, `drift` and `search`."""
+"""What a data scientist does besides training: `saring export` and `drift`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -53,41 +53,7 @@ def drift(
         raise typer.Exit(1)
 
 
-def search(
-    calls: Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Where the settings go when better ones were found; else nothing is written.")
-    ] = None,
-    trials: Annotated[int, typer.Option(min=2, help="How many settings are tried, those there are among them.")] = 30,
-    params: Annotated[Path, typer.Option(help="The settings there are.")] = Path("params.yaml"),
-    until: Annotated[str | None, typer.Option(help="Look at what was known at this moment, with its offset.")] = None,
-    corrections: Corrections = None,
-) -> None:
-    """Look for better settings of the boosting, forward in time, and say whether they are better on later calls."""
-    from model.params import read_params, with_boosting
-    from model.search import search as searched
-    from model.training import look_back
-
-    settings = read_params(params)
-    moment = moment_of("--until", until) if until else None
-    log, later = read_log(calls, corrections)
-    with Bar("searching", trials) as bar:
-        found = searched(look_back(log, settings, moment, later), settings, trials, bar.advance)
-    changed = found.boosting.model_dump()
-    for name, value in settings.boosting.model_dump().items():
-        print(f"  {name:<20}{value:>10}" + (f" -> {changed[name]}" if changed[name] != value else ""))
-    print(
-        f"{found.trials} tried; at the cuts of the search log-loss {found.searched[0]:.5f} -> {found.searched[1]:.5f}"
-    )
-    print(found.sentence())
-    if out and found.better:
-        part = out.with_name(out.name + ".part")
-        part.write_text(with_boosting(params.read_text(encoding="utf-8"), found.boosting), encoding="utf-8")
-        part.replace(out)
-        print(f"written to {out}")
-
-
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the one command."""
-    for command in (export, drift, search):
+    for command in (export, drift):
         app.command()(command)

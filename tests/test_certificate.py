@@ -1,7 +1,6 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from math import isnan
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.certificate import LIFE, Certificate, State, fingerprint_of
-from model.folds import Fold, back_test, genuine_median, pool_folds
 from model.promise import WORDS
 from model.proof import StageCalls, certify, one_call_per_caller, prove_deferral, prove_flag, split_delta
 
@@ -274,35 +272,3 @@ def test_both_languages_say_the_same_things():
     certificate = replace(a_certificate(), subject="procedure")
     assert certificate.sentence("en").endswith(WORDS["en"]["procedure"])
     assert certificate.sentence("id").endswith(WORDS["id"]["procedure"])
-
-
-def a_fold(shift, start, n=60):
-    callers = np.arange(start, start + n)
-    return Fold(np.linspace(-3.0, 0.0, n) + shift, np.ones(n, dtype=bool), callers, [f"call {i}" for i in callers])
-
-
-@given(shifts=st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=4))
-def test_a_fold_whose_model_scores_all_calls_higher_changes_nothing(shifts):
-    pooled = pool_folds([a_fold(shift, 60 * i) for i, shift in enumerate(shifts)], 0.1, 0.05, KEY)
-    level = pool_folds([a_fold(0.0, 60 * i) for i in range(len(shifts))], 0.1, 0.05, KEY)
-    assert pooled.threshold == pytest.approx(level.threshold)
-    assert pooled.genuine_callers == 60 * len(shifts)
-
-
-def test_a_caller_in_several_folds_counts_once_and_an_empty_fold_not_at_all():
-    empty = Fold(np.zeros(2), np.zeros(2, dtype=bool), np.array([900, -1]), ["x", "y"])
-    assert isnan(genuine_median(empty, KEY))
-    again = a_fold(1.0, 0)._replace(call_ids=[f"again {i}" for i in range(60)])
-    assert pool_folds([a_fold(0.0, 0), again, empty], 0.05, 0.05, KEY).genuine_callers == 60
-    assert pool_folds([], 0.05, 0.05, KEY).missing == 59
-
-
-def test_the_back_test_counts_later_genuine_callers_above_the_offset():
-    proof = pool_folds([a_fold(0.0, 0), a_fold(2.0, 60)], 0.05, 0.05, KEY)
-    later = a_fold(5.0, 200)
-    result = back_test(proof, genuine_median(later, KEY), later, KEY)
-    above = later.log_odds - np.median(later.log_odds) > proof.threshold
-    assert (result.flagged, result.genuine_callers) == (int(above.sum()), 60)
-    assert result.interval[0] <= above.mean() <= result.interval[1]
-    nobody = back_test(pool_folds([], 0.05, 0.05, KEY), 0.0, later, KEY)
-    assert nobody.flagged == 0

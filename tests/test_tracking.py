@@ -66,9 +66,7 @@ def test_a_run_has_what_a_data_scientist_asks_for(tracked, release, release_fold
     assert run.data.tags.get("git_revision", "") == head.stdout.strip()
     assert run.data.tags["package.numpy"] == np.__version__
     paths = [item.path for item in client.list_artifacts(run.info.run_id)]
-    assert {"evaluation", "packages.txt", "plots", "release"} <= set(paths)
-    plots = [item.path for item in client.list_artifacts(run.info.run_id, "plots")]
-    assert plots == ["plots/calibration.png", "plots/ranking.png", "plots/slices.png"]
+    assert {"evaluation", "packages.txt", "release"} <= set(paths)
     for name in ("report.html", "model_card.md"):
         got = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=f"release/{name}",
                                                   tracking_uri=registry.uri)  # fmt: skip
