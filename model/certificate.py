@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
-from model.numerals import count
-from model.promise import WORDS, Language, of_hundred, percent
+from model.language.catalogue import catalogue
+from model.language.texts import Language
 
 LIFE = timedelta(days=180)
 # The promise was made for a centre with about this share of calls not closed as genuine.
@@ -202,29 +202,27 @@ class Certificate:
         Parameters
         ----------
         language
-            "en" or "id"; any other is a KeyError.
+            "en" or "id".
         """
-        words = WORDS[language]
+        say = catalogue(language)
         parts = []
         if state is not None and state.word != "valid":
-            parts.append(words["lost"].format(reason=words[state.reason]))
+            parts.append(say("certificate.lost", reason=say(f"certificate.reason.{state.reason}")))
         for proof in self.stages:
             flag = proof.flag
-            said = "promise" if flag.threshold is not None else "no_promise"
-            parts.append(
-                words[said].format(
-                    stage=words.get(proof.stage, proof.stage),
-                    callers=count(flag.genuine_callers, language),
-                    confidence=percent(1.0 - self.delta, language),
-                    share=of_hundred(flag.alpha, words["of"]),
-                    missing=count(flag.missing, language),
-                    noun=words["one" if flag.missing == 1 else "many"],
-                    alpha=percent(flag.alpha, language),
-                )
-            )
-            parts.append(words["on" if proof.deferral.on else "off"])
+            parts += [
+                say(
+                    f"certificate.{'promise' if flag.threshold is not None else 'no_promise'}",
+                    stage=say(f"certificate.stage.{proof.stage}"),
+                    callers=flag.genuine_callers,
+                    confidence=1.0 - self.delta,
+                    share=flag.alpha,
+                    missing=flag.missing,
+                ),
+                say(f"certificate.{'on' if proof.deferral.on else 'off'}"),
+            ]
         if self.subject == "procedure":
-            parts.append(words["procedure"])
+            parts.append(say("certificate.procedure"))
         return " ".join(parts)
 
     def to_json(self) -> str:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.drift_words import Said, bins, counts, few, meaning, shares
 from model.features import FEATURES, NAMES
 from model.fingerprint import BINNED, DAY_US, SCORES, Clusters, Integers, Sample, Share, codes_of, is_words, shares_of
-from model.promise import LANGUAGES, Language
+from model.language.catalogue import catalogue, in_each_language
+from model.language.texts import LANGUAGES, Language
 
 #: docs/drift.md shows what these four give in quiet years and in one that changes.
 WORTH_TELLING = 0.1
@@ -31,6 +31,9 @@ ENOUGH_CALLS = 3_000
 FEWEST_CALLS, FEWEST_CLOSED, FEWEST_OF_A_KIND, FEWEST_WEEKS = 200, 100, 10, 4
 #: They change as long as a log grows, whatever the callers do: shown, and no reason for an alarm.
 GROWING = frozenset({"genuine_ever", "not_genuine_ever", "since_first_d", "surge_new"})
+
+#: The same in each language.
+Said = Mapping[Language, str]
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,9 @@ class Drift:
         'Too few calls to say whether they have changed: 12 in 3 days.'
         """
         moved = sum(finding.moved for finding in self.findings)
-        words = _WORDS[language]
-        if not self.findings:
-            return words["few"].format(calls=f"{self.calls:,}", days=f"{self.days:.0f}")
-        return words["moved" if moved else "same"].format(
-            calls=f"{self.calls:,}", days=f"{self.days:.0f}", moved=moved, looked=len(self.findings)
-        )
+        found = "too_few" if not self.findings else "moved" if moved else "steady"
+        facts = {"calls": self.calls, "days": round(self.days), "moved": moved, "looked": len(self.findings)}
+        return catalogue(language)(f"drift.{found}", **facts)
 
     def document(self) -> dict[str, Any]:
         """Give it for JSON."""
@@ -115,22 +115,6 @@ class Drift:
             "sentence": {language: self.sentence(language) for language in LANGUAGES},
             "findings": [asdict(finding) for finding in self.findings],
         }
-
-
-_WORDS: Mapping[Language, Mapping[str, str]] = {
-    "en": {
-        "few": "Too few calls to say whether they have changed: {calls} in {days} days.",
-        "same": "The {calls} calls of {days} days look like those that the release was made from.",
-        "moved": "The {calls} calls of {days} days no longer look like those that the release was made from: {moved} "
-        "of {looked} measures moved beyond what chance explains.",
-    },
-    "id": {
-        "few": "Terlalu sedikit panggilan untuk mengatakan apakah ada perubahan: {calls} dalam {days} hari.",
-        "same": "{calls} panggilan selama {days} hari mirip dengan yang menjadi dasar rilis ini.",
-        "moved": "{calls} panggilan selama {days} hari tidak lagi mirip dengan yang menjadi dasar rilis ini: {moved} "
-        "dari {looked} ukuran berubah lebih dari kebetulan.",
-    },
-}  # fmt: skip
 
 
 def look(fingerprint: Mapping[str, Any], sample: Sample) -> Drift:
@@ -183,9 +167,10 @@ def _stability(name: str, then: Mapping[str, Any], sample: Sample, clusters: Clu
     limit = WORTH_TELLING + TIMES_CHANCE * float(by_chance.sum())
     most = int(np.argmax(parts))
     words = FEATURES[NAMES.index(name)].words if name in NAMES else ()
-    change = bins(most, edges.tolist(), words, float(before[most]), float(now[most]))
-    grows = name in GROWING
-    return Finding(name, meaning(name, grows=grows), change, size, limit, size > limit and not grows)
+    held = _bin(most, edges.tolist(), words)
+    numbers = {"then": float(before[most]), "now": float(now[most])}
+    change = {language: catalogue(language)("drift.bin_moved", bin=said, **numbers) for language, said in held.items()}
+    return Finding(name, _meaning(name), change, size, limit, size > limit and name not in GROWING)
 
 
 def _shares(fingerprint: Mapping[str, Any], sample: Sample, clusters: Clusters) -> list[Finding]:
@@ -201,13 +186,15 @@ def _volume(then: Sequence[float] | None, now: Share | None) -> Finding:
         return _silent(name)
     size, error = abs(log(now[0] / then[0])), sqrt(max(then[1], then[0]) * (1.0 / then[2] + 1.0 / now[2]))
     limit = max(log(ODDS), size * STANDARD_ERRORS * error / max(abs(now[0] - then[0]), 1e-12))
-    return Finding(name, meaning(name), counts(then[0], now[0]), size, limit, size > limit)
+    return Finding(
+        name, _meaning(name), in_each_language("drift.count_moved", then=then[0], now=now[0]), size, limit, size > limit
+    )
 
 
 def _share(name: str, then: Sequence[float] | None, now: Share | None) -> Finding:
     if then is None or now is None or min(then[2], now[2]) < FEWEST_CLOSED:
         return _silent(name)
-    change = shares(then[0], now[0])
+    change = in_each_language("drift.share_moved", then=then[0], now=now[0])
     both = (then[0] * then[2] + now[0] * now[2]) / (then[2] + now[2])
     alike = max(_alike(then), _alike(now))
     error = sqrt(_spread(both) * alike * (1.0 / then[2] + 1.0 / now[2]))
@@ -224,7 +211,7 @@ def _calibration(then: Mapping[str, Any], now: Mapping[str, Share | None]) -> Fi
         return _silent(name)
     expected = min(1.0, max(0.0, predicted[0] + before[0] - said[0]))
     error = sqrt(_spread(expected) * max(_alike(before), _alike(observed)) / observed[2] + said[1])
-    change = shares(expected, observed[0], expected=True)
+    change = in_each_language("drift.unexpected", then=expected, now=observed[0])
     return _told(name, change, expected, observed[0], expected * observed[2], error)
 
 
@@ -238,11 +225,46 @@ def _told(
     size = abs(_odds(now) - _odds(then))
     # As far as the difference of the shares is from what chance gives, so far is that of their odds.
     limit = max(log(ODDS), size * STANDARD_ERRORS * error / max(abs(now - then), 1e-12)) if size else log(ODDS)
-    return Finding(name, meaning(name), change, size, limit, size > limit and not (fell_only and now > then))
+    return Finding(name, _meaning(name), change, size, limit, size > limit and not (fell_only and now > then))
+
+
+def _meaning(name: str) -> Said:
+    """Say what a measure is."""
+    said = in_each_language(f"feature.{name}.meaning" if name in NAMES else f"drift.measure.{name}")
+    if name not in GROWING:
+        return said
+    return {language: catalogue(language)("drift.grows", meaning=text) for language, text in said.items()}
+
+
+def _bin(place: int, edges: list[float], words: tuple[str, ...]) -> Said:
+    """Say which values a bin holds.
+
+    Parameters
+    ----------
+    place : int
+        Of the bin; the one after the last edge's holds what is above, or another word; the next one what is not known.
+    edges : list of float
+        Upper edges; codes, when there are words for them.
+    words : tuple of str
+        What the codes of a categorical value mean.
+
+    Examples
+    --------
+    >>> _bin(1, [0.5, 2.0], ()), _bin(0, [1.0], ("mobile", "landline"))["id"], _bin(3, [0.5, 2.0], ())["en"]
+    ({'en': 'above 0.5 up to 2', 'id': 'di atas 0,5 sampai 2'}, 'telepon rumah', 'not known')
+    """
+    if place > len(edges):
+        return in_each_language("drift.bin.unknown")
+    if words and place < len(edges):
+        return in_each_language(f"value.{words[int(edges[place])]}")
+    if place == len(edges):
+        kind = "another" if words else "above" if edges else "known"
+        return in_each_language(f"drift.bin.{kind}", low=edges[-1] if edges else None)
+    return in_each_language(f"drift.bin.{'between' if place else 'up_to'}", low=edges[place - 1], high=edges[place])
 
 
 def _silent(name: str) -> Finding:
-    return Finding(name, meaning(name), few(), None, None, moved=False)
+    return Finding(name, _meaning(name), in_each_language("drift.too_few_of_a_kind"), None, None, moved=False)
 
 
 def _alike(share: Sequence[float]) -> float:

@@ -5,7 +5,6 @@ exactly, since a score is a sum: no call is deferred for longer than it would be
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Guardrail:
-    """One rule that keeps calls from being deferred.
+    """One rule that keeps calls from being deferred; what an operator reads of it stands in the catalogues, by its name.
 
     Parameters
     ----------
@@ -31,37 +30,25 @@ class Guardrail:
         The number that its condition compares with.
     meaning : str
         What the limit is, for whoever sets it.
-    words : mapping of str to str
-        What an operator reads, by language.
     """
 
     name: str
     cap: float
     limit: float
     meaning: str
-    words: Mapping[str, str]
 
 
 GUARDRAILS: tuple[Guardrail, ...] = (
-    Guardrail("first_call", 0.0, 0.0, "calls from this number so far, without one alone in which nobody spoke",
-              {"en": "first call from this number", "id": "panggilan pertama dari nomor ini"}),
-    Guardrail("closed_genuine", 0.0, 0.5, "calls closed as genuine, half-life thirty days: 0.5 is one call thirty days ago",
-              {"en": "a call closed as genuine within 30 days", "id": "ada panggilan nyata dalam 30 hari terakhir"}),
-    Guardrail("silence", 1.0, 0.0, "the most, in log-odds, that a feature of silence may add",
-              {"en": "silence does not count against a call", "id": "keheningan tidak memberatkan panggilan"}),
-    Guardrail("no_number", 0.1, 0.0, "not used",
-              {"en": "number not shown", "id": "nomor tidak ditampilkan"}),
-    Guardrail("surge", 0.0, 3.0, "new numbers in the last ten minutes against the usual",
-              {"en": "many new callers at once", "id": "banyak penelepon baru sekaligus"}),
-    Guardrail("redial", 0.0, 3.0, "unanswered calls from this number around the last day, above which it no longer holds",
-              {"en": "rings again after an unanswered call", "id": "menelepon lagi setelah tidak terjawab"}),
-    Guardrail("protected", 0.0, 0.0, "not used",
-              {"en": "on the protected list", "id": "ada di daftar yang dilindungi"}),
+    Guardrail("first_call", 0.0, 0.0, "calls from this number so far, without one alone in which nobody spoke"),
+    Guardrail("closed_genuine", 0.0, 0.5, "calls closed as genuine, half-life thirty days: 0.5 is one call thirty days ago"),
+    Guardrail("silence", 1.0, 0.0, "the most, in log-odds, that a feature of silence may add"),
+    Guardrail("no_number", 0.1, 0.0, "not used"),
+    Guardrail("surge", 0.0, 3.0, "new numbers in the last ten minutes against the usual"),
+    Guardrail("redial", 0.0, 3.0, "unanswered calls from this number around the last day, above which it no longer holds"),
+    Guardrail("protected", 0.0, 0.0, "not used"),
 )  # fmt: skip
 #: Of the service alone: where the network attests numbers, a past that is not attested puts nobody back.
-UNATTESTED = Guardrail("unattested", 0.0, 0.0, "not used",
-                       {"en": "number, or an earlier call from it, not attested by the network",
-                        "id": "nomor, atau panggilan sebelumnya, tidak dijamin oleh jaringan"})  # fmt: skip
+UNATTESTED = Guardrail("unattested", 0.0, 0.0, "not used")
 SHOWN = (*GUARDRAILS, UNATTESTED)
 GUARDRAIL_NAMES = tuple(guardrail.name for guardrail in GUARDRAILS)
 FIRST_CALL, CLOSED_GENUINE, SILENCE, NO_NUMBER, SURGE, REDIAL, PROTECTED = range(len(GUARDRAILS))

@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model.errors import ParamsError
-from model.words import SLICES
+from model.slices import SLICES
 
 Measure = Literal["auc", "wait"]
 Margin = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -21,13 +21,12 @@ from model.events import NEVER, Events
 from model.factor import FactorCurve, fit_factor
 from model.features import STAGES
 from model.history import VERSION
-from model.model_card import model_card
 from model.own_effect import own_effect
 from model.params import Params
 from model.policy import Policy
 from model.proof import StageCalls, certify
 from model.release import FINGERPRINT, to_bytes
-from model.report import report
+from model.report.render import model_card, report
 from model.sampled_log import fingerprint
 from model.scorecard import Scorecard
 from model.scored_log import stage_scores

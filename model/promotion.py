@@ -18,6 +18,7 @@ from model.errors import PromotionError, TrainingError
 from model.evaluation import Effort
 from model.events import UNLABELLED, microseconds
 from model.intervals import Interval, between, draws, totals, units
+from model.language.catalogue import catalogue
 from model.margins import Margins, Measure
 from model.params import Params
 from model.ranking import auc_and_precision, ranked
@@ -25,7 +26,6 @@ from model.release import Release
 from model.training import look_back
 from model.waits import Condition
 from model.window import QUEUE_STAGE, Window
-from model.words import SLICES
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -156,7 +156,7 @@ def compare(
     mine = windows[0]
     differences = _differences(windows, (champion, challenger), effort or Effort())
     judged = [one for one in differences if one.slice_ == "all" or one.callers >= margins.least_callers]
-    few = sorted({f"{SLICES[one.slice_]['en']} ({one.callers})" for one in differences if one not in judged})
+    few = sorted({f"{_slice(one.slice_)} ({one.callers})" for one in differences if one not in judged})
     reasons = [_said(one, margins) for one in judged if one.worse.value > margins.of(one.slice_, one.measure)]
     ends = [pd.Timestamp(int(at), unit="us", tz="UTC").to_pydatetime() for at in mine.received_us[[0, -1]]]
     return Comparison(
@@ -263,7 +263,7 @@ def _waits(
 
 
 def _said(one: Difference, margins: Margins) -> str:
-    who = SLICES[one.slice_]["en"] if one.slice_ == "all" else f"genuine {SLICES[one.slice_]['en']}"
+    who = _slice(one.slice_) if one.slice_ == "all" else f"genuine {_slice(one.slice_)}"
     margin = margins.of(one.slice_, one.measure)
     how = f"{one.worse.value:.3f} worse ({one.worse.low:.3f} to {one.worse.high:.3f}), the margin is {margin:g}"
     if one.measure == "auc":
@@ -275,6 +275,10 @@ def _said(one: Difference, margins: Margins) -> str:
         f"{who} ({one.callers} callers) would wait longer in busy hours: {one.challenger:.2f} times as long as first "
         f"come, first served, with the champion {one.champion:.2f} times; {how}"
     )
+
+
+def _slice(name: str) -> str:
+    return catalogue("en")(f"slice.{name}")
 
 
 def _day(release: Release) -> str:

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from model.features import FEATURES, NAMES
-from model.promise import Language
+from model.language.texts import Language
 
 
 def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words: bool = False) -> list[dict[str, Any]]:
@@ -31,11 +31,12 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     [{'group': 'history', 'feature': 'calls_1d', 'value': None, 'contribution': -0.5}]
     """
     sizes = [abs(contribution) for contribution in contributions]
+    table = _table()
     found: list[dict[str, Any]] = []
     for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
         if sizes[place] == 0.0:
             break
-        group, name, words, unknown = _TOLD[place]
+        group, name, words, unknown = table[place]
         value = values[place]
         shown = None if value != value else words[int(value)] if words else value
         reason = {"group": group, "feature": name, "value": shown, "contribution": contributions[place]}
@@ -76,5 +77,7 @@ def _text(place: int, value: float) -> str:
     return FEATURES[place].text(value)
 
 
-#: For every call: what can be looked up beforehand.
-_TOLD = tuple((feature.group, feature.name, feature.words, feature.text(math.nan)) for feature in FEATURES)
+@cache
+def _table() -> tuple[tuple[str, str, tuple[str, ...], str], ...]:
+    """Look up, once for all calls, the group, the name, the words and the text without a value of each feature."""
+    return tuple((feature.group, feature.name, feature.words, feature.text(math.nan)) for feature in FEATURES)

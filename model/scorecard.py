@@ -174,7 +174,7 @@ class Scorecard:
             "features": [
                 {
                     "name": step.feature,
-                    "meaning": table[step.feature].meaning,
+                    "meaning": table[step.feature].meaning(),
                     "unit": table[step.feature].unit,
                     "direction": table[step.feature].direction,
                     "missing": {"contribution": step.missing, "share": step.shares[-1]},

@@ -26,6 +26,12 @@ LONGER_S = (5.0, 30.0)
 #: With fewer callers a bootstrap knows too little of what other callers would have given: no interval.
 LEAST_CALLERS = 20
 
+#: The slices by name, all genuine callers first.
+SLICES = (
+    "all", "silent", "audio_missing", "no_number", "shared_phone", "chronic", "first_call", "storm", "night",
+    *(f"line_{line}" for line in LINES),
+)  # fmt: skip
+
 
 def slices(features: Numbers, callers: Integers, not_genuine: Booleans) -> dict[str, Booleans]:
     """Name the slices that each call belongs to, by what its log's own columns and history say.

@@ -56,7 +56,7 @@ LOOKS: Mapping[str, Look] = {
         ("#6d1a1a", "#fde8e6"),
         ("#ffc9c4", "#43191a"),
         "solid",
-        {"en": "mostly closed as prank", "id": "kebanyakan ditutup sebagai iseng"},
+        {"en": "mostly closed as prank", "id": "kebanyakan ditutup sebagai prank"},
     ),
     "unscored": Look(
         "M3 9h14v2.5H3z",  # a dash
@@ -68,7 +68,7 @@ LOOKS: Mapping[str, Look] = {
         "M2.5 8.5h3v3h-3zM8.5 8.5h3v3h-3zM14.5 8.5h3v3h-3z",  # three dots
         *_QUIET,
         "dotted",
-        {"en": "no badge", "id": "tanpa lencana"},
+        {"en": "no badge", "id": "tanpa label"},
     ),
     #: Of the element alone: what it shows is not what the service says now.
     "stale": Look(

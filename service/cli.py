@@ -160,7 +160,7 @@ def evaluate(
     from model.call_log import write_log
     from model.evaluation import Effort, evaluate_release, headline, reliability
     from model.release import read_release, to_bytes
-    from model.report import report
+    from model.report.render import report
 
     opened = read_release(release)
     moment = moment_of("--from", since) if since else None

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from model.history import FIELDS
-from model.promise import Language
+from model.language.texts import Language
 from model.reasons import translated
 from service.intake import Intake
 from service.pseudonyms import LAST_DIGITS, short

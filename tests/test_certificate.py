@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.certificate import LIFE, Certificate, State, fingerprint_of
-from model.promise import WORDS
+from model.language.catalogue import catalogue
+from model.language.texts import LANGUAGES
 from model.proof import StageCalls, certify, one_call_per_caller, prove_deferral, prove_flag, split_delta
 
 KEY = b"a key"
@@ -249,26 +250,25 @@ def test_no_part_of_a_fingerprint_can_move_to_its_neighbour():
 
 def test_the_sentence_says_what_is_promised_and_what_is_missing():
     english = a_certificate().sentence("en")
-    assert "with 200 genuine callers this centre can promise at 95 % confidence" in english
-    assert "at most 5 in 100 genuine callers" in english
+    assert "with 200 genuine callers this centre can promise at 95% confidence" in english
+    assert "at most 5 of 100 genuine callers" in english
     # A fourth of delta = 5 % asks for 86 genuine callers.
     few = a_certificate(a_centre(genuine=47))
-    assert "39 more genuine callers are needed for 5 %" in few.sentence("en")
+    assert "39 more genuine callers are needed for 5%" in few.sentence("en")
     assert "1 more genuine caller is needed" in a_certificate(a_centre(genuine=85)).sentence("en")
-    assert "39 penelepon darurat lagi untuk 5 %" in few.sentence("id")
+    assert "39 penelepon darurat lagi untuk 5%" in few.sentence("id")
 
 
 def test_the_sentence_begins_with_why_a_certificate_does_not_hold():
     certificate = a_certificate()
-    for language in WORDS:
+    for language in LANGUAGES:
         for reason in ("release_changed", "monitor", "base_rate_fell", "drift", "not_yet_issued", "expired"):
             said = certificate.sentence(language, State("void", reason))
-            assert WORDS[language][reason] in said.split(":")[0]
+            assert catalogue(language)(f"certificate.reason.{reason}") in said.split(":")[0]
         assert certificate.sentence(language, State("valid", "")) == certificate.sentence(language)
 
 
-def test_both_languages_say_the_same_things():
-    assert WORDS["en"].keys() == WORDS["id"].keys()
+def test_a_certificate_of_the_procedure_says_so():
     certificate = replace(a_certificate(), subject="procedure")
-    assert certificate.sentence("en").endswith(WORDS["en"]["procedure"])
-    assert certificate.sentence("id").endswith(WORDS["id"]["procedure"])
+    for language in LANGUAGES:
+        assert certificate.sentence(language).endswith(catalogue(language)("certificate.procedure"))

@@ -277,7 +277,7 @@ def test_the_command_prints_a_table_and_fails_only_when_asked_to(stored, tmp_pat
     status, said = saring(*words, "--fail")
     assert status == 1
     assert "MOVED" in said
-    assert "voip" in said
+    assert "VoIP" in said
     start = log.calls["received_at"].max() - pd.Timedelta(days=40)
     status, said = saring(*words, "--from", start.isoformat())
     assert "of 40 days no longer" in said

@@ -55,7 +55,7 @@ def test_nothing_of_the_conversation_is_known_before_the_call_has_ended():
 @pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
 def test_every_feature_says_what_it_is_and_its_value_in_words(feature):
     assert feature.unit
-    assert feature.meaning
+    assert feature.meaning()
     assert feature.direction in (-1, 0, 1)
     for value in range(len(feature.words)) if feature.words else (0.0, 1.0, 0.123456, 1e12):
         text = feature.text(float(value))

@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from model.calls import CATEGORIES
 from model.guardrails import SHOWN
+from model.language.catalogue import Catalogue, catalogue
 from service.access import Role
 from service.badge import LOOKS
 from service.console.pages import PageRoute, data_for, page
-from service.console.words import Words, words_of
+from service.console.words import words_of
 from service.guard import GuardedRoute, allow
 from service.life import ANSWERED, TAKEN
 from service.queue_view import View, queued
@@ -52,7 +53,7 @@ async def board_page(request: Request) -> Response:
         mode=settings.mode,
         time_zone=zone,
         stale_s=settings.waiting_timeout_s / 2,
-        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in SHOWN},
+        guardrails={rule.name: catalogue(words.language)(f"guardrail.{rule.name}") for rule in SHOWN},
     )
     return page(request, "board.html", data=data, mode=settings.mode, zone=abbreviation(zone))
 
@@ -74,7 +75,7 @@ def closing_data(request: Request) -> dict[str, Any]:
     return {"operator": principal_of(request).name, "dispositions": DISPOSITIONS, "categories": CATEGORY_KEYS}
 
 
-def looks(words: Words) -> dict[str, dict[str, str]]:
+def looks(words: Catalogue) -> dict[str, dict[str, str]]:
     """Give the shape and the word of each state of the badge."""
     return {name: {"shape": look.shape, "word": look.words[words.language]} for name, look in LOOKS.items()}
 

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from model.language.catalogue import Catalogue
 from service.access import Principal, Role
 from service.badge import percent
 from service.console.assets import BASE
-from service.console.words import LANGUAGES, Words, words_of
+from service.console.words import LANGUAGES, words_of
 from service.guard import GuardedRoute, not_let_in
 from service.problems import Problem, Unauthorized
 from service.records import EPOCH
@@ -124,6 +125,6 @@ def now_us() -> int:
     return (datetime.now(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
-def data_for(words: Words, *beginnings: str, **values: Any) -> dict[str, Any]:
+def data_for(words: Catalogue, *beginnings: str, **values: Any) -> dict[str, Any]:
     """Give what a page hands to its modules, as the template writes it: values, language, and words by beginning."""
     return {"language": words.language, "words": words.under(*beginnings), **values}

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from model.errors import StoreError
-from model.numerals import duration
+from model.language.numbers import format_duration
 from service.access import Role
 from service.console.board import closing_data, looks
 from service.console.pages import PageRoute, data_for, now_us, page, refused
@@ -86,7 +86,7 @@ async def shift_page(request: Request) -> Response:
         corrected=[one for one in (handled if who.role is Role.ADMIN else own) if one.corrected],
         looks=looks(words),
         short=short,
-        duration=lambda seconds: duration(seconds, words.language) if seconds is not None else "–",
+        duration=lambda seconds: format_duration(seconds, language=words.language) if seconds is not None else "–",
         data=data | {"time_zone": reception_of(request).intake.release.time_zone},
     )
 

@@ -8,14 +8,15 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from model.guardrails import SHOWN
-from model.numerals import decimal
-from model.promise import Language
+from model.language.catalogue import Catalogue, catalogue
+from model.language.numbers import format_decimal
+from model.language.texts import Language
 from model.reasons import translated
 from service.access import Role
 from service.badge import percent, state_of
 from service.console.board import closing_data, looks
 from service.console.pages import PageRoute, data_for, now_us, page, refused
-from service.console.words import Words, words_of
+from service.console.words import words_of
 from service.guard import allow
 from service.life import CLOSED, IN_QUEUE, REOPENED_S
 from service.problems import Problem
@@ -56,9 +57,9 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         hidden=hidden,
         closes=closes,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
-        guardrails={guardrail.name: guardrail.words[words.language] for guardrail in SHOWN},
+        guardrails={rule.name: catalogue(words.language)(f"guardrail.{rule.name}") for rule in SHOWN},
         events=[] if hidden else [told(one, words) for one in said],
-        decimal=lambda value, digits=0: decimal(value, digits, words.language),
+        decimal=lambda value, digits=0: format_decimal(value, digits, language=words.language),
         data=data | {"time_zone": intake.release.time_zone},
     )
 
@@ -109,7 +110,7 @@ def back_ms(said: list[dict[str, Any]]) -> float:
     return 1e3 * REOPENED_S - (now_us() - closed_us[-1]) / 1e3 if closed_us else 0.0
 
 
-def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
+def told(one: dict[str, Any], words: Catalogue) -> dict[str, Any]:
     """Say in words what was said of a call."""
     kind, body = one["kind"], one["body"]
     who = body.get("operator") or words("story.somebody")
@@ -127,6 +128,6 @@ def told(one: dict[str, Any], words: Words) -> dict[str, Any]:
     return {"at_us": one["known_at_us"], "text": words(name, **values), "told_by": told_by}
 
 
-def category_of(name: str | None, words: Words) -> str | None:
+def category_of(name: str | None, words: Catalogue) -> str | None:
     """Give a category in the page's language; one of the centre's own as it is."""
     return words.get(f"category.{name}", name) if name else None

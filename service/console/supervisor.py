@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from model.errors import StoreError
-from model.numerals import day, decimal, duration
+from model.language.numbers import format_day, format_decimal, format_duration
 from service.access import Role
 from service.api_centre import model
 from service.console.board import looks
@@ -63,9 +63,9 @@ async def supervisor_page(request: Request) -> Response:
         looks=looks(words),
         short=short,
         at=lambda text: microseconds(datetime.fromisoformat(text)),
-        day=lambda text: day(text, intake.release.time_zone, words.language),
-        decimal=lambda value, digits=0: decimal(value, digits, words.language),
-        duration=lambda seconds: duration(seconds, words.language),
+        day=lambda text: format_day(text, intake.release.time_zone, language=words.language),
+        decimal=lambda value, digits=0: format_decimal(value, digits, language=words.language),
+        duration=lambda seconds: format_duration(seconds, language=words.language),
         data=data_for(
             words,
             *("sup.lost", "sup.changed", "stop.fault"),

@@ -1,15 +1,15 @@
 """The console's words: one catalogue for each language, and which of them a browser wants."""
 
 from collections.abc import Mapping
+from functools import cache
 from http.cookies import CookieError, SimpleCookie
+from importlib.resources import files
 
 from starlette.requests import Request
 
-from model.promise import Language
-from service.console.words_en import WORDS as ENGLISH
-from service.console.words_id import WORDS as INDONESIAN
+from model.language.catalogue import Catalogue
+from model.language.texts import Language, read_texts
 
-CATALOGUES: Mapping[Language, Mapping[str, str]] = {"en": ENGLISH, "id": INDONESIAN}
 #: What each language calls itself.
 LANGUAGES: Mapping[Language, str] = {"id": "Indonesia", "en": "English"}
 COOKIE = "saring-language"
@@ -17,45 +17,27 @@ COOKIE = "saring-language"
 _CODES: Mapping[str, Language] = {"en": "en", "id": "id", "in": "id"}
 
 
-class Words:
-    """The words of one language.
-
-    Parameters
-    ----------
-    language : {"en", "id"}
+@cache
+def words(language: Language) -> Catalogue:
+    """Give the console's texts in a language.
 
     Examples
     --------
-    >>> Words("id")("nav.board"), Words("en").under("nav.b")
-    ('Papan', {'nav.board': 'Board'})
+    >>> words("id")("nav.board"), words("en").under("nav.b")
+    ('Antrean', {'nav.board': 'Queue'})
     """
-
-    def __init__(self, language: Language) -> None:
-        self.language = language
-        self._texts = CATALOGUES[language]
-
-    def __call__(self, name: str, **values: object) -> str:
-        """Give a text with its values filled in; a name that is not in the catalogue is a KeyError."""
-        return self._texts[name].format(**values)
-
-    def get(self, name: str, otherwise: str) -> str:
-        """Give a text, or another one when the catalogue does not have it."""
-        return self._texts.get(name, otherwise)
-
-    def under(self, *beginnings: str) -> dict[str, str]:
-        """Give the texts whose names begin so, for a page's modules."""
-        return {name: text for name, text in self._texts.items() if name.startswith(beginnings)}
+    return Catalogue(language, read_texts(files("service.console") / f"{language}.toml"))
 
 
-def words_of(request: Request) -> Words:
-    """Give the words that a browser wants: as was chosen on a page, else as its header Accept-Language says."""
+def words_of(request: Request) -> Catalogue:
+    """Give the texts that a browser wants: as was chosen on a page, else as its header Accept-Language says."""
     try:
         chosen = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         chosen = None
     if chosen is not None and chosen.value in _CODES:
-        return Words(_CODES[chosen.value])
-    return Words(preferred(request.headers.get("accept-language", "")))
+        return words(_CODES[chosen.value])
+    return words(preferred(request.headers.get("accept-language", "")))
 
 
 def preferred(accepted: str) -> Language:
