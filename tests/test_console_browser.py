@@ -110,7 +110,7 @@ def test_an_operator_signs_in_with_a_key_and_out_again(service, page):
     page.goto("/console")
     page.get_by_label("Access key").fill("saring_of_nobody")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("opens nothing")
+    expect(page.get_by_role("alert")).to_contain_text("not known, or it was revoked")
     sign_in(page, service.keys["operator"])
     kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
     assert "saring_" not in kept + page.content()
@@ -186,11 +186,11 @@ def test_a_call_of_the_random_share_has_no_badge_and_says_why(service, page):
 
 def test_the_switch_is_seen_at_once_with_its_reason(service, page):
     sign_in(page, service.keys["operator"])
-    expect(page.locator("#order")).to_have_text("Order with deferral")
+    expect(page.locator("#order")).to_have_text("Likely emergencies first")
     body = {"switch": {"on": False, "reason": "the river has risen"}}
     assert service.ask("operator", "PUT", "/v1/operations", json=body).status_code == 200
     expect(page.locator("#off")).to_have_text("Deferral is switched off (operator): the river has risen")
-    expect(page.locator("#order")).to_have_text("First come, first served")
+    expect(page.locator("#order")).to_have_text("Order of arrival")
     assert service.ask("admin", "PUT", "/v1/operations", json={"switch": {"on": True, "reason": "back"}}).is_success
     expect(page.locator("#off")).to_be_hidden()
 
@@ -412,7 +412,7 @@ def test_every_word_changes_with_the_language_and_stays_changed(service, page):
 def test_a_browser_in_indonesian_is_answered_in_indonesian(service, browser):
     with opened(browser, service.port, locale="id-ID") as page:
         sign_in(page, service.keys["operator"])
-        expect(page.locator("#line")).to_have_text("Langsung")
+        expect(page.locator("#line")).to_have_text("Tersambung")
 
 
 def test_a_phone_has_all_of_it_without_scrolling_sideways(service, browser, page):
@@ -442,7 +442,7 @@ def test_a_line_that_is_lost_is_said_and_looks_like_no_other_and_comes_back(serv
     live = row(page, "before").evaluate("row => getComputedStyle(row).borderTopStyle")
     page.context.set_offline(True)
     expect(page.locator("#lost")).to_be_visible()
-    expect(page.locator("#line")).to_have_text("Not live")
+    expect(page.locator("#line")).to_have_text("Disconnected")
     assert row(page, "before").evaluate("row => getComputedStyle(row).borderTopStyle") != live
     expect(page.locator("#next")).to_be_disabled()
     page.keyboard.press("n")

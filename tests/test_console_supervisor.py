@@ -212,7 +212,7 @@ def test_the_switch_takes_a_reason_keeps_it_and_only_an_admin_starts_it_again(se
     assert reason.evaluate("input => input.validity.valueMissing")  # without a reason nothing happens
     assert service.ask("admin", "GET", "/v1/operations").json()["switch"]["on"]
     with opened(browser, service, "operator", "/console") as board:
-        expect(board.locator("#order")).to_have_text("Order with deferral")
+        expect(board.locator("#order")).to_have_text("Likely emergencies first")
         page.keyboard.type("too many storms, call 081234567890")
         page.keyboard.press("Enter")
         expect(page.locator("#state")).to_contain_text("Deferral is switched off (admin): too many storms")
