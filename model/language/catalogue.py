@@ -1,20 +1,15 @@
 """A catalogue: says a text of one language, with facts in its gaps."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from string import Formatter
-from typing import Any, NamedTuple
+from typing import Any
 
 from model.language.numbers import KINDS
 from model.language.texts import LANGUAGES, Language, Text, locale_of, texts_of
 
-
-class _Piece(NamedTuple):
-    """A piece of a text: what stands before a gap, the gap's name ("" for none) and how its value is written."""
-
-    before: str
-    name: str
-    write: Callable[[Any], str]
+#: Says a text with the values of its gaps.
+Said = Callable[[Mapping[str, Any]], str]
 
 
 class Catalogue:
@@ -30,14 +25,12 @@ class Catalogue:
     --------
     >>> catalogue("id")("drift.count_moved", then=264.0, now=1530.0)
     'dulu 264, sekarang 1.530'
-    >>> [catalogue("en")("drift.steady", calls=5_000, days=days) for days in (1, 7)][0][:28]
-    'The 5,000 calls of 1 day loo'
     """
 
     def __init__(self, language: Language, texts: Mapping[str, Text]) -> None:
         self.language = language
         self._texts = texts
-        self._pieces: dict[str, list[_Piece]] = {}
+        self._compiled: dict[str, Said] = {}
 
     def __call__(self, name: str, **values: Any) -> str:
         """Say a text.
@@ -49,14 +42,7 @@ class Catalogue:
         **values
             For its gaps; a tuple holds a value and what else its kind asks for, such as the ends of a range.
         """
-        text = self._texts[name]
-        if not isinstance(text, str):
-            text = text[locale_of(self.language).plural_form(values[text["by"]])]
-        pieces = self._pieces.get(text)
-        if pieces is None:
-            pieces = self._pieces[text] = [self._piece(*parsed) for parsed in Formatter().parse(text)]
-        said = [piece.before + (piece.write(values[piece.name]) if piece.name else "") for piece in pieces]
-        return "".join(said)
+        return (self._compiled.get(name) or self._compile(name))(values)
 
     def get(self, name: str, otherwise: str) -> str:
         """Say a text without gaps, or something else when the catalogue does not have it."""
@@ -66,17 +52,36 @@ class Catalogue:
         """Give the texts whose names begin so, their gaps still open."""
         return {name: text for name, text in self._texts.items() if name.startswith(beginnings)}
 
-    def _piece(self, before: str, name: str | None, spec: str | None, _: str | None) -> _Piece:
-        if not name or not spec:
-            return _Piece(before, name or "", str)
-        kind, _, digits = spec.partition(".")
-        write, more = KINDS[kind], (int(digits),) if digits else ()
+    def _compile(self, name: str) -> Said:
+        """Take a text apart once; thereafter it is only filled in."""
+        text = self._texts[name]
+        if isinstance(text, str):
+            said = self._filled(text)
+        else:
+            by, forms = text["by"], {form: self._filled(one) for form, one in text.items() if form != "by"}
 
-        def written(value: Any) -> str:
-            parts = value if isinstance(value, tuple) else (value,)
-            return write(*parts, *more, language=self.language)
+            def said(values: Mapping[str, Any]) -> str:
+                return forms[locale_of(self.language).plural_form(values[by])](values)
 
-        return _Piece(before, name, written)
+        self._compiled[name] = said
+        return said
+
+    def _filled(self, text: str) -> Said:
+        pieces = [
+            (before, name or "", self._written(*spec.split(".")) if spec else str)
+            for before, name, spec, _ in Formatter().parse(text)
+        ]
+        if [bool(name) for _, name, _ in pieces] == [True, False]:  # as nearly every reason of a score
+            (before, name, write), (after, _, _) = pieces
+            return lambda values: before + write(values[name]) + after
+        return lambda values: "".join(
+            [before + write(values[name]) if name else before for before, name, write in pieces]
+        )
+
+    def _written(self, kind: str, *digits: str) -> Callable[[Any], str]:
+        """Give how the value of a gap is written."""
+        write, more = partial(KINDS[kind], language=self.language), [int(one) for one in digits]
+        return lambda value: write(*value, *more) if type(value) is tuple else write(value, *more)
 
 
 @cache
