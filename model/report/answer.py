@@ -33,29 +33,6 @@ class Lost(NamedTuple):
     same: bool
 
 
-class WorseOff(NamedTuple):
-    """A slice of genuine callers that is worse off.
-
-    Parameters
-    ----------
-    name : str
-    conditions : tuple of str
-        In which it is; the figures are those of the first.
-    row : mapping
-        Its figures, as docs/metrics.md names them.
-    waits : bool
-        Whether it is shown to wait longer.
-    lost : Lost or None
-        Given when it is shown to lose more.
-    """
-
-    name: str
-    conditions: tuple[str, ...]
-    row: Document
-    waits: bool
-    lost: Lost | None
-
-
 @dataclass(frozen=True)
 class Answer:
     """What a release does to genuine callers.
@@ -70,11 +47,10 @@ class Answer:
         How far the former ranges under `rule` and `first_come`, as shares.
     change : {"worse", "better", "unsure"}
         Whether more or fewer are lost than first come, first served, beyond chance.
-    worse : tuple of WorseOff
-    untold : tuple of (str, int)
-        The slices of which nothing can be said, and their calls.
-    groups : int
-        How many slices were looked at.
+    worse : mapping of str to list of str
+        The slices that are worse off, each with the conditions in which it is.
+    untold : list of str
+        The slices of which nothing can be said.
     allowed : tuple of (StageProof, Certificate or None)
         What each stage may do, as a certificate of that stage alone; None when it is the same as at the first.
     busy : float or None
@@ -86,9 +62,8 @@ class Answer:
     overload: Lost | None
     spans: Mapping[str, tuple[float, float]] | None
     change: Verdict
-    worse: tuple[WorseOff, ...]
-    untold: tuple[tuple[str, int], ...]
-    groups: int
+    worse: Mapping[str, list[str]]
+    untold: list[str]
     allowed: tuple[tuple[StageProof, Certificate | None], ...]
     busy: float | None
 
@@ -107,20 +82,17 @@ def answer(metrics: Document, certificate: Certificate) -> Answer:
         As docs/metrics.md says; what is null was not measured.
     certificate : Certificate
     """
-    summary, groups = metrics["summary"] or {}, (metrics["slices"] or {}).get(CONDITIONS[0]) or {}
-    every = groups.get("all", {})
-    worse = tuple(_worse(metrics))
-    named = {one.name for one in worse}
-    untold = [name for name in (metrics["slices_not_shown_to_gain"] or {}).get(CONDITIONS[0], ()) if name not in named]
+    summary, worse = metrics["summary"] or {}, worse_off(metrics)
+    every = (metrics["slices"] or {}).get(CONDITIONS[0], {}).get("all", {})
+    untold = (metrics["slices_not_shown_to_gain"] or {}).get(CONDITIONS[0], ())
     return Answer(
         any(proof.deferral.on for proof in certificate.stages),
-        _lost(_share(summary, "rule"), _share(summary, "first_come")),
-        _lost(_share(summary, "overload_rule"), _share(summary, "overload_first_come")),
+        losses(_share(summary, "rule"), _share(summary, "first_come")),
+        losses(_share(summary, "overload_rule"), _share(summary, "overload_first_come")),
         _spans(summary),
         verdict(every.get("lost_above_first_come_low"), every.get("lost_above_first_come_high"), even=0.0),
         worse,
-        tuple((name, groups[name]["calls"]) for name in untold),
-        len(groups),
+        [name for name in untold if name not in worse],
         tuple(_allowed(certificate)),
         busy_share(metrics),
     )
@@ -171,7 +143,8 @@ def _share(summary: Document, name: str) -> float | None:
     return None if of_100 is None else float(of_100) / 100.0
 
 
-def _lost(rule: float | None, first_come: float | None) -> Lost | None:
+def losses(rule: float | None, first_come: float | None) -> Lost | None:
+    """Choose of how many people two shares of callers lost are told; None when either was not measured."""
     if rule is None or first_come is None or not is_known(rule, first_come):
         return None
     whole = choose_denominator([rule, first_come])
@@ -187,15 +160,6 @@ def _spans(summary: Document) -> dict[str, tuple[float, float]] | None:
             return None
         found[name] = (low, high)
     return found
-
-
-def _worse(metrics: Document) -> Iterator[WorseOff]:
-    for name, conditions in worse_off(metrics).items():
-        row = metrics["slices"][conditions[0]][name]
-        waits = verdict(row["wait_ratio_low"], row["wait_ratio_high"]) == "worse"
-        more = verdict(row["lost_above_first_come_low"], row["lost_above_first_come_high"], even=0.0) == "worse"
-        lost = _lost(row["lost"], row["lost_first_come"]) if more else None
-        yield WorseOff(name, tuple(conditions), row, waits, lost)
 
 
 def _allowed(certificate: Certificate) -> Iterator[tuple[StageProof, Certificate | None]]:

@@ -15,7 +15,7 @@ from model.language.catalogue import catalogue
 from model.language.numbers import KINDS, is_known
 from model.policy import Policy
 from model.report import charts
-from model.report.answer import CONDITIONS, Document, answer, verdict
+from model.report.answer import CONDITIONS, Document, answer, losses, verdict
 from model.report.step_charts import scorecard_charts
 from model.scorecard import Scorecard
 from model.slices import SLICES
@@ -99,7 +99,7 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"],
+        extensions=["jinja2.ext.do"],
     )
     environment.filters |= {**KINDS, "lines": _lines}
     environment.tests["known"] = is_known
@@ -108,6 +108,7 @@ def _templates() -> Environment:
         "en": catalogue("en"),
         "id": catalogue("id"),
         "own_effect": own_effect.sentence,
+        "told_losses": losses,
         "verdict": verdict,
         "CONDITIONS": CONDITIONS,
         "GUARDRAILS": GUARDRAILS,
