@@ -61,6 +61,11 @@ def model_card(metrics: Document, certificate: Certificate, policy: Policy, fact
     return re.sub(r"\n{3,}", "\n\n", card)
 
 
+def draw_scorecard(scorecard: Scorecard) -> str:
+    """Draw every step function of a scorecard, as HTML for a page of one's own."""
+    return str(_templates().get_template("charts.jinja").module.scorecard(scorecard_charts(scorecard)))  # type: ignore[attr-defined]
+
+
 def flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     """Give nested settings, each under its dotted name.
 
