@@ -8,7 +8,7 @@ from string import Formatter
 import pytest
 
 from model.features import FEATURES
-from model.guardrails import GUARDRAIL_NAMES
+from model.guardrails import SHOWN
 from model.language.catalogue import Catalogue, catalogue
 from model.language.numbers import KINDS
 from model.language.texts import locale_of, texts_of
@@ -64,7 +64,7 @@ def test_a_text_that_is_not_there_and_a_gap_that_nobody_fills_are_errors():
 def test_every_feature_guardrail_and_slice_has_its_texts():
     names = set(texts_of("en"))
     wanted = {f"feature.{one.name}.{kind}" for one in FEATURES for kind in ("meaning", "reason")}
-    wanted |= {f"guardrail.{name}" for name in GUARDRAIL_NAMES} | {f"slice.{name}" for name in SLICES}
+    wanted |= {f"guardrail.{rule.name}" for rule in SHOWN} | {f"slice.{name}" for name in SLICES}
     wanted |= {f"value.{word}" for one in FEATURES for word in one.words}
     assert wanted <= names
     prefixes = tuple({name.partition(".")[0] + "." for name in wanted})
