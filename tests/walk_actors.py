@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from string import ascii_lowercase
 from typing import Any
 
 from tests.walk_centre import OPERATORS, WAITING_S, Centre, Reply
@@ -152,8 +153,7 @@ class Pbx(Teller):
 
     def ring(self, number: int, caller: str | None, *, repeats: bool = True) -> WalkedCall:
         """Let a new call come in."""
-        self._rung += 1
-        call = self.model.new(f"{self.name}-{self._rung:05}", caller, repeats=repeats)
+        call = self.model.new(self._name(), caller, repeats=repeats)
         self.calls.append(call)
         asked = {"call_id": call.call_id, "received_at": call.received_at.isoformat(), "caller": caller}
         genuine = self._genuine(caller)
@@ -193,10 +193,7 @@ class Pbx(Teller):
         """Tell of calls of long ago, each with its end."""
         told = []
         for place in range(count):
-            self._rung += 1
-            call = self.model.new(
-                f"{self.name}-{self._rung:05}", caller, age=age + timedelta(hours=place), repeats=False
-            )
+            call = self.model.new(self._name(), caller, age=age + timedelta(hours=place), repeats=False)
             asked = {"call_id": call.call_id, "received_at": call.received_at.isoformat(), "caller": caller}
             self.score(number, call, asked)
             over = (call.received_at + timedelta(seconds=9)).isoformat()
@@ -208,6 +205,11 @@ class Pbx(Teller):
             self.closed(number, "intake", call, closing)
             told.append(call)
         return told
+
+    def _name(self) -> str:
+        """Name the next call, by letters: digits might be those of its caller's number, and it would be renamed."""
+        self._rung += 1
+        return f"{self.name}-" + "".join(ascii_lowercase[self._rung // 26**place % 26] for place in (3, 2, 1, 0))
 
     def _finish(self, number: int, draw: random.Random) -> None:
         """End a conversation, close what has ended, or correct how it was closed."""
