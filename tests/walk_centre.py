@@ -207,7 +207,7 @@ class Centre:
         """Hold the store, so that nothing can be written."""
         if self.file is None:
             with psycopg.connect(self.database) as connection:
-                connection.execute("LOCK TABLE calls, events IN EXCLUSIVE MODE")
+                connection.execute("LOCK TABLE calls IN EXCLUSIVE MODE")
                 yield
                 connection.rollback()
             return
