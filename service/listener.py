@@ -27,6 +27,8 @@ FILE_SHARE = 0.8
 #: Bytes of one connection that the system holds, of answers that nobody reads and of requests that come at once: by
 #: default up to four million of each.
 SEND_BUFFER, RECEIVE_BUFFER = 262_144, 131_072
+#: Milliseconds after which a peer that acknowledges nothing is taken to be gone: without power, or cut off.
+GONE_MS = 20_000
 #: Seconds in which TLS has to begin, and to end.
 HANDSHAKE_S = 5.0
 #: Seconds until another try when no connection can be accepted.
@@ -52,6 +54,8 @@ class Loop(uvloop.Loop):
             sock = socket.create_server((host or "", port or 0), family=family)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # whatever it accepts has the same
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # a system has it or not
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_MS)
         sock.listen(backlog)
         sock.setblocking(False)
         return Listener(self, protocol_factory, sock, ssl)

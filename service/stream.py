@@ -49,12 +49,17 @@ class Streams:
     def __init__(self, intake: Intake, mode: str, degraded: Callable[[], bool]) -> None:
         self._intake, self._mode, self._degraded = intake, mode, degraded
         self.epoch = secrets.token_hex(4)
-        self.open: Counter[str] = Counter()
+        self._by_key: Counter[str] = Counter()
         self._closing = False
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return self._by_key.total()
 
     def has_room(self, key_id: str) -> bool:
         """Say whether one more stream may be opened, with a key."""
-        return self.open.total() < MOST_STREAMS and self.open[key_id] < MOST_OF_A_KEY
+        return self.open < MOST_STREAMS and self._by_key[key_id] < MOST_OF_A_KEY
 
     def close(self) -> None:
         """End every stream with a last event, so that none holds up the end of the service."""
@@ -82,7 +87,7 @@ class Streams:
             Whether whoever listens still may.
         """
         board, leases, new = self._intake.board, self._intake.leases, asyncio.Event()
-        self.open[who.key_id] += 1
+        self._by_key[who.key_id] += 1
         board.followers.add(new)
         try:
             number = self._number(last_id) if queue is None else None
@@ -119,8 +124,8 @@ class Streams:
             yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)
         finally:
             board.followers.discard(new)
-            self.open[who.key_id] -= 1
-            self.open += Counter()  # forgets a key that has none
+            self._by_key[who.key_id] -= 1
+            self._by_key += Counter()  # forgets a key that has none
 
     def _number(self, last_id: str | None) -> int | None:
         epoch, _, number = (last_id or "").partition("-")

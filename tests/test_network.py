@@ -4,6 +4,7 @@ Where descriptors, memory or TLS count, the service is a process of its own with
 stands in this process and is less patient.
 """
 
+import asyncio
 import re
 import resource
 import socket
@@ -18,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import connection
+from service import connection, listener
 from service.access import create
 from service.database import connect
 from tests.keyed import Keyed, keyed
@@ -282,3 +283,27 @@ def test_the_document_of_the_interface_takes_a_key(service):
     assert len(service.ask("intake", "GET", "/openapi.json").content) > 50_000
     for path in ("/openapi.json", "/healthz", "/readyz", "/neverwhere", "/v1/model"):
         assert len(service.ask("nobody", "GET", path).content) < 1_000
+
+
+def test_a_peer_that_acknowledges_nothing_is_taken_to_be_gone():
+    async def accepted() -> int:
+        loop, found = asyncio.get_running_loop(), asyncio.Event()
+        servers = await loop.create_server(lambda: Connected(found), "127.0.0.1", 0)
+        with socket.create_connection(servers.sockets[0].getsockname()):
+            await found.wait()
+        servers.close()
+        return Connected.timeout_ms
+
+    class Connected(asyncio.Protocol):
+        timeout_ms = 0
+
+        def __init__(self, found: asyncio.Event) -> None:
+            self._found = found
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            one = transport.get_extra_info("socket")
+            Connected.timeout_ms = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            self._found.set()
+
+    with asyncio.Runner(loop_factory=listener.Loop) as runner:
+        assert runner.run(accepted()) == listener.GONE_MS

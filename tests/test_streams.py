@@ -254,7 +254,7 @@ def test_streams_have_a_number_and_nothing_is_left_of_those_that_are_dropped(ser
             for place in range(count):
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
                 connection.sendall(request_of(service, keys[place // MOST_OF_A_KEY]))
-            assert eventually(lambda count=count: streams.open.total() == len(followers) == count)
+            assert eventually(lambda count=count: streams.open == len(followers) == count)
             full = {"Authorization": f"Bearer {keys[0]}"}
             answered = service.client.get("/v1/queue/stream", headers=full)
             assert answered.status_code == 429  # this key has its share
