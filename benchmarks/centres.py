@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from model.city import simulate
+from model.evaluation.guardrail_ablation import all_on
+from model.evaluation.scenarios import handling
 from model.params import Params
-from model.pipeline import set_policy
-from model.prices import all_on
-from model.scored_log import stage_scores
-from model.training import look_back, train
-from model.waits import handling
+from model.policy.stage_scores import stage_scores
+from model.release.pipeline import set_policy
+from model.simulation.city import simulate
+from model.training.boosting import train
+from model.training.dataset import look_back
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

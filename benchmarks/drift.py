@@ -3,7 +3,8 @@
     python -m benchmarks.drift [--seeds 40]
 
 A release is made of the first half; then the latest calls are looked at every day, as the service does.
-The tables stand in docs/drift.md. The limits of `model/drift.py` were set on seeds below 140; these begin at 200.
+The tables stand in docs/drift.md. The limits of `model/certification/drift.py` were set on seeds below 140; these
+begin at 200.
 """
 
 import argparse
@@ -13,15 +14,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model.bounds import exact_interval
-from model.city import CityLog, simulate
-from model.drift import DAYS, Drift, latest, look
-from model.events import events_of, microseconds, ordered
-from model.feature_table import FeatureTable
-from model.fingerprint import DAY_US
+from model.calls.call_events import events_of, microseconds, ordered
+from model.certification.bounds import exact_interval
+from model.certification.drift import DAYS, Drift, latest, look
+from model.certification.profile import DAY_US
 from model.params import Params
-from model.sampled_log import fingerprint, sample_of
-from model.training import look_back, train
+from model.release.drift_samples import fingerprint, sample_of
+from model.scorecard.feature_table import FeatureTable
+from model.simulation.city import CityLog, simulate
+from model.training.boosting import train
+from model.training.dataset import look_back
 
 FIRST_SEED = 200
 #: The calls of children are what the made-up campaign is made of.

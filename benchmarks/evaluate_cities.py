@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.centres import CITIES
-from model.city import simulate
+from model.evaluation.scenarios import CONDITIONS
 from model.params import Params
-from model.pipeline import make
-from model.waits import CONDITIONS
+from model.release.pipeline import make
+from model.simulation.city import simulate
 
 SEEDS = (100, 101, 102)
 PAGE = Path(__file__).parent.parent / "docs" / "evaluation.md"

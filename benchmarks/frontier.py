@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.centres import CITIES, Calls, Centre, city, drawn_centres
-from model.deferral import DeferralSettings
-from model.factor import fit_factor
-from model.waits import CONDITIONS, Queued, measured
+from model.evaluation.scenarios import CONDITIONS, Queued, measured
+from model.policy.deferral import DeferralSettings
+from model.policy.deferral_curve import fit_factor
 
 Floats = npt.NDArray[np.float64]
 SEEDS = (0, 1, 2)

@@ -9,10 +9,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from benchmarks.servers import serving
-from model.city import simulate
 from model.params import Params
-from model.pipeline import make
-from model.release import write_release
+from model.release.folder import write_release
+from model.release.pipeline import make
+from model.simulation.city import simulate
 
 READY = "/readyz"
 STARTS, TRIES = 5, 50
@@ -76,7 +76,7 @@ def imported(folder: Path, served: Path) -> frozenset[str]:
     """Say which of NOT_WANTED the service has imported once it has scored a call."""
     own = folder / "imports"
     own.mkdir()
-    told = [sys.executable, "-X", "importtime", "-m", "service.cli", *command(served)[1:]]
+    told = [sys.executable, "-X", "importtime", "-m", "service.cli.main", *command(served)[1:]]
     with serving(told, READY, own) as server:
         answer(server.port)
         lines = server.log.read_text().splitlines()

@@ -15,10 +15,10 @@ import uvicorn
 from fastapi import FastAPI
 from mlflow.pyfunc import save_model
 
-from model.features import FEATURES, WIDTHS
-from service.documents import ScoreResponse
-from service.schemas import ScoreRequest
-from service.server import OPTIONS
+from model.scorecard.features import FEATURES, WIDTHS
+from service.contract.answers import ScoreResponse
+from service.contract.requests import ScoreRequest
+from service.server.process import OPTIONS
 
 STAGE = "opening"
 NAMES = [feature.name for feature in FEATURES[: WIDTHS[STAGE]]]

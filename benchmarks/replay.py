@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from model.calls import LINES
-from model.events import NEVER, UNLABELLED, Events
-from model.feature_table import FeatureTable
+from model.calls.call_events import NEVER, UNLABELLED, Events
+from model.calls.columns import LINES
+from model.scorecard.feature_table import FeatureTable
 
 CALLS, CALLERS, DAYS, SEED = 10_000_000, 2_000_000, 365, 0
 DAY_US = 86_400_000_000

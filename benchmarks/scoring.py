@@ -13,15 +13,15 @@ import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from model.city import simulate
-from model.features import WIDTHS, fill
-from model.history import ENDED, LABELLED, RECEIVED, Caller, Event
+from model.history.caller_history import ENDED, LABELLED, RECEIVED, Caller, Event
+from model.history.surge import Surge
 from model.params import Params
-from model.pipeline import make
-from model.release import read_release, write_release
-from model.surge import Surge
-from service.records import Call
-from service.scoring import Scorer
+from model.release.folder import read_release, write_release
+from model.release.pipeline import make
+from model.scorecard.features import WIDTHS, fill
+from model.simulation.city import simulate
+from service.intake.scoring import Scorer
+from service.store.records import Call
 
 TIMES = 5_000
 START_US = 1_700_000_000_000_000

@@ -26,19 +26,19 @@ import uvicorn
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browsing import browser
-from model.city import simulate
-from model.evaluation import Effort
+from model.evaluation.evaluation import Effort
 from model.params import Params
-from model.pipeline import make
-from model.queueing import keys_after, replay
-from model.release import read_release, write_release
-from service.access import create
-from service.app import create_app, opened
-from service.log_import import import_log
-from service.pseudonyms import Pseudonyms, read_keys
-from service.server import OPTIONS
+from model.policy.queue_replay import keys_after, replay
+from model.release.folder import read_release, write_release
+from model.release.pipeline import make
+from model.simulation.city import simulate
+from service.maintenance.log_import import import_log
+from service.security.key_store import create
+from service.security.pseudonyms import Pseudonyms, read_keys
+from service.server.application import create_app, opened
+from service.server.process import OPTIONS
 from service.settings import Settings
-from service.store import Store
+from service.store.store import Store
 
 WIDE, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 FOLDER = Path(__file__).parents[1] / "docs" / "screens"

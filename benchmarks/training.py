@@ -5,9 +5,9 @@ import resource
 import time
 from datetime import UTC, datetime
 
-from model.city import simulate
 from model.params import Params
-from model.pipeline import make
+from model.release.pipeline import make
+from model.simulation.city import simulate
 
 CALLS = 1_000_000
 

@@ -16,7 +16,7 @@ def _cache() -> Path:
     # A kernel takes in the code and the constants of kernels in other files, and numba's cache looks at one file
     # only. So machine code is kept apart for each state of all the files that hold kernels.
     digest = sha256()
-    for path in sorted(_HERE.glob("*.py")):
+    for path in sorted(_HERE.rglob("*.py")):
         source = path.read_bytes()
         if b"from model.kernels import" in source:
             digest.update(source)
@@ -34,7 +34,7 @@ def kernel(function: F) -> F:
 
     Examples
     --------
-    >>> from model.scorecard import likelihood  # @kernel stands before its def
+    >>> from model.scorecard.scorecard import likelihood  # @kernel stands before its def
     >>> likelihood(0.0)
     0.5
     """

@@ -8,9 +8,9 @@ import phonenumbers
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from model.calls import DEFAULT_LABELS, DISPOSITIONS, GENUINE
+from model.calls.columns import DEFAULT_LABELS, DISPOSITIONS, GENUINE
 from model.errors import ParamsError
-from model.guardrails import GUARDRAIL_NAMES, GUARDRAILS
+from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -48,7 +48,7 @@ class Boosting(_Strict):
 
 
 class Training(_Strict):
-    """How the random share counts beside calls that were deferred or marked (`model.own_effect`)."""
+    """How the random share counts beside calls that were deferred or marked (`model.training.label_bias`)."""
 
     random_share: Literal["ignore", "weight", "only"] = "ignore"
 
@@ -145,7 +145,8 @@ class Params(_Strict):
         )
 
 
-#: Sections of `params.yaml` that are no settings of training: of dvc.yaml, and of the gate (`model.margins`).
+#: Sections of `params.yaml` that are no settings of training: of dvc.yaml, and of the gate
+#: (`model.release.promotion_margins`).
 PIPELINE = ("data", "evaluation", "promotion")
 
 

@@ -19,16 +19,16 @@ import pytest
 import uvicorn
 from hypothesis import settings
 
-from model.calls import COLUMNS
-from model.city import simulate
-from model.evaluation import Effort
+from model.calls.columns import COLUMNS
+from model.evaluation.evaluation import Effort
 from model.params import Params
-from model.pipeline import make
-from model.release import read_release, write_release
-from service.app import create_app, opened
-from service.server import OPTIONS
+from model.release.folder import read_release, write_release
+from model.release.pipeline import make
+from model.simulation.city import simulate
+from service.server.application import create_app, opened
+from service.server.process import OPTIONS
 from service.settings import Settings
-from tests.postgres_server import running
+from tests.support.postgres_server import running
 
 settings.register_profile("unhurried", deadline=None)  # a first call may compile
 settings.load_profile("unhurried")

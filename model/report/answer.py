@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from model.certificate import Certificate, StageProof
+from model.certification.certificate import Certificate, StageProof
+from model.evaluation.window import QUEUE_STAGE
 from model.language.numbers import choose_denominator, format_people, is_known
-from model.window import QUEUE_STAGE
 
 Document = Mapping[str, Any]
 Verdict = Literal["worse", "better", "unsure"]

@@ -7,19 +7,19 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from model import own_effect
-from model.certificate import Certificate
-from model.features import STAGES
-from model.guardrails import GUARDRAILS
+from model.certification.certificate import Certificate
+from model.evaluation.slices import SLICES
+from model.evaluation.window import QUEUE_STAGE
 from model.language.catalogue import catalogue
 from model.language.numbers import KINDS, is_known
-from model.policy import Policy
+from model.policy.guardrails import GUARDRAILS
+from model.policy.policy import Policy
 from model.report import charts
 from model.report.answer import CONDITIONS, Document, answer, losses, verdict
 from model.report.step_charts import scorecard_charts
-from model.scorecard import Scorecard
-from model.slices import SLICES
-from model.window import QUEUE_STAGE
+from model.scorecard.features import STAGES
+from model.scorecard.scorecard import Scorecard
+from model.training import label_bias
 
 
 def report(
@@ -112,7 +112,7 @@ def _templates() -> Environment:
         "ax": charts,
         "en": catalogue("en"),
         "id": catalogue("id"),
-        "own_effect": own_effect.sentence,
+        "own_effect": label_bias.sentence,
         "told_losses": losses,
         "verdict": verdict,
         "CONDITIONS": CONDITIONS,

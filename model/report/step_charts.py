@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.features import FEATURES, NAMES, Feature
 from model.report.charts import Axis, round_ticks
-from model.scorecard import Scorecard, Steps
+from model.scorecard.features import FEATURES, NAMES, Feature
+from model.scorecard.scorecard import Scorecard, Steps
 
 WIDTH, LEFT, RIGHT, TOP, HEIGHT, DENSITY = 300.0, 40.0, 16.0, 10.0, 100.0, 26.0
 #: Above this ratio of the last to the first edge, an axis goes by ratios.

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote
 
-from service.client.asked import moment, text, written
-from service.client.fail_open import unsound
+from service.client.fallback import unsound
+from service.client.score_request import moment, text, written
 
 Time = datetime | str
 KINDS = ("answered", "ended", "disposition")

@@ -1,1 +1,5 @@
-"""What operators see in a browser: pages rendered here, kept live by small modules, nothing from elsewhere."""
+"""What operators and supervisors see in a browser.
+
+Pages are rendered here, kept live by small modules, and load nothing from elsewhere. It may import http and all below.
+A page says nothing that the API does not say, and works without a mouse.
+"""

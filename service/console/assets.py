@@ -1,7 +1,7 @@
 """The console's modules and style sheets, read once, under an address that changes when one of them does.
 
-What they know of the badge is written into them from `service.badge`. Its custom element stands at /badge.js, too, for
-pages of other systems: an address that stays, and that any page may load. Modules name each other by relative
+What they know of the badge is written into them from `service.queue.badge`. Its custom element stands at /badge.js,
+too, for pages of other systems: an address that stays, and that any page may load. Modules name each other by relative
 addresses, so all of them share one digest. A browser may keep what it got for ever; a page of another version, which
 may be open while a service is renewed, is given what there is now.
 """
@@ -14,15 +14,14 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.badge import looks_css, looks_document
-from service.guard import GuardedRoute, public
-from service.problems import Unknown
+from service.contract.problems import Unknown
+from service.queue.badge import looks_css, looks_document
+from service.security.middleware import TO_ANY_PAGE
+from service.security.route_access import GuardedRoute, public
 
 FOLDER = Path(__file__).parent / "static"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 ELEMENT = "saring-badge.js"
-#: Anybody's page may load what anybody may read; nothing is sent along with it.
-TO_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 
 
 def _read() -> dict[str, bytes]:

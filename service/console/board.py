@@ -7,17 +7,17 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from model.calls import CATEGORIES
-from model.guardrails import SHOWN
+from model.calls.columns import CATEGORIES
 from model.language.catalogue import Catalogue, catalogue
-from service.access import Role
-from service.badge import LOOKS
-from service.console.pages import PageRoute, data_for, page
-from service.console.words import words_of
-from service.guard import GuardedRoute, allow
-from service.life import ANSWERED, TAKEN
-from service.queue_view import View, queued
-from service.web import json, principal_of, reception_of, settings_of, shown_of
+from model.policy.guardrails import SHOWN
+from service.console.catalogues.catalogue import words_of
+from service.console.page import PageRoute, data_for, page
+from service.http.dependencies import json, principal_of, reception_of, settings_of, shown_of
+from service.http.queue_view import View, queued
+from service.queue.badge import LOOKS
+from service.queue.states import ANSWERED, TAKEN
+from service.security.api_keys import Role
+from service.security.route_access import GuardedRoute, allow
 
 #: How an operator closes a call: one key each, the most frequent within reach of one hand.
 DISPOSITIONS = (

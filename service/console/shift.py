@@ -13,14 +13,14 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from model.language.numbers import format_duration
-from service.access import Role
 from service.console.board import closing_data, looks
-from service.console.pages import PageRoute, data_for, now_us, page, refused
-from service.console.words import words_of
-from service.guard import allow
-from service.pseudonyms import short
-from service.tables import calls, events
-from service.web import out_of_reach, principal_of, reception_of
+from service.console.catalogues.catalogue import words_of
+from service.console.page import PageRoute, data_for, now_us, page, refused
+from service.http.dependencies import out_of_reach, principal_of, reception_of
+from service.security.api_keys import Role
+from service.security.pseudonyms import short
+from service.security.route_access import allow
+from service.store.tables import calls, events
 
 SHIFT_US = 12 * 3_600_000_000
 #: A call that is closed within the shift may have rung before it.

@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from model.language.numbers import format_day, format_decimal, format_duration
-from service.access import Role
-from service.api_centre import model
 from service.console.board import looks
-from service.console.day import DAY_US, MARKED_US, MOST_MARKED, One, bands, deferred, marked, put, read, waits
-from service.console.pages import PageRoute, data_for, now_us, page, refused
-from service.console.words import words_of
-from service.guard import allow
-from service.pseudonyms import short
-from service.records import microseconds
-from service.web import out_of_reach, principal_of, reception_of
+from service.console.catalogues.catalogue import words_of
+from service.console.daily_stats import DAY_US, MARKED_US, MOST_MARKED, One, bands, deferred, marked, put, read, waits
+from service.console.page import PageRoute, data_for, now_us, page, refused
+from service.http.centre import model
+from service.http.dependencies import out_of_reach, principal_of, reception_of
+from service.security.api_keys import Role
+from service.security.pseudonyms import short
+from service.security.route_access import allow
+from service.timestamps import microseconds
 
 #: With fewer genuine calls a day's difference in waits is mostly chance.
 ENOUGH = 30

@@ -1,0 +1,68 @@
+"""Telephone numbers: what a caller's number is, in E.164."""
+
+import re
+
+import phonenumbers
+
+_NO_NUMBER = re.compile(
+    r"[+\s0-]*|<?(sips?:)?(unknown|anonymous|private|withheld|restricted|unavailable|null|none|nan)>?(@.*)?",
+    re.IGNORECASE,
+)
+
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+_DIALLED = re.compile(r"(tel:)?\+?\(?[0-9][0-9\s().\-/]{5,}")
+
+
+def shows_nothing(text: str | None) -> bool:
+    """Say whether a caller's number was withheld, or is none.
+
+    Examples
+    --------
+    >>> shows_nothing("Anonymous"), shows_nothing("+0"), shows_nothing("a1f9c0")
+    (True, True, False)
+    """
+    return text is None or _NO_NUMBER.fullmatch(text.strip()) is not None
+
+
+def normal_number(text: str | None, region: str) -> str | None:
+    """Bring a caller's number to E.164, leave a pseudonym as it is, and know when there is none.
+
+    Parameters
+    ----------
+    text : str or None
+        A number as dialled or as the network gives it, or any stable pseudonym.
+    region : str
+        ISO 3166 region for numbers without a country code, such as "ID".
+
+    Returns
+    -------
+    str or None
+        None when the caller withheld the number or has none: such calls are never one caller.
+
+    Examples
+    --------
+    >>> normal_number("0812-3456-7890", "ID")
+    '+6281234567890'
+    >>> normal_number("a1f9c0", "ID")
+    'a1f9c0'
+    >>> [normal_number(no, "ID") for no in (None, "", "+0", "Anonymous", "sip:anonymous@anonymous.invalid")]
+    [None, None, None, None, None]
+    """
+    if text is None:
+        return None
+    text = text.strip()
+    if _E164.fullmatch(text):
+        return text
+    if shows_nothing(text):
+        return None
+    if _DIALLED.fullmatch(text):
+        try:
+            number = phonenumbers.parse(text, region)
+        except phonenumbers.NumberParseException:
+            return text
+        if phonenumbers.is_possible_number(number):
+            return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return text

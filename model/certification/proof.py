@@ -1,0 +1,258 @@
+"""The proving: from calls that nothing was fitted on to a certificate."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.certification.bounds import best_alpha, callers_needed, mean_lower, mean_upper, order_statistic_rank
+from model.certification.certificate import LIFE, Certificate, DeferralProof, FlagProof, StageProof
+
+# A caller's handling time in the certified calls counts up to one hour. Set before any data: without a
+# limit one caller who rings all day decides the mean, and then nothing can be proven about it at all.
+CALLER_CAP_S = 3_600.0
+
+
+class StageCalls(NamedTuple):
+    """The certified calls as one stage sees them; arrays of one length n, in any order.
+
+    Parameters
+    ----------
+    score
+        Finite; after the guardrails, so that a call which can never be flagged has the lowest score.
+    defer_factor
+        In [0, 1]; after the guardrails.
+    genuine
+        Whether the call was closed as genuine (or duplicate).
+    handling_s
+        The operator's time for the call, 0 or more; NaN counts as 0.
+    callers
+        A code for each caller, from 0; -1 = no number: each such call is a caller of its own.
+    call_ids
+        n strings.
+    """
+
+    score: NDArray[np.float64]
+    defer_factor: NDArray[np.float64]
+    genuine: NDArray[np.bool_]
+    handling_s: NDArray[np.float64]
+    callers: NDArray[np.int64]
+    call_ids: Sequence[str]
+
+
+class DeltaShares(NamedTuple):
+    """One stage's part of delta: for the flag, and for the two bounds that open the gate of deferral."""
+
+    flag: float
+    genuine: float
+    load: float
+
+
+def split_delta(delta: float, stages: int) -> DeltaShares:
+    """Share delta evenly among the stages; in each a half for the flag, a quarter for each bound of the gate.
+
+    All promises of all stages then hold together except with chance delta (Bonferroni).
+
+    Examples
+    --------
+    >>> split_delta(0.05, 2)
+    DeltaShares(flag=0.0125, genuine=0.00625, load=0.00625)
+    >>> 2 * sum(split_delta(0.05, 2))
+    0.05
+    """
+    if stages < 1:
+        raise ValueError(f"there must be at least one stage, not {stages!r}")
+    return DeltaShares(delta / stages / 2.0, delta / stages / 4.0, delta / stages / 4.0)
+
+
+def one_call_per_caller(callers: NDArray[np.int64], call_ids: Sequence[str], key: bytes) -> NDArray[np.intp]:
+    """Positions of one call for each caller: the one whose keyed hash of call_id is the lowest.
+
+    The choice knows neither score nor time, and without the key nobody can make a call_id that is chosen; so
+    it is one call at random for each caller, and the same one whenever it is asked again.
+
+    Parameters
+    ----------
+    callers
+        Shape (n,), codes from 0; -1 = no number: each such call is a caller of its own.
+    call_ids
+        n strings.
+    key
+        Not empty.
+
+    Returns
+    -------
+    Positions, rising; empty for no calls.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one_call_per_caller(np.array([4, 4, 4, -1, -1]), ["a", "b", "c", "d", "e"], b"key").tolist()
+    [2, 3, 4]
+    """
+    if not key:
+        raise ValueError("key must not be empty")
+    if len(callers) != len(call_ids):
+        raise ValueError(f"callers and call_ids must have one length: {len(callers)} and {len(call_ids)}")
+    if len(callers) and int(np.min(callers)) < -1:
+        raise ValueError(f"caller codes start at -1, not {int(np.min(callers))}")
+    digests = b"".join(hmac.digest(key, call_id.encode(), "sha256")[:8] for call_id in call_ids)
+    order = np.lexsort((np.frombuffer(digests, dtype=">u8"), callers))
+    ordered = callers[order]
+    first = np.ones(len(order), dtype=np.bool_)
+    first[1:] = (ordered[1:] != ordered[:-1]) | (ordered[1:] == -1)
+    return np.sort(order[first])
+
+
+def prove_flag(scores: NDArray[np.float64], alpha: float, delta: float) -> FlagProof:
+    """Find the lowest threshold that is proven to spare genuine callers.
+
+    Parameters
+    ----------
+    scores
+        Shape (n,), finite; one for each genuine caller. With too few there is no threshold and `missing` says
+        how many more are needed.
+    alpha, delta
+        P(share of genuine callers flagged > alpha) <= delta; both in (0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> prove_flag(np.linspace(0, 1, 106), 0.05, 0.05).rank
+    105
+    >>> prove_flag(np.linspace(0, 1, 20), 0.05, 0.05).missing
+    39
+    """
+    if not bool(np.isfinite(scores).all()):
+        raise ValueError("scores must be finite")
+    n = len(scores)
+    rank = order_statistic_rank(n, alpha, delta)
+    threshold = None if rank is None else float(np.partition(scores, rank - 1)[rank - 1])
+    return FlagProof(
+        alpha=alpha,
+        delta=delta,
+        genuine_callers=n,
+        rank=rank,
+        threshold=threshold,
+        missing=0 if rank is not None else callers_needed(alpha, delta) - n,
+        observed_share=None if threshold is None else float(np.mean(scores > threshold)),
+        best_alpha=best_alpha(n, delta),
+    )
+
+
+def prove_deferral(
+    genuine_factors: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    handling_s: NDArray[np.float64],
+    callers: NDArray[np.int64],
+    delta_genuine: float,
+    delta_load: float,
+    caller_cap_s: float = CALLER_CAP_S,
+) -> DeferralProof:
+    """Prove, or fail to prove, that genuine callers are deferred less than the work they queue with.
+
+    The mean over handling time is a ratio, sum of w x over sum of w, and calls of one caller are alike, so
+    the caller is the unit: x is the caller's own mean factor by handling time and w the caller's handling
+    time over `caller_cap_s`, at most 1. Callers whose time exceeds the cap count as if they had rung less;
+    what is bounded is the mean in which they do. That is the one assumption: it understates the load's mean
+    when the heaviest callers are deferred most, and would overstate it in the opposite case, so the bound is
+    also held to the plain mean that was seen.
+
+    Parameters
+    ----------
+    genuine_factors
+        Shape (g,), in [0, 1]: one call for each genuine caller.
+    factors, handling_s, callers
+        Shape (n,): every call that took an operator's time, as in `StageCalls`.
+    delta_genuine, delta_load
+        Chances that the upper and the lower bound are wrong.
+    caller_cap_s
+        Above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> n = 3000
+    >>> proof = prove_deferral(np.zeros(106), np.full(n, 0.4), np.full(n, 60.0), np.arange(n), 0.01, 0.01)
+    >>> proof.on, round(proof.genuine_upper, 3), round(proof.load_lower, 3)
+    (True, 0.044, 0.346)
+    """
+    if caller_cap_s <= 0.0:
+        raise ValueError(f"caller_cap_s must be above 0, not {caller_cap_s!r}")
+    time_s = np.nan_to_num(handling_s, nan=0.0)
+    if not bool(np.all((time_s >= 0.0) & np.isfinite(time_s))):
+        raise ValueError("handling_s must not be negative or infinite")
+    own = np.where(callers < 0, callers.max(initial=-1) + 1 + np.arange(len(callers)), callers)
+    _, unit = np.unique(own, return_inverse=True)
+    total_s = np.bincount(unit, weights=time_s)
+    deferred_s = np.bincount(unit, weights=time_s * factors)
+    heard = total_s > 0.0
+    means = np.clip(deferred_s[heard] / total_s[heard], 0.0, 1.0)
+    seen = float(deferred_s.sum() / total_s.sum()) if heard.any() else None
+    lower = mean_lower(means, delta_load, np.minimum(total_s[heard] / caller_cap_s, 1.0))
+    load_lower = lower if seen is None else min(lower, seen)
+    genuine_upper = mean_upper(genuine_factors, delta_genuine)
+    on = genuine_upper < load_lower
+    return DeferralProof(
+        delta_genuine=delta_genuine,
+        delta_load=delta_load,
+        genuine_callers=len(genuine_factors),
+        genuine_mean=float(np.mean(genuine_factors)) if len(genuine_factors) else None,
+        genuine_upper=genuine_upper,
+        load_callers=int(heard.sum()),
+        load_mean=seen,
+        load_lower=load_lower,
+        caller_cap_s=float(caller_cap_s),
+        on=on,
+        reason="proven" if on else "not_proven" if len(genuine_factors) else "no_genuine_callers",
+    )
+
+
+def certify(
+    stages: Mapping[str, StageCalls],
+    *,
+    alpha: float,
+    delta: float,
+    key: bytes,
+    issued_at: datetime,
+    fingerprint: str,
+    base_rate: float,
+) -> Certificate:
+    """Certify each stage that acts, on calls later than everything that was fitted.
+
+    Parameters
+    ----------
+    stages
+        For each stage that acts ("ring", "opening") its calls. One call for each genuine caller is chosen by
+        `one_call_per_caller` among the genuine calls; no genuine calls at all gives a certificate that
+        allows nothing.
+    alpha, delta
+        Fixed before the calls are looked at. delta is shared by `split_delta`.
+    key
+        Of the hash that chooses the calls.
+    issued_at
+        Aware; the certificate expires 180 days later.
+    fingerprint, base_rate
+        As in `Certificate`.
+    """
+    shares = split_delta(delta, len(stages))
+    proofs = []
+    for name, calls in stages.items():
+        genuine = np.flatnonzero(calls.genuine)
+        chosen = genuine[
+            one_call_per_caller(calls.callers[genuine], [calls.call_ids[i] for i in genuine.tolist()], key)
+        ]
+        flag = prove_flag(calls.score[chosen], alpha, shares.flag)
+        deferral = prove_deferral(
+            calls.defer_factor[chosen],
+            calls.defer_factor,
+            calls.handling_s,
+            calls.callers,
+            shares.genuine,
+            shares.load,
+        )
+        proofs.append(StageProof(name, flag, deferral))
+    return Certificate(fingerprint, issued_at, issued_at + LIFE, float(base_rate), delta, "model", tuple(proofs))

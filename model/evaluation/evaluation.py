@@ -1,0 +1,253 @@
+"""Time-ordered evaluation of a release: ranking, calibration, bands, waits, guardrails and slices, as one document.
+
+Nothing is fitted on the calls that are evaluated. docs/metrics.md explains every key.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calls.call_events import UNLABELLED
+from model.certification.certificate import Certificate
+from model.errors import TrainingError
+from model.evaluation import guardrail_ablation, slices
+from model.evaluation.baselines import Yardsticks
+from model.evaluation.ranking import judge
+from model.evaluation.scenarios import CONDITIONS, PATIENCE_S, Queued, block_days, handling, over_seeds
+from model.evaluation.summary import summary
+from model.evaluation.window import QUEUE_STAGE, Window
+from model.params import Params
+from model.policy.policy import Policy
+from model.policy.stage_scores import stage_scores
+from model.scorecard.features import STAGES
+from model.training.dataset import Past, thinned
+
+Numbers = NDArray[np.float64]
+Rows = NDArray[np.bool_]
+FORMAT = 1
+DISCIPLINES = ("first_come", "by_score", "fixed", "rule_without_guardrails", "rule", "oracle")
+ACTING = ("ring", "opening")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How thorough an evaluation is.
+
+    Parameters
+    ----------
+    operators : int
+        On duty in the replay.
+    seeds : int
+        Weeks and patience are drawn so often; for the price of the guardrails a quarter of it.
+    resamples : int
+        Callers are drawn so often.
+    most_calls : int
+        A seed replays about so many calls at most, and callers are drawn the less often the more calls there are.
+    most_judged : int
+        Ranking and calibration look at so many calls at most, drawn at random.
+    """
+
+    operators: int = 3
+    seeds: int = 20
+    resamples: int = 200
+    most_calls: int = 50_000
+    most_judged: int = 200_000
+
+    def resamples_for(self, calls: int) -> int:
+        """Give how often callers are drawn from so many calls: at least 20 times."""
+        return max(20, min(self.resamples, self.resamples * 2 * self.most_calls // max(1, calls)))
+
+
+def evaluate(
+    window: Window,
+    policy: Policy,
+    certificate: Certificate,
+    *,
+    earlier: Past | None,
+    params: Params,
+    about: Mapping[str, Any],
+    effort: Effort | None = None,
+) -> dict[str, Any]:
+    """Measure a release on the calls of a window.
+
+    Parameters
+    ----------
+    window : Window
+        Later than all that was fitted.
+    policy : Policy
+    certificate : Certificate
+    earlier : Past, optional
+        The log as the release was trained on: for the yardsticks and the price of the guardrails, which are null
+        without it.
+    params : Params
+        Of the release.
+    about : mapping
+        What else stands at the top of the document: `counts` and `evaluated_on`.
+    effort : Effort, optional
+
+    Returns
+    -------
+    dict
+        As docs/metrics.md says: strict JSON, keys sorted, six significant digits.
+    """
+    effort = effort or Effort()
+    yardsticks = _yardsticks(earlier, params)
+    replayable = bool(window.genuine.any()) and int(np.ptp(window.received_us)) > 0 and window.handling_s.sum() > 0
+    bands = {stage: window.bands(certificate, stage) for stage in ACTING}
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        **about,
+        "window": window.described(),
+        "settings": _settings(window, policy, effort),
+        "deferral_on": {stage: certificate.stage(stage).deferral.on for stage in ACTING},
+        "stages": {},
+        "yardsticks": {},
+        "bands": bands,
+        **dict.fromkeys(("waits", "guardrails", "slices", "slices_worse_off", "slices_not_shown_to_gain", "summary")),
+    }
+    for stage in STAGES:
+        document["stages"][stage], document["yardsticks"][stage] = _ranking(window, stage, yardsticks, effort)
+    if replayable:
+        factors = {
+            "rule": window.scores[QUEUE_STAGE].factor,
+            "rule_without_guardrails": window.scores[QUEUE_STAGE].unguarded,
+        }
+        calls = window.queued(factors)
+        size = {"operators": effort.operators, "most_calls": effort.most_calls}
+        waits = over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, seeds=effort.seeds, **size)
+        document["waits"] = waits
+        document["guardrails"] = _prices(window, policy, earlier, calls, effort)
+        document |= _fairness(window, policy, calls, effort)
+        document["summary"] = summary(window, waits, bands[QUEUE_STAGE])
+    return tidy(document)  # type: ignore[no-any-return]
+
+
+def counts(past: Past) -> dict[str, Any]:
+    """Count the calls of a log and of the splits of training."""
+    outcome = past.events.outcome
+    splits = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
+    return {
+        "calls": {name: int(rows.sum()) for name, rows in splits.items()},
+        "genuine_calls": {name: int((outcome[rows] == 0).sum()) for name, rows in splits.items()},
+        "unlabelled_calls": int((outcome == UNLABELLED).sum()),
+        "too_young_calls": past.too_young,
+    }
+
+
+def _settings(window: Window, policy: Policy, effort: Effort) -> dict[str, Any]:
+    return {
+        "operators": effort.operators,
+        "seeds": effort.seeds,
+        "resamples": effort.resamples_for(min(int(window.closed.sum()), effort.most_judged)),
+        "block_days": block_days(window.received_us),
+        "most_calls": effort.most_calls,
+        "most_judged": effort.most_judged,
+        "mean_patience_genuine_s": PATIENCE_S[0],
+        "mean_patience_others_s": PATIENCE_S[1],
+        "kappa": policy.deferral.kappa,
+        "base_s": policy.deferral.base_s,
+        "max_defer_s": policy.deferral.max_defer_s,
+    }
+
+
+def _yardsticks(earlier: Past | None, params: Params) -> Yardsticks | None:
+    if earlier is None:
+        return None
+    fit = thinned(earlier, params)
+    try:
+        return Yardsticks(earlier.table.matrix(fit), earlier.events.outcome[fit], params)
+    except TrainingError:
+        return None
+
+
+def _ranking(
+    window: Window, stage: str, yardsticks: Yardsticks | None, effort: Effort
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    closed, scores = np.flatnonzero(window.closed), window.scores[stage]
+    if len(closed) > effort.most_judged:
+        closed = np.sort(np.random.default_rng(0).choice(closed, effort.most_judged, replace=False))
+    beside = yardsticks.scores(stage, window.features[closed]) if yardsticks else {}
+    own, others = judge(
+        window.genuine[closed],
+        scores.log_odds[closed],
+        scores.likelihood[closed],
+        beside,
+        window.callers[closed],
+        effort.resamples_for(len(closed)),
+    )
+    return own, others or None
+
+
+def _prices(
+    window: Window, policy: Policy, earlier: Past | None, calls: Queued, effort: Effort
+) -> dict[str, Any] | None:
+    if earlier is None or not earlier.calibrate.any():
+        return None
+    scorecard, every = window.scorecards[QUEUE_STAGE], guardrail_ablation.all_on(policy)
+    fitted = (
+        stage_scores(earlier.table, scorecard, every, earlier.calibrate),
+        earlier.events.outcome[earlier.calibrate] == 0,
+        handling(earlier.events)[earlier.calibrate],
+    )
+    return guardrail_ablation.prices(
+        policy,
+        fitted,
+        stage_scores(window.table, scorecard, every, window.rows),
+        calls,
+        operators=effort.operators,
+        seeds=max(1, effort.seeds // 4),
+        most_calls=effort.most_calls,
+    )
+
+
+def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> dict[str, Any]:
+    mine = window.genuine
+    members = slices.slices(window.features[mine], window.callers[mine], window.number_not_genuine[mine])
+    seeds = max(1, min(effort.seeds, effort.seeds * effort.most_calls // len(mine)))
+    found = {}
+    for condition in slices.CONDITIONS:
+        lived = slices.lived_through(calls, condition, policy.deferral, effort.operators, seeds)
+        found[condition.name] = slices.compare(lived, members, window.callers[mine], effort.resamples_for(len(mine)))
+    return {
+        "slices": found,
+        "slices_worse_off": {name: slices.worse_off(rows) for name, rows in found.items()},
+        "slices_not_shown_to_gain": {name: slices.not_shown_to_gain(rows) for name, rows in found.items()},
+    }
+
+
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the figures that two trainings are compared by first: few enough to be read side by side."""
+    ranking = ("auc", "average_precision_genuine", "brier", "calibration_error", "calibration_slope")
+    return {
+        "stages": {stage: {name: metrics["stages"][stage][name] for name in ranking} for stage in STAGES},
+        "summary": metrics["summary"],
+        "genuine_calls": metrics["window"]["genuine"],
+    }
+
+
+def reliability(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the groups of calls by likelihood, of all stages, as rows of one table."""
+    return [{"stage": stage, **group} for stage in STAGES for group in metrics["stages"][stage]["reliability"] or []]
+
+
+def tidy(value: Any) -> Any:
+    """Make a document that can be compared line by line: keys sorted, six significant digits, null for NaN.
+
+    Examples
+    --------
+    >>> tidy({"b": float("nan"), "a": [1 / 3, np.int64(2)]})
+    {'a': [0.333333, 2], 'b': None}
+    """
+    if isinstance(value, Mapping):
+        return {key: tidy(value[key]) for key in sorted(value)}
+    if isinstance(value, (list, tuple)):
+        return [tidy(item) for item in value]
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    return float(f"{float(value):.6g}") if math.isfinite(value) else None

@@ -1,0 +1,151 @@
+"""How good scores are: how well they put genuine calls first, and the yardsticks beside them."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.certification.bootstrap import Interval, between, draws, units
+from model.evaluation.calibration import Calibration, calibration, groups_of, reliability
+from model.kernels import log_kernel
+
+Numbers = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+
+class Ranked(NamedTuple):
+    """Calls in the order of their score, lowest first; `ends` are the ends (not included) of runs of equal scores."""
+
+    order: NDArray[np.int64]
+    genuine: Booleans
+    ends: NDArray[np.int64]
+
+
+def ranked(genuine: Booleans, score: Numbers) -> Ranked:
+    """Sort calls by score once, so that every draw of callers can be measured without sorting again."""
+    order = np.argsort(score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])) + 1, len(order))
+    return Ranked(order, genuine[order], ends)
+
+
+def auc_and_precision(calls: Ranked, weights: Numbers | None = None) -> tuple[float, float]:
+    """AUC, and average precision of genuine calls when the lowest scores come first.
+
+    Parameters
+    ----------
+    calls : Ranked
+    weights : float64 (n,), optional
+        In the order of the log; 1 by default.
+
+    Returns
+    -------
+    auc : float
+        The chance that a call closed as not genuine scores higher than a genuine one, ties counting half. NaN when
+        one kind lacks.
+    average_precision : float
+        As scikit-learn's average_precision_score of the genuine calls. NaN without any.
+
+    Examples
+    --------
+    >>> calls = ranked(np.array([True, False, False]), np.array([0.2, 0.1, 0.9]))
+    >>> auc_and_precision(calls)
+    (0.5, 0.5)
+    """
+    ordered = np.ones(len(calls.order)) if weights is None else weights[calls.order]
+    auc, precision = _walk(calls.genuine, calls.ends, ordered)
+    return auc, precision
+
+
+@log_kernel
+def _walk(genuine: Booleans, ends: NDArray[np.int64], weights: Numbers) -> tuple[float, float]:
+    below, pairs, precision, seen = 0.0, 0.0, 0.0, 0.0
+    start = 0
+    for end in ends:
+        mine, others = 0.0, 0.0
+        for call in range(start, end):
+            if genuine[call]:
+                mine += weights[call]
+            else:
+                others += weights[call]
+        pairs += others * (below + 0.5 * mine)
+        below += mine
+        seen += mine + others
+        if mine > 0.0:
+            precision += mine * below / seen
+        start = end
+    other = seen - below
+    auc = pairs / (below * other) if below > 0.0 and other > 0.0 else np.nan
+    return auc, precision / below if below > 0.0 else np.nan
+
+
+def judge(
+    genuine: Booleans,
+    log_odds: Numbers,
+    likelihood: Numbers,
+    yardsticks: Mapping[str, Numbers],
+    callers: NDArray[np.int64],
+    resamples: int,
+) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+    """Measure the scores of one stage and the yardsticks' on the same calls and the same draws of callers.
+
+    Parameters
+    ----------
+    genuine : bool (n,)
+    log_odds, likelihood : float64 (n,)
+        The scorecard's, of not genuine.
+    yardsticks : mapping of str to float64 (n,)
+        Scores, higher for less genuine.
+    callers : int64 (n,)
+        -1 without a number.
+    resamples : int
+
+    Returns
+    -------
+    scorecard, yardsticks : dict
+        As docs/metrics.md names them; NaN where something cannot be measured.
+    """
+    groups = groups_of(likelihood)
+    mine = ranked(genuine, log_odds)
+    others = {name: ranked(genuine, score) for name, score in yardsticks.items()}
+    whole = calibration(log_odds, likelihood, genuine, groups)
+    start = (whole.slope, whole.intercept) if np.isfinite(whole.slope) else (0.0, 0.0)
+    drawn_ranks: dict[str, list[tuple[float, float]]] = {"": [], **{name: [] for name in others}}
+    drawn_truth: list[Calibration] = []
+    unit, count = units(callers)
+    for by_caller in draws(count, resamples, seed=0):
+        weights = by_caller[unit]
+        drawn_ranks[""].append(auc_and_precision(mine, weights))
+        drawn_truth.append(calibration(log_odds, likelihood, genuine, groups, weights, start))
+        for name, calls in others.items():
+            drawn_ranks[name].append(auc_and_precision(calls, weights))
+    ranks = np.array(drawn_ranks[""]).reshape(-1, 2)
+    truth = np.array(drawn_truth).reshape(-1, len(Calibration._fields))
+    base = float(genuine.mean()) if len(genuine) else np.nan
+    constant = base * (1.0 - base)
+    own = auc_and_precision(mine)
+    scorecard = {
+        **_three("auc", between(own[0], ranks[:, 0])),
+        **_three("average_precision_genuine", between(own[1], ranks[:, 1])),
+        "base_rate_genuine": base,
+        "brier_skill": 1.0 - whole.brier / constant if constant > 0.0 else np.nan,
+        **_three("brier", between(whole.brier, truth[:, 0])),
+        **_three("calibration_error", between(whole.error, truth[:, 1])),
+        **_three("calibration_slope", between(whole.slope, truth[:, 2])),
+        **_three("calibration_intercept", between(whole.intercept, truth[:, 3])),
+        "reliability": reliability(likelihood, genuine, groups),
+    }
+    beside = {}
+    for name, calls in others.items():
+        theirs, drawn = auc_and_precision(calls), np.array(drawn_ranks[name]).reshape(-1, 2)
+        beside[name] = {
+            **_three("auc", between(theirs[0], drawn[:, 0])),
+            **_three("average_precision_genuine", between(theirs[1], drawn[:, 1])),
+            **_three("auc_above_scorecard", between(theirs[0] - own[0], drawn[:, 0] - ranks[:, 0])),
+            **_three("average_precision_above_scorecard", between(theirs[1] - own[1], drawn[:, 1] - ranks[:, 1])),
+        }
+    return scorecard, beside
+
+
+def _three(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -1,0 +1,186 @@
+"""Who gains and who loses: genuine callers by what the log says of them, the rule against first come, first served."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from model.calls.columns import LINES
+from model.certification.bootstrap import between, totals, units
+from model.evaluation.scenarios import Condition, Queued, run
+from model.history.caller_history import SILENT_RATIO
+from model.policy.deferral import DeferralSettings
+from model.scorecard.features import NAMES
+
+Numbers = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+CONDITIONS = (Condition(0.95, hang_ups=False), Condition(0.95, hang_ups=True), Condition(1.2, hang_ups=True))
+#: field 2.1: frequent callers make five calls a month or more.
+CHRONIC_CALLS = 5.0
+STORM = 3.0
+NIGHT_FROM, NIGHT_UNTIL = 22.0, 6.0
+LONGER_S = (5.0, 30.0)
+#: With fewer callers a bootstrap knows too little of what other callers would have given: no interval.
+LEAST_CALLERS = 20
+
+#: The slices by name, all genuine callers first.
+SLICES = (
+    "all", "silent", "audio_missing", "no_number", "shared_phone", "chronic", "first_call", "storm", "night",
+    *(f"line_{line}" for line in LINES),
+)  # fmt: skip
+
+
+def slices(features: Numbers, callers: Integers, not_genuine: Booleans) -> dict[str, Booleans]:
+    """Name the slices that each call belongs to, by what its log's own columns and history say.
+
+    Parameters
+    ----------
+    features : float64 (n, len(NAMES))
+        At the last stage.
+    callers : int64 (n,)
+        -1 without a number.
+    not_genuine : bool (n,)
+        Whether the call's number also has calls closed as not genuine, at any time in the log.
+
+    Returns
+    -------
+    dict of str to bool (n,)
+    """
+    column = {name: features[:, place] for place, name in enumerate(NAMES)}
+    opening, heard = column["opening_silence_ratio"], column["silence_ratio"]
+    hour = column["local_hour"]
+    found = {
+        "all": np.ones(len(features), np.bool_),
+        "silent": (opening >= SILENT_RATIO) | (heard >= SILENT_RATIO),
+        "audio_missing": np.isnan(opening),
+        "no_number": callers < 0,
+        "shared_phone": (callers >= 0) & not_genuine,
+        "chronic": column["calls_30d"] >= CHRONIC_CALLS,
+        "first_call": (callers >= 0) & np.isnan(column["since_last_h"]),
+        "storm": np.maximum(column["surge_calls"], column["surge_new"]) >= STORM,
+        "night": (hour >= NIGHT_FROM) | (hour < NIGHT_UNTIL),
+    }
+    return found | {f"line_{line}": column["line"] == code for code, line in enumerate(LINES)}
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What each genuine caller's call lived through, mean over seeds; arrays of one length."""
+
+    first_come_s: Numbers
+    rule_s: Numbers
+    over: Numbers
+    lost_first_come: Numbers
+    lost: Numbers
+
+
+def lived_through(calls: Queued, condition: Condition, deferral: DeferralSettings, operators: int, seeds: int) -> Lived:
+    """Replay calls as they came, first come, first served and under the rule, with the same patience in both.
+
+    Parameters
+    ----------
+    calls : Queued
+        With the factor of "rule".
+    condition : Condition
+    deferral : DeferralSettings
+    operators : int
+    seeds : int
+        Without hang-ups nothing varies, and one is enough.
+
+    Returns
+    -------
+    Lived
+        One row a genuine call; `over` has a column for each of `LONGER_S`.
+    """
+    clocked = calls.on_clock(condition.load, operators)
+    mine = calls.genuine
+    rounds = []
+    for seed in range(seeds if condition.hang_ups else 1):
+        first = run(clocked, "first_come", condition, deferral, operators, seed)
+        rule = run(clocked, "rule", condition, deferral, operators, seed)
+        longer = (rule.wait_s - first.wait_s)[mine]
+        columns = [first.wait_s[mine], rule.wait_s[mine], first.lost[mine], rule.lost[mine]]
+        rounds.append(np.column_stack([*columns, *(longer > limit for limit in LONGER_S)]))
+    mean = np.mean(rounds, axis=0)
+    return Lived(mean[:, 0], mean[:, 1], mean[:, 4:], mean[:, 2], mean[:, 3])
+
+
+def compare(
+    lived: Lived, members: Mapping[str, Booleans], callers: Integers, resamples: int
+) -> dict[str, dict[str, float | int]]:
+    """Compare the rule with first come, first served in each slice, with intervals by bootstrap over callers.
+
+    Parameters
+    ----------
+    lived : Lived
+    members : mapping of str to bool (g,)
+        From `slices`, of the same genuine calls.
+    callers : int64 (g,)
+    resamples : int
+
+    Returns
+    -------
+    dict
+        As docs/metrics.md names it; slices without a call are left out.
+    """
+    inside = {name: mask for name, mask in members.items() if mask.any()}
+    if not inside:
+        return {}
+    columns = np.column_stack(
+        [np.ones(len(callers)), lived.first_come_s, lived.rule_s, lived.lost_first_come, lived.lost]
+    )
+    table = sparse.hstack([sparse.csr_array(columns * mask[:, None]) for mask in inside.values()], format="csr")
+    unit, count = units(callers)
+    drawn = totals(table, unit, count, resamples, seed=0).reshape(resamples, len(inside), columns.shape[1])
+    return {
+        name: _compared(lived, mask, columns[mask].sum(axis=0), drawn[:, place], len(np.unique(unit[mask])))
+        for place, (name, mask) in enumerate(inside.items())
+    }
+
+
+def _compared(lived: Lived, mask: Booleans, sums: Numbers, drawn: Numbers, callers: int) -> dict[str, float | int]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        calls, first_s, rule_s, lost_first, lost = sums
+        ratio = between(rule_s / first_s, drawn[:, 2] / drawn[:, 1])
+        above = between((lost - lost_first) / calls, (drawn[:, 4] - drawn[:, 3]) / drawn[:, 0])
+    if callers < LEAST_CALLERS:
+        ratio, above = between(ratio.value, []), between(above.value, [])
+    over = lived.over[mask].mean(axis=0)
+    return {
+        "calls": int(calls),
+        "callers": callers,
+        "mean_wait_first_come_s": first_s / calls,
+        "mean_wait_s": rule_s / calls,
+        "wait_ratio": ratio.value,
+        "wait_ratio_low": ratio.low,
+        "wait_ratio_high": ratio.high,
+        **{f"over_{limit:g}_s": float(share) for limit, share in zip(LONGER_S, over, strict=True)},
+        "lost_first_come": lost_first / calls,
+        "lost": lost / calls,
+        "lost_above_first_come": above.value,
+        "lost_above_first_come_low": above.low,
+        "lost_above_first_come_high": above.high,
+    }
+
+
+def worse_off(found: Mapping[str, Mapping[str, float | int]]) -> list[str]:
+    """Name the slices that are shown to wait longer, or to be lost more often, than first come, first served.
+
+    Examples
+    --------
+    >>> at = {"wait_ratio_low": 0.9, "wait_ratio_high": 1.1, "lost_above_first_come_low": -0.1}
+    >>> worse_off({"night": at, "storm": at | {"wait_ratio_low": 1.05}}), not_shown_to_gain({"night": at})
+    (['storm'], ['night'])
+    """
+    return [
+        name for name, row in found.items() if row["wait_ratio_low"] > 1.0 or row["lost_above_first_come_low"] > 0.0
+    ]
+
+
+def not_shown_to_gain(found: Mapping[str, Mapping[str, float | int]]) -> list[str]:
+    """Name the other slices whose waits are not shown to be shorter: no interval, or its upper end is not below 1."""
+    worse = worse_off(found)
+    return [name for name, row in found.items() if name not in worse and not row["wait_ratio_high"] < 1.0]

@@ -1,0 +1,98 @@
+"""One call assessed in one compiled step: features, score, guardrails, share of a full deferral.
+
+The same kernels as for a log (`model.release.scored_log`), so that a call is told the same online and offline.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.kernels import kernel
+from model.policy.deferral_curve import defer_factor
+from model.policy.guardrails import guard
+from model.policy.policy import Policy
+from model.scorecard.features import WIDTHS, fill
+from model.scorecard.scorecard import Scorecard, explain, likelihood
+
+Numbers = NDArray[np.float64]
+
+
+@kernel
+def _assess(
+    history: Numbers,
+    call: Numbers,
+    protected: bool,
+    intercept: float,
+    edges: Numbers,
+    starts: NDArray[np.int64],
+    values: Numbers,
+    caps: Numbers,
+    limits: Numbers,
+    curve: tuple[Numbers, Numbers, Numbers, float],
+    plain: tuple[Numbers, Numbers, Numbers, float],
+    out: Numbers,
+) -> tuple[float, float, float, float, int]:
+    row, contributions = out[0], out[1]
+    fill(history, call, row)
+    log_odds = intercept + explain(row, edges, starts, values, contributions)
+    relief, cap, held = guard(history, call, contributions, protected, caps, limits)
+    raw, guarded = likelihood(log_odds), likelihood(log_odds - relief)
+    return raw, guarded, defer_factor(guarded, cap, *curve), defer_factor(raw, 1.0, *plain), held
+
+
+class Assessment(NamedTuple):
+    """What a release says of one call at a stage, before the certificate has its say.
+
+    Parameters
+    ----------
+    likelihood, guarded : float
+        The probability of being closed as not genuine, before and after the guardrail on silence.
+    factor, unguarded : float
+        The defer_factor with and without guardrails, 0 to 1.
+    held : int
+        Bit i is set when guardrail i holds (`model.policy.guardrails.names`).
+    features, contributions : list of float
+        What was known, and what each of it added to the log-odds.
+    """
+
+    likelihood: float
+    guarded: float
+    factor: float
+    unguarded: float
+    held: int
+    features: list[float]
+    contributions: list[float]
+
+
+class Assessor:
+    """Assesses calls at one stage.
+
+    Parameters
+    ----------
+    scorecard : Scorecard
+    policy : Policy
+    """
+
+    __slots__ = ("_settings", "_width")
+
+    def __init__(self, scorecard: Scorecard, policy: Policy) -> None:
+        stage = scorecard.stage
+        tables = (policy.curves[stage].table(), policy.unguarded[stage].table())
+        self._settings = (scorecard.intercept, *scorecard.arrays, *policy.settings, *tables)
+        self._width = WIDTHS[stage]
+
+    def assess(self, history: Numbers, call: Numbers, *, protected: bool = False) -> Assessment:
+        """Assess one call.
+
+        Parameters
+        ----------
+        history, call : float64
+            As `features.fill` takes them.
+        protected : bool
+            Whether the number is on the protected list.
+        """
+        out = np.empty((2, self._width))
+        found = _assess(history, call, protected, *self._settings, out)
+        features, contributions = out.tolist()
+        return Assessment(*found, features, contributions)

@@ -1,0 +1,157 @@
+"""The guardrails: the rules that keep calls from being deferred, in one table.
+
+Those with a cap limit the deferral of a call. The one on silence takes what silence added to the score away again,
+exactly, since a score is a sum: no call is deferred for longer than it would be if its silence said nothing.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.history.caller_history import FIELDS
+from model.kernels import kernel, log_kernel
+from model.scorecard.features import CALL, FEATURES
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """One rule that keeps calls from being deferred; the catalogues hold what an operator reads of it, by its name.
+
+    Parameters
+    ----------
+    name : str
+    cap : float
+        The largest defer_factor (before the scale s) where it holds, 0 to 1.
+    limit : float
+        The number that its condition compares with.
+    meaning : str
+        What the limit is, for whoever sets it.
+    """
+
+    name: str
+    cap: float
+    limit: float
+    meaning: str
+
+
+GUARDRAILS: tuple[Guardrail, ...] = (
+    Guardrail("first_call", 0.0, 0.0, "calls from this number so far, without one alone in which nobody spoke"),
+    Guardrail("closed_genuine", 0.0, 0.5, "calls closed as genuine, half-life thirty days: 0.5 is one call thirty days ago"),
+    Guardrail("silence", 1.0, 0.0, "the most, in log-odds, that a feature of silence may add"),
+    Guardrail("no_number", 0.1, 0.0, "not used"),
+    Guardrail("surge", 0.0, 3.0, "new numbers in the last ten minutes against the usual"),
+    Guardrail("redial", 0.0, 3.0, "unanswered calls from this number around the last day, above which it no longer holds"),
+    Guardrail("protected", 0.0, 0.0, "not used"),
+)  # fmt: skip
+#: Of the service alone: where the network attests numbers, a past that is not attested puts nobody back.
+UNATTESTED = Guardrail("unattested", 0.0, 0.0, "not used")
+SHOWN = (*GUARDRAILS, UNATTESTED)
+GUARDRAIL_NAMES = tuple(guardrail.name for guardrail in GUARDRAILS)
+FIRST_CALL, CLOSED_GENUINE, SILENCE, NO_NUMBER, SURGE, REDIAL, PROTECTED = range(len(GUARDRAILS))
+
+_CALLS, _GENUINE = FIELDS.index("calls_ever"), FIELDS.index("genuine_30d")
+_UNANSWERED_1H, _UNANSWERED_1D = FIELDS.index("unanswered_1h"), FIELDS.index("unanswered_1d")
+_SHOWN, _SURGE_NEW = CALL.index("number_shown"), CALL.index("surge_new")
+_SILENT_EVER, _LISTENED = FIELDS.index("silent_ever"), FIELDS.index("listened_ever")
+_NOT_GENUINE = FIELDS.index("not_genuine_ever")
+_SILENT = np.array([feature.silence for feature in FEATURES])
+#: An unanswered call two hours ago still counts as a reason to ring again.
+_RECENTLY_UNANSWERED = 0.25
+
+
+def names(held: int) -> list[str]:
+    """Give the names of the guardrails whose bits are set.
+
+    Examples
+    --------
+    >>> names(0b1001)
+    ['first_call', 'no_number']
+    """
+    return [name for place, name in enumerate(GUARDRAIL_NAMES) if held >> place & 1]
+
+
+@kernel
+def _nobody_spoke(history: Numbers) -> bool:
+    """Whether nobody was heard to speak in the one earlier call: anybody may ring in another's number and say nothing."""
+    closed_unheard = history[_NOT_GENUINE] >= 1.0 and history[_LISTENED] == 0.0
+    return bool(history[_CALLS] == 1.0 and (history[_SILENT_EVER] >= 1.0 or closed_unheard))
+
+
+@kernel
+def guard(
+    history: Numbers, call: Numbers, contributions: Numbers, protected: bool, caps: Numbers, limits: Numbers
+) -> tuple[float, float, int]:
+    """Ask every guardrail about one call.
+
+    Parameters
+    ----------
+    history, call : float64
+        As `features.fill` takes them.
+    contributions : float64 (d,)
+        Of the scorecard, in log-odds.
+    protected : bool
+        Whether the number is on the protected list.
+    caps, limits : float64 (len(GUARDRAILS),)
+        A cap that is NaN switches its guardrail off.
+
+    Returns
+    -------
+    relief : float
+        Log-odds to take off the score.
+    cap : float
+        The lowest cap that holds, 0 to 1.
+    held : int
+        Bit i is set when guardrail i holds.
+    """
+    relief = 0.0
+    for feature in range(len(contributions)):
+        if _SILENT[feature] and contributions[feature] > limits[SILENCE]:
+            relief += contributions[feature] - limits[SILENCE]
+    shown = call[_SHOWN] > 0.0
+    cap, held = 1.0, 0
+    for rule in range(len(caps)):
+        if math.isnan(caps[rule]):
+            holds = False
+        elif rule == FIRST_CALL:
+            earlier = history[_CALLS] - (1.0 if _nobody_spoke(history) else 0.0)
+            holds = shown and earlier <= limits[rule]
+        elif rule == CLOSED_GENUINE:
+            holds = history[_GENUINE] >= limits[rule]
+        elif rule == SILENCE:
+            holds = relief > 0.0
+        elif rule == NO_NUMBER:
+            holds = not shown
+        elif rule == SURGE:
+            holds = call[_SURGE_NEW] > limits[rule]
+        elif rule == REDIAL:
+            unanswered = history[_UNANSWERED_1D]
+            holds = history[_UNANSWERED_1H] >= _RECENTLY_UNANSWERED and unanswered <= limits[rule]
+        else:
+            holds = protected
+        if holds:
+            held |= 1 << rule
+            cap = min(cap, caps[rule])
+    return (0.0 if math.isnan(caps[SILENCE]) else relief), cap, held
+
+
+@log_kernel
+def guard_rows(
+    histories: Numbers,
+    calls: Numbers,
+    contributions: Numbers,
+    protected: NDArray[np.bool_],
+    caps: Numbers,
+    limits: Numbers,
+    relief: Numbers,
+    cap: Numbers,
+    held: NDArray[np.int64],
+) -> None:
+    """Ask every guardrail about many calls: `guard` for each row, into the last three arrays."""
+    for row in range(len(calls)):
+        relief[row], cap[row], held[row] = guard(
+            histories[row], calls[row], contributions[row], protected[row], caps, limits
+        )

@@ -1,0 +1,110 @@
+"""What a score means for a call: its band, and the share of a full deferral.
+
+The guardrails (`model.policy.guardrails`) leave a guarded score and a cap. The guarded score decides the band and, by a
+fitted curve (`model.policy.deferral_curve`), the defer_factor. Seconds come later (`model.policy.deferral`), from the
+factor and the queue.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.policy.deferral import DeferralSettings
+from model.policy.deferral_curve import FactorCurve
+from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
+from model.scorecard.features import STAGES
+
+Numbers = NDArray[np.float64]
+
+
+class Band(IntEnum):
+    """What a call is shown as, in order; what is missing or wrong stands at the harmless end."""
+
+    UNSCORED = 0
+    NORMAL = 1
+    UNSURE = 2
+    LIKELY_PRANK = 3
+
+    @property
+    def id(self) -> str:
+        """The name used in files and over HTTP, such as "likely_prank"."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Guardrails and, for each stage, the curve from guarded score to defer_factor.
+
+    Parameters
+    ----------
+    curves : mapping of str to FactorCurve
+        By stage, fitted with the guardrails on.
+    unguarded : mapping of str to FactorCurve
+        The same fitted without guardrails: what they cost is the difference.
+    caps, limits : tuple of float
+        By guardrail; a cap of NaN switches it off.
+    deferral : DeferralSettings
+    """
+
+    curves: Mapping[str, FactorCurve]
+    unguarded: Mapping[str, FactorCurve]
+    caps: tuple[float, ...] = tuple(guardrail.cap for guardrail in GUARDRAILS)
+    limits: tuple[float, ...] = tuple(guardrail.limit for guardrail in GUARDRAILS)
+    deferral: DeferralSettings = field(default_factory=DeferralSettings)
+
+    @cached_property
+    def settings(self) -> tuple[Numbers, Numbers]:
+        """Caps and limits, as the kernels of `model.policy.guardrails` take them."""
+        return np.array(self.caps), np.array(self.limits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the policy as strict JSON."""
+        return {
+            "deferral": {
+                "kappa": self.deferral.kappa,
+                "base_s": self.deferral.base_s,
+                "max_defer_s": self.deferral.max_defer_s,
+            },
+            "guardrails": {
+                guardrail.name: {
+                    "enabled": not math.isnan(cap),
+                    "cap": None if math.isnan(cap) else cap,
+                    "limit": limit,
+                    "meaning": guardrail.meaning,
+                }
+                for guardrail, cap, limit in zip(GUARDRAILS, self.caps, self.limits, strict=True)
+            },
+            "curves": {stage: self.curves[stage].to_json() for stage in STAGES},
+            "curves_without_guardrails": {stage: self.unguarded[stage].to_json() for stage in STAGES},
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Policy":
+        """Read what `to_json` wrote."""
+        rails = [document["guardrails"][name] for name in GUARDRAIL_NAMES]
+        return cls(
+            {stage: FactorCurve.from_json(document["curves"][stage]) for stage in STAGES},
+            {stage: FactorCurve.from_json(document["curves_without_guardrails"][stage]) for stage in STAGES},
+            tuple(float(rail["cap"]) if rail["enabled"] else math.nan for rail in rails),
+            tuple(float(rail["limit"]) for rail in rails),
+            DeferralSettings(**document["deferral"]),
+        )
+
+
+def band_of(guarded: float, factor: float, threshold: float | None) -> Band:
+    """Give the band of a scored call: no deferral is `normal`, and only a certified threshold flags.
+
+    Examples
+    --------
+    >>> [band_of(0.99, factor, threshold).id for factor, threshold in ((0.0, 0.9), (0.4, None), (0.4, 0.9))]
+    ['normal', 'unsure', 'likely_prank']
+    """
+    if factor <= 0.0:
+        return Band.NORMAL
+    return Band.LIKELY_PRANK if threshold is not None and guarded > threshold else Band.UNSURE

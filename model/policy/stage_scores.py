@@ -1,0 +1,85 @@
+"""What a scorecard and a policy say of the calls of a log, at one stage."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.policy.guardrails import guard_rows
+from model.policy.policy import Policy
+from model.scorecard.feature_table import FeatureTable
+from model.scorecard.features import NAMES, WIDTHS
+from model.scorecard.scorecard import Scorecard, likelihoods
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StageScores:
+    """What a scorecard and a policy say of some calls; arrays of one length, rows as asked for.
+
+    Parameters
+    ----------
+    log_odds : float64 (n,)
+    likelihood, guarded : float64 (n,)
+        The probability of being closed as not genuine, before and after the guardrail on silence.
+    cap : float64 (n,)
+        The lowest cap among the guardrails that hold.
+    held : int64 (n,)
+        Bit i is set where guardrail i holds.
+    factor, unguarded : float64 (n,)
+        The defer_factor with and without guardrails.
+    """
+
+    log_odds: Numbers
+    likelihood: Numbers
+    guarded: Numbers
+    cap: Numbers
+    held: NDArray[np.int64]
+    factor: Numbers
+    unguarded: Numbers
+
+
+def stage_scores(
+    table: FeatureTable,
+    scorecard: Scorecard,
+    policy: Policy,
+    wanted: NDArray[np.bool_] | None = None,
+    protected: NDArray[np.bool_] | None = None,
+) -> StageScores:
+    """Score the wanted calls of a log at the scorecard's stage, in order of time.
+
+    Parameters
+    ----------
+    table : FeatureTable
+    scorecard : Scorecard
+    policy : Policy
+    wanted : bool (n,), optional
+        The calls to score; all by default.
+    protected : bool (n,), optional
+        The calls whose number is on the protected list; none by default.
+    """
+    every = len(table.events)
+    place = np.arange(every) if wanted is None else np.cumsum(wanted) - 1
+    size = every if wanted is None else int(wanted.sum())
+    listed = np.zeros(every, dtype=np.bool_) if protected is None else protected
+    log_odds, guarded, cap = np.empty(size), np.empty(size), np.empty(size)
+    held = np.empty(size, dtype=np.int64)
+    width, names = WIDTHS[scorecard.stage], NAMES[: WIDTHS[scorecard.stage]]
+    for part in table.parts(wanted):
+        at = place[part.rows]
+        contributions = scorecard.contributions(part.features[:, :width], names)
+        log_odds[at] = scorecard.log_odds(contributions)
+        relief, caps, bits = np.empty(len(at)), np.empty(len(at)), np.empty(len(at), dtype=np.int64)
+        guard_rows(part.histories, part.calls, contributions, listed[part.rows], *policy.settings, relief, caps, bits)
+        guarded[at], cap[at], held[at] = likelihoods(log_odds[at] - relief), caps, bits
+    raw = likelihoods(log_odds)
+    return StageScores(
+        log_odds=log_odds,
+        likelihood=raw,
+        guarded=guarded,
+        cap=cap,
+        held=held,
+        factor=policy.curves[scorecard.stage].factors(guarded, cap),
+        unguarded=policy.unguarded[scorecard.stage].factors(raw),
+    )

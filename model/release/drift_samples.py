@@ -1,0 +1,80 @@
+"""The calls of a log as drift looks at them: features, scores and labels of a stretch of time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from model.calls.call_events import Events, events_of, microseconds, ordered
+from model.certification.drift import latest
+from model.certification.profile import Sample, fingerprint_of
+from model.release.folder import Release
+from model.scorecard.feature_table import FeatureTable
+from model.scorecard.features import NAMES, STAGES, WIDTHS
+from model.scorecard.scorecard import Scorecard
+from model.training.dataset import Past
+
+#: A fingerprint is taken of at most so many calls, the latest.
+MOST_CALLS = 200_000
+
+
+def sample_of(
+    table: FeatureTable, events: Events, rows: NDArray[np.bool_], scorecards: Mapping[str, Scorecard], now_us: int
+) -> Sample:
+    """Look at some calls of a log, as known at `now_us`.
+
+    Parameters
+    ----------
+    table : FeatureTable
+    events : Events
+        Of the whole log, so that each call's history is known.
+    rows : bool (n,)
+    scorecards : mapping of str to Scorecard
+    now_us : int
+    """
+    features = table.matrix(rows)
+    log_odds = {}
+    for stage in STAGES:
+        names = NAMES[: WIDTHS[stage]]
+        log_odds[stage] = scorecards[stage].log_odds(
+            scorecards[stage].contributions(features[:, : WIDTHS[stage]], names)
+        )
+    received, label = events.received_us[rows], events.outcome_us[rows]
+    known = label < now_us
+    outcome = np.where(known, events.outcome[rows], np.int8(-1)).astype(np.int8)
+    return Sample(features, log_odds, events.caller[rows], received, label, outcome, now_us)
+
+
+def fingerprint(past: Past, scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:
+    """Take the fingerprint of a training: of its calls later than those fitted on, the latest of them."""
+    received = past.events.received_us
+    first = received[past.calibrate | past.certify].min(initial=received[-1])
+    rows = received >= first
+    if rows.sum() > MOST_CALLS:
+        rows[:-MOST_CALLS] = False
+    return fingerprint_of(sample_of(past.table, past.events, rows, scorecards, past.until_us), past.maturity_s)
+
+
+def latest_calls(
+    calls: pd.DataFrame,
+    release: Release,
+    corrections: pd.DataFrame | None = None,
+    *,
+    since: pd.Timestamp | None = None,
+) -> Sample:
+    """Look at the calls of a log from `since` on, or at its `latest` ones.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        As `read_calls` gives it, the earlier calls included: they are the callers' histories.
+    """
+    calls = ordered(calls)
+    events = events_of(calls, release.labels, release.region, corrections)
+    received = events.received_us
+    now_us = int(received.max(initial=0)) + 1
+    rows = latest(received, now_us) if since is None else received >= int(microseconds(pd.Series([since]))[0])
+    table = FeatureTable(calls, events, release.time_zone)
+    return sample_of(table, events, rows, release.scorecards, now_us)

@@ -1,0 +1,195 @@
+"""A release folder: what a training decided, as files that a person can read and a service can trust.
+
+`manifest.json` holds the sha-256 of every other file and is written last: a folder without it is not a release.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn
+
+from model.certification.certificate import Certificate, StageProof
+from model.certification.profile import checked
+from model.errors import ReleaseError, ScorecardError
+from model.history.caller_history import VERSION
+from model.policy.policy import Policy
+from model.scorecard.features import STAGES
+from model.scorecard.scorecard import Scorecard
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SERVED = ("scorecard.json", "policy.json", "certificate.json")
+#: What calls looked like; releases from before there was one have none.
+FINGERPRINT = "fingerprint.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What serving needs of a release.
+
+    Parameters
+    ----------
+    name : str
+    scorecards : mapping of str to Scorecard
+        By stage.
+    policy : Policy
+    certificate : Certificate
+    time_zone, region : str
+    labels : mapping of str to {0, 1}
+    manifest : mapping
+    fingerprint : mapping, optional
+        What calls looked like when it was made (`model.certification.profile`).
+    """
+
+    name: str
+    scorecards: Mapping[str, Scorecard]
+    policy: Policy
+    certificate: Certificate
+    time_zone: str
+    region: str
+    labels: Mapping[str, int]
+    manifest: Mapping[str, Any]
+    fingerprint: Mapping[str, Any] | None = None
+
+    def proof(self, stage: str) -> StageProof | None:
+        """Give what is proven at a stage; None at one that does not act on the queue."""
+        return next((proof for proof in self.certificate.stages if proof.stage == stage), None)
+
+
+def write_release(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
+    """Write a release folder; it appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist, or be empty, or be an earlier release, which is then replaced.
+    files : mapping of str to bytes
+        Contents by file name.
+    facts : mapping
+        What the manifest says besides the files' hashes.
+
+    Raises
+    ------
+    ReleaseError
+        When `folder` exists and is not a release.
+    """
+    ours = (folder / MANIFEST).is_file() or (folder.is_dir() and not any(folder.iterdir()))
+    if folder.exists() and not ours:
+        raise ReleaseError(f"{folder}: exists and is not a release, expected a new folder or an earlier release")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    part, old = scratch / "new", scratch / "old"
+    try:
+        part.mkdir()
+        for name, content in files.items():
+            _write(part / name, content)
+        hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
+        _write(part / MANIFEST, to_bytes({"format": FORMAT, **facts, "files": hashes}))
+        _swap(part, folder, old)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def copy_release(source: Path, folder: Path) -> None:
+    """Copy a release to another place, byte for byte; it appears whole or not at all, in place of the one before.
+
+    Parameters
+    ----------
+    source : Path
+        A release that was read: it is not checked once more.
+    folder : Path
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        shutil.copytree(source, scratch / "new")
+        _swap(scratch / "new", folder, scratch / "old")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read_release(folder: Path) -> Release:
+    """Read a release, refusing one that is incomplete, was changed, or is of another version.
+
+    Raises
+    ------
+    ReleaseError
+        With the file and the reason.
+    """
+    manifest = _read_json(folder / MANIFEST, "a release folder has one, written last")
+    try:
+        if manifest["format"] != FORMAT:
+            raise ReleaseError(f"{folder / MANIFEST}: format {manifest['format']}, this version reads {FORMAT}")
+        kept = manifest["history_version"]
+        if kept != VERSION:
+            raise ReleaseError(f"{folder / MANIFEST}: history version {kept}, this version keeps {VERSION}")
+        for name in dict.fromkeys((*SERVED, *manifest["files"])):
+            _check(folder / name, manifest["files"].get(name))
+        cards = _read_json(folder / "scorecard.json")["stages"]
+        certificate = (folder / "certificate.json").read_text(encoding="utf-8")
+        return Release(
+            name=manifest["release"],
+            scorecards={stage: Scorecard.from_json(stage, cards[stage]) for stage in STAGES},
+            policy=Policy.from_json(_read_json(folder / "policy.json")),
+            certificate=Certificate.from_json(certificate),
+            time_zone=manifest["time_zone"],
+            region=manifest["region"],
+            labels=manifest["labels"],
+            manifest=manifest,
+            fingerprint=checked(_read_json(folder / FINGERPRINT)) if FINGERPRINT in manifest["files"] else None,
+        )
+    except ScorecardError as error:
+        raise ReleaseError(f"{folder / 'scorecard.json'}: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ReleaseError(f"{folder}: is not as this version writes it: {type(error).__name__}: {error}") from error
+
+
+def _swap(part: Path, folder: Path, old: Path) -> None:
+    """Put a folder in the place of another one."""
+    if folder.exists():
+        folder.rename(old)
+    try:
+        part.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+
+
+def to_bytes(document: Any) -> bytes:
+    """Write strict JSON that a person can read; NaN and infinity are refused."""
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _check(path: Path, expected: str | None) -> None:
+    if expected is None:
+        raise ReleaseError(f"{path}: is not named in {MANIFEST}")
+    if not path.is_file():
+        raise ReleaseError(f"{path}: is missing, but {MANIFEST} names it")
+    if sha256(path.read_bytes()).hexdigest() != expected:
+        raise ReleaseError(f"{path}: was changed after the release was written")
+
+
+def _finite(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _read_json(path: Path, hint: str = "") -> Any:
+    try:
+        return json.loads(path.read_bytes(), parse_constant=_finite)
+    except FileNotFoundError:
+        raise ReleaseError(f"{path}: there is no such file" + (f"; {hint}" if hint else "")) from None
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"{path}: cannot be read: {error}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,261 @@
+"""From a call log to a release: look back, train, set the policy, certify, measure."""
+
+import io
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.calibration import CalibratedClassifierCV
+
+from model.calls.call_events import NEVER, UNLABELLED, Events, microseconds
+from model.certification.certificate import Certificate, fingerprint_of
+from model.certification.proof import StageCalls, certify
+from model.errors import EvaluationError, TrainingError
+from model.evaluation.evaluation import ACTING, Effort, counts, evaluate
+from model.evaluation.scenarios import handling
+from model.evaluation.window import QUEUE_STAGE, Window
+from model.history.caller_history import VERSION
+from model.params import Params
+from model.policy.deferral import DeferralSettings
+from model.policy.deferral_curve import FactorCurve, fit_factor
+from model.policy.policy import Policy
+from model.policy.stage_scores import stage_scores
+from model.release.drift_samples import fingerprint
+from model.release.folder import FINGERPRINT, Release, to_bytes
+from model.report.render import model_card, report
+from model.scorecard.features import STAGES
+from model.scorecard.scorecard import Scorecard
+from model.training.boosting import train
+from model.training.dataset import Past, look_back
+from model.training.label_bias import own_effect
+
+PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Made:
+    """All that a training decided, before it is written.
+
+    Parameters
+    ----------
+    past : Past
+    estimators, scorecards : mapping by stage
+    policy : Policy
+    certificate : Certificate
+    metrics : mapping
+        Measured on the certify split, as docs/metrics.md says.
+    fingerprint : mapping
+        What calls looked like, as `model.certification.profile` has it.
+    """
+
+    past: Past
+    params: Params
+    estimators: Mapping[str, CalibratedClassifierCV]
+    scorecards: Mapping[str, Scorecard]
+    policy: Policy
+    certificate: Certificate
+    metrics: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
+
+    def files(self) -> dict[str, bytes]:
+        """Give the files of the release folder, but for the manifest."""
+        estimators = io.BytesIO()
+        joblib.dump(dict(self.estimators), estimators)
+        facts = self.facts(self.certificate.issued_at)
+        page = report(self.metrics, self.certificate, self.scorecards, self.policy, facts)
+        card = model_card(self.metrics, self.certificate, self.policy, facts)
+        return {
+            "scorecard.json": to_bytes(_cards(self.scorecards)),
+            "policy.json": to_bytes(self.policy.to_json()),
+            "certificate.json": self.certificate.to_json().encode(),
+            "metrics.json": to_bytes(self.metrics),
+            FINGERPRINT: to_bytes(self.fingerprint),
+            "report.html": page.encode(),
+            "model_card.md": card.encode(),
+            "estimator.joblib": estimators.getvalue(),
+        }
+
+    def facts(self, created_at: datetime) -> dict[str, Any]:
+        """Give what the manifest says of the release."""
+        until = pd.Timestamp(self.past.until_us, unit="us", tz="UTC")
+        return {
+            "release": f"{until:%Y-%m-%d}-{self.certificate.fingerprint[:8]}",
+            "created_at": created_at.isoformat(),
+            "until": until.isoformat(),
+            "time_zone": self.params.time_zone,
+            "region": self.params.region,
+            "labels": self.params.labels,
+            "history_version": VERSION,
+            "data": {
+                "calls": len(self.past.events),
+                "genuine_calls": sum(self.metrics["genuine_calls"].values()),
+                "fingerprint": data_fingerprint(self.past.events),
+                "first_call": pd.Timestamp(self.past.events.received_us[0], unit="us", tz="UTC").isoformat(),
+                "last_call": pd.Timestamp(self.past.events.received_us[-1], unit="us", tz="UTC").isoformat(),
+                "maturity_s": self.past.maturity_s,
+                "too_young": self.past.too_young,
+            },
+            "params": self.params.model_dump(mode="json"),
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in PACKAGES},
+        }
+
+
+def make(
+    calls: pd.DataFrame,
+    params: Params,
+    now: datetime,
+    until: pd.Timestamp | None = None,
+    corrections: pd.DataFrame | None = None,
+    effort: Effort | None = None,
+) -> Made:
+    """Make a release from a call log.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        As `read_calls` gives it.
+    params : Params
+    now : datetime
+        Aware; the certificate counts its days from here.
+    until : Timestamp, optional
+        Train on what was known at this moment.
+    corrections : pandas.DataFrame, optional
+    effort : Effort, optional
+        How thorough the evaluation on the certify split is.
+
+    Raises
+    ------
+    TrainingError
+        When no model can be made of the log.
+    """
+    past = look_back(calls, params, until, corrections)
+    estimators, scorecards = train(past, params)
+    policy = set_policy(past, scorecards, params)
+    received = past.events.received_us
+    rows = (received >= received[past.certify].min(initial=NEVER)) & (received <= received[past.certify].max(initial=0))
+    window = Window(past.events, past.table, rows, past.certify, scorecards, policy)
+    documents = (to_bytes(_cards(scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
+    certificate = certify(
+        {stage: _certified(past, window, stage) for stage in ACTING},
+        alpha=params.certificate.alpha,
+        delta=params.certificate.delta,
+        key=b"saring-one-call-per-caller",
+        issued_at=now,
+        fingerprint=fingerprint_of(*(document.decode() for document in documents)),
+        base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
+    )
+    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
+    about = counts(past) | {"evaluated_on": "certify split", "own_effect": effect}
+    metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
+    return Made(past, params, estimators, scorecards, policy, certificate, metrics, fingerprint(past, scorecards))
+
+
+def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:
+    """Fit the curves from score to defer_factor on the calls used for calibration, guardrails on and off."""
+    nothing = dict.fromkeys(STAGES, FactorCurve((), (), (), scale=0.0))
+    policy = Policy(nothing, nothing, params.caps(), params.limits(), DeferralSettings(**params.deferral.model_dump()))
+    genuine = past.events.outcome[past.calibrate] == 0
+    handling_s = handling(past.events)[past.calibrate]
+    curves, unguarded = {}, {}
+    for stage in STAGES:
+        scores = stage_scores(past.table, scorecards[stage], policy, past.calibrate)
+        curves[stage] = fit_factor(scores.guarded, genuine, handling_s, scores.cap)
+        unguarded[stage] = fit_factor(scores.likelihood, genuine, handling_s)
+    return Policy(curves, unguarded, policy.caps, policy.limits, policy.deferral)
+
+
+def data_fingerprint(events: Events) -> str:
+    """Give the sha-256 of what training saw of a log: arrivals, callers, ends and labels."""
+    digest = sha256()
+    for part in (events.received_us, events.caller, events.ended_us, events.label_row, events.label_us, events.outcome):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def _certified(past: Past, window: Window, stage: str) -> StageCalls:
+    closed, scores = window.closed, window.scores[stage]
+    factor = scores.factor[closed]
+    return StageCalls(
+        # A call that is not deferred is not flagged, whatever its score.
+        score=np.where(factor > 0.0, scores.guarded[closed], 0.0),
+        defer_factor=factor,
+        genuine=window.genuine[closed],
+        handling_s=window.handling_s[closed],
+        callers=window.callers[closed],
+        call_ids=past.calls["call_id"][past.certify].tolist(),
+    )
+
+
+def _cards(scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:
+    return {"format": 1, "stages": {stage: card.to_json() for stage, card in scorecards.items()}}
+
+
+def evaluate_release(
+    release: Release,
+    calls: pd.DataFrame,
+    corrections: pd.DataFrame | None = None,
+    *,
+    since: pd.Timestamp | None = None,
+    effort: Effort | None = None,
+) -> dict[str, Any]:
+    """Measure a release on calls later than everything that it was made from.
+
+    Parameters
+    ----------
+    release : Release
+    calls : pandas.DataFrame
+        As `read_calls` gives it, the earlier calls included: they are the callers' histories, and the yardsticks are
+        fitted on what of them was known when the release was made.
+    corrections : pandas.DataFrame, optional
+    since : Timestamp, optional
+        Evaluate calls received at or after this moment; by default at or after the release's `until`.
+    effort : Effort, optional
+
+    Raises
+    ------
+    EvaluationError
+        When `since` lies before the release's `until`, or no closed call, or no genuine one, came after it.
+    """
+    until = pd.Timestamp(release.manifest["until"])
+    since = until if since is None else since
+    if since < until:
+        raise EvaluationError(f"calls from {since} on were part of the release's training, expected {until} or later")
+    params = Params.model_validate(release.manifest["params"])
+    try:
+        past = look_back(calls, params, None, corrections)
+    except TrainingError as error:
+        raise EvaluationError(str(error)) from error
+    received = past.events.received_us
+    rows = received >= microseconds(pd.Series([since]))[0]
+    mature = received <= past.until_us - float(release.manifest["data"]["maturity_s"]) * 1e6
+    closed = rows & mature & (past.events.outcome != UNLABELLED)
+    genuine = int((past.events.outcome[closed] == 0).sum())
+    if not genuine:
+        raise EvaluationError(
+            f"{int(closed.sum())} closed calls from {since} on, none of them genuine, expected at least one; "
+            "the release was made from all calls before (`saring train --until` leaves later ones)"
+        )
+    try:
+        earlier = look_back(calls, params, until, corrections)
+    except TrainingError:
+        earlier = None
+    window = Window(past.events, past.table, rows, closed, release.scorecards, release.policy)
+    splits = {"calls": None, "genuine_calls": None}
+    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
+    return evaluate(
+        window,
+        release.policy,
+        release.certificate,
+        earlier=earlier,
+        params=params,
+        about=counts(past) | splits | {"evaluated_on": "later calls", "own_effect": effect},
+        effort=effort,
+    )

@@ -1,0 +1,97 @@
+"""How much worse than the champion a challenger may be: the section `promotion` of `params.yaml`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from model.errors import ParamsError
+from model.evaluation.slices import SLICES
+
+Measure = Literal["auc", "wait"]
+Margin = Annotated[float, Field(ge=0.0, le=1.0)]
+#: What is read when nobody names another file.
+USUAL = Path("params.yaml")
+
+
+class Own(BaseModel):
+    """The margins of one slice; what is not given is that of every slice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    auc: Margin | None = None
+    wait: Margin | None = None
+
+
+class Margins(BaseModel):
+    """The margins of the gate.
+
+    Parameters
+    ----------
+    auc : float
+        Of the area under the ROC curve, 0 to 1, of all genuine callers.
+    wait : float
+        Of the mean wait of genuine callers, as a share of that under first come, first served.
+    slice_auc, slice_wait : float
+        The same within one slice of genuine callers.
+    slices : mapping of str to Own
+        Slices with margins of their own: who rings and says nothing, unless told otherwise.
+    least_callers : int
+        A slice of fewer callers is told and not judged: chance alone would decide.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    auc: Margin = 0.03
+    wait: Margin = 0.05
+    slice_auc: Margin = 0.05
+    slice_wait: Margin = 0.1
+    slices: dict[str, Own] = Field(default_factory=lambda: {"silent": Own(auc=0.03, wait=0.05)})
+    least_callers: Annotated[int, Field(ge=2)] = 10
+
+    @field_validator("slices")
+    @classmethod
+    def _known_slices(cls, value: dict[str, Own]) -> dict[str, Own]:
+        for name in value:
+            if name not in SLICES or name == "all":
+                raise ValueError(f"{name} is not a slice, expected {', '.join(one for one in SLICES if one != 'all')}")
+        return value
+
+    def of(self, name: str, measure: Measure) -> float:
+        """Give the margin of a slice, or of "all".
+
+        Examples
+        --------
+        >>> margins = Margins(slices={"silent": {"auc": 0.01}})
+        >>> margins.of("all", "auc"), margins.of("silent", "auc"), margins.of("silent", "wait")
+        (0.03, 0.01, 0.1)
+        """
+        if name == "all":
+            return self.auc if measure == "auc" else self.wait
+        own = self.slices.get(name, Own())
+        mine = own.auc if measure == "auc" else own.wait
+        return mine if mine is not None else self.slice_auc if measure == "auc" else self.slice_wait
+
+
+def read_margins(path: Path | None) -> Margins:
+    """Read the section `promotion`; without a path that of `params.yaml` here, and without both, the defaults.
+
+    Raises
+    ------
+    ParamsError
+        Naming every setting that is wrong.
+    """
+    if path is None:
+        if not USUAL.is_file():
+            return Margins()
+        path = USUAL
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Margins.model_validate(document.get("promotion") or {})
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(['promotion', *map(str, one['loc'])])}: {one['input']!r}: {one['msg']}"
+            for one in error.errors()
+        ]
+        raise ParamsError(f"{path}: " + "; ".join(wrong)) from None
+    except (OSError, UnicodeDecodeError, AttributeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path}: cannot be read: {error}") from error

@@ -1,0 +1,81 @@
+"""Scores every call of a log at one stage, each with its history as known when it arrived."""
+
+import json
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from model.calls.call_events import events_of, ordered
+from model.calls.phone_numbers import normal_number
+from model.policy.guardrails import names
+from model.policy.policy import band_of
+from model.policy.stage_scores import stage_scores
+from model.release.folder import Release
+from model.scorecard.feature_table import FeatureTable
+from model.scorecard.reasons import reasons
+from model.scorecard.scorecard import Scorecard
+
+Numbers = NDArray[np.float64]
+
+
+def score_log(
+    calls: pd.DataFrame,
+    release: Release,
+    stage: str,
+    corrections: pd.DataFrame | None = None,
+    protected: Collection[str] = (),
+) -> pd.DataFrame:
+    """Score a call log with a release.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        As `read_calls` gives it.
+    release : Release
+    stage : {"ring", "opening", "ended"}
+    corrections : pandas.DataFrame, optional
+    protected : collection of str
+        Numbers on the protected list.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a call in order of time: call_id, stage, prank_likelihood, band, defer_factor,
+        defer_factor_unguarded, deferral_on, guardrails (list), reasons (JSON). No random share is held out.
+    """
+    calls = ordered(calls)
+    events = events_of(calls, release.labels, release.region, corrections)
+    table = FeatureTable(calls, events, release.time_zone)
+    numbers = {normal_number(number, release.region) for number in protected} - {None}
+    listed = calls["caller"].map(lambda number: normal_number(number, release.region) in numbers, na_action="ignore")
+    scorecard = release.scorecards[stage]
+    scores = stage_scores(table, scorecard, release.policy, protected=(listed == True).to_numpy())  # noqa: E712
+    proof = release.proof(stage)
+    threshold = proof.flag.threshold if proof else None
+    pairs = zip(scores.guarded.tolist(), scores.factor.tolist(), strict=True)
+    return pd.DataFrame(
+        {
+            "call_id": calls["call_id"],
+            "stage": stage,
+            "prank_likelihood": scores.likelihood,
+            "band": [band_of(guarded, factor, threshold).id for guarded, factor in pairs],
+            "defer_factor": scores.factor,
+            "defer_factor_unguarded": scores.unguarded,
+            "deferral_on": bool(proof and proof.deferral.on),
+            "guardrails": [names(bits) for bits in scores.held.tolist()],
+            "reasons": _reasons(table, scorecard),
+        }
+    )
+
+
+def _reasons(table: FeatureTable, scorecard: Scorecard) -> list[str]:
+    texts = [""] * len(table.events)
+    width = len(scorecard.features)
+    for part in table.parts():
+        features = part.features[:, :width]
+        contributions = scorecard.contributions(features, scorecard.features)
+        for row, values, terms in zip(part.rows.tolist(), features.tolist(), contributions.tolist(), strict=True):
+            texts[row] = json.dumps(reasons(values, terms), allow_nan=False)
+    return texts

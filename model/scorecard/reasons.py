@@ -1,0 +1,83 @@
+"""The reasons of a score: its terms, the largest first."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+from model.language.texts import Language
+from model.scorecard.features import FEATURES, NAMES
+
+
+def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words: bool = False) -> list[dict[str, Any]]:
+    """List what moved a score, the largest contribution first; those of 0 are left out.
+
+    Parameters
+    ----------
+    values, contributions : sequences of float
+        A stage's features, and what each of them added to the log-odds.
+    in_words : bool
+        Whether each reason also has a `text` that an operator reads.
+
+    Returns
+    -------
+    list of dict
+        With group, feature, value (None: not known), contribution and, if asked for, text. Together with the
+        scorecard's intercept the contributions are the log-odds: nothing is estimated.
+
+    Examples
+    --------
+    >>> reasons([3.0, float("nan")], [0.0, -0.5])
+    [{'group': 'history', 'feature': 'calls_1d', 'value': None, 'contribution': -0.5}]
+    """
+    sizes = [abs(contribution) for contribution in contributions]
+    table = _table()
+    found: list[dict[str, Any]] = []
+    for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
+        if sizes[place] == 0.0:
+            break
+        group, name, words, unknown = table[place]
+        value = values[place]
+        shown = None if value != value else words[int(value)] if words else value
+        reason = {"group": group, "feature": name, "value": shown, "contribution": contributions[place]}
+        if in_words:
+            reason["text"] = unknown if shown is None else _text(place, value)
+        found.append(reason)
+    return found
+
+
+def translated(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
+    """Give reasons that have a `text` with the text of a language.
+
+    Examples
+    --------
+    >>> translated(reasons([3.0], [0.5], in_words=True), "id")[0]["text"]
+    '3 panggilan sekitar satu jam terakhir'
+    """
+    return [
+        {**reason, "text": _in_language(reason["feature"], reason["value"], language) or reason["text"]}
+        for reason in found
+    ]
+
+
+@lru_cache(16_384)
+def _in_language(name: str, value: float | str | None, language: Language) -> str | None:
+    """Say a reason's value; None for a feature or a word that only another version knew."""
+    if name not in NAMES:
+        return None
+    feature = FEATURES[NAMES.index(name)]
+    if isinstance(value, str):
+        return feature.text(float(feature.words.index(value)), language) if value in feature.words else None
+    return feature.text(math.nan if value is None else value, language)
+
+
+@lru_cache(16_384)
+def _text(place: int, value: float) -> str:
+    """Say a value in words; most values of most calls are those of another call."""
+    return FEATURES[place].text(value)
+
+
+@cache
+def _table() -> tuple[tuple[str, str, tuple[str, ...], str], ...]:
+    """Look up, once for all calls, the group, the name, the words and the text without a value of each feature."""
+    return tuple((feature.group, feature.name, feature.words, feature.text(math.nan)) for feature in FEATURES)

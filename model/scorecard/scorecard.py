@@ -1,0 +1,218 @@
+"""Additive step functions: a score is a sum of look-ups, and its terms are its reasons.
+
+The log-odds of a call are an intercept (those of the mean training call) and one contribution for each feature,
+found by the step its value falls in: a step reaches up to and with its upper edge. Nothing is estimated: the
+contributions of a call add up to its log-odds.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ScorecardError
+from model.kernels import kernel, log_kernel
+from model.scorecard.features import FEATURES, NAMES, WIDTHS
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The step function of one feature.
+
+    Parameters
+    ----------
+    feature : str
+    edges : float64 (k,)
+        Upper edges of all steps but the last, increasing; each belongs to the step below it.
+    contributions : float64 (k + 1,)
+        In log-odds; 0 is the mean training call.
+    missing : float
+        The contribution of a value that is not known.
+    shares : float64 (k + 2,)
+        The share of training calls in each step, and last of those without a value.
+    """
+
+    feature: str
+    edges: Numbers
+    contributions: Numbers
+    missing: float
+    shares: Numbers
+
+
+@kernel
+def likelihood(log_odds: float) -> float:
+    """Turn log-odds into a probability, which is never lower for higher log-odds.
+
+    Examples
+    --------
+    >>> likelihood(0.0), likelihood(-1000.0), likelihood(1000.0)
+    (0.5, 0.0, 1.0)
+    """
+    return 1.0 / (1.0 + math.exp(-log_odds))  # once compiled, exp gives infinity where it overflows
+
+
+@log_kernel
+def likelihoods(log_odds: Numbers) -> Numbers:
+    """Turn many log-odds into probabilities, each as `likelihood` does."""
+    found = np.empty(len(log_odds))
+    for row in range(len(log_odds)):
+        found[row] = likelihood(log_odds[row])
+    return found
+
+
+@kernel
+def explain(row: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Numbers, out: Numbers) -> float:
+    """Write each feature's contribution into `out` and give their sum.
+
+    The edges of feature f are `edges[starts[f]:starts[f + 1]]`; its contributions stand in `values` from
+    `starts[f] + 2 * f`, one more than edges and then that of a missing value.
+    """
+    total = 0.0
+    for feature in range(len(row)):
+        low, high = starts[feature], starts[feature + 1]
+        base = low + 2 * feature
+        value = row[feature]
+        if math.isnan(value):
+            out[feature] = values[base + high - low + 1]
+        else:
+            first = low
+            while low < high:
+                middle = (low + high) // 2
+                if edges[middle] < value:
+                    low = middle + 1
+                else:
+                    high = middle
+            out[feature] = values[base + low - first]
+        total += out[feature]
+    return total
+
+
+@log_kernel
+def _explain_rows(rows: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Numbers, out: Numbers) -> None:
+    for row in range(len(rows)):
+        explain(rows[row], edges, starts, values, out[row])
+
+
+class Scorecard:
+    """The scorecard of one stage.
+
+    Parameters
+    ----------
+    stage : {"ring", "opening", "ended"}
+    intercept : float
+        Log-odds of a call whose contributions are all 0.
+    steps : sequence of Steps
+        One for each feature, in the order of the features' table.
+    """
+
+    def __init__(self, stage: str, intercept: float, steps: Sequence[Steps]) -> None:
+        self.stage, self.intercept, self.steps = stage, intercept, tuple(steps)
+        self.features = tuple(step.feature for step in steps)
+        if self.features != NAMES[: WIDTHS[stage]]:
+            raise ScorecardError(f"stage {stage}: features {self.features}, expected {NAMES[: WIDTHS[stage]]}")
+        #: Edges, starts and values, as `explain` takes them.
+        self.arrays = (
+            np.concatenate([np.empty(0), *(step.edges for step in steps)]),
+            np.cumsum([0, *(len(step.edges) for step in steps)]),
+            np.concatenate([np.append(step.contributions, step.missing) for step in steps]),
+        )
+
+    def contributions(self, rows: Numbers, features: Sequence[str]) -> Numbers:
+        """Give the contribution of every feature in every row, in log-odds.
+
+        Parameters
+        ----------
+        rows : float64 (n, d)
+        features : sequence of str
+            What the columns of `rows` are.
+
+        Returns
+        -------
+        float64 (n, d)
+
+        Raises
+        ------
+        ScorecardError
+            When `features` are not those of this scorecard, in its order.
+        """
+        if tuple(features) != self.features or rows.shape[1:] != (len(self.features),):
+            raise ScorecardError(
+                f"stage {self.stage}: got features {tuple(features)} in an array of shape {rows.shape}, "
+                f"expected {self.features}"
+            )
+        out = np.empty(rows.shape)
+        _explain_rows(rows, *self.arrays, out)
+        return out
+
+    def log_odds(self, contributions: Numbers) -> Numbers:
+        """Add up contributions (n, d) into log-odds (n,), term after term as `score` does for one call."""
+        return self.intercept + np.cumsum(contributions, axis=1)[:, -1]
+
+    def score(self, row: Numbers) -> tuple[float, Numbers]:
+        """Score one call: its log-odds, and its contributions (d,).
+
+        Raises
+        ------
+        ScorecardError
+            When `row` is not as long as the list of features.
+        """
+        if row.shape != (len(self.features),):
+            raise ScorecardError(f"stage {self.stage}: a row of shape {row.shape}, expected {len(self.features)}")
+        out = np.empty(len(row))
+        return self.intercept + explain(row, *self.arrays, out), out
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the scorecard as strict JSON: for each feature its steps, each with its upper edge (null: no end)."""
+        table = dict(zip(NAMES, FEATURES, strict=True))
+        return {
+            "intercept": self.intercept,
+            "features": [
+                {
+                    "name": step.feature,
+                    "meaning": table[step.feature].meaning(),
+                    "unit": table[step.feature].unit,
+                    "direction": table[step.feature].direction,
+                    "missing": {"contribution": step.missing, "share": step.shares[-1]},
+                    "steps": [
+                        {"up_to": edge, "contribution": contribution, "share": share}
+                        for edge, contribution, share in zip(
+                            [*step.edges.tolist(), None],
+                            step.contributions.tolist(),
+                            step.shares[:-1].tolist(),
+                            strict=True,
+                        )
+                    ],
+                }
+                for step in self.steps
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, stage: str, document: Mapping[str, Any]) -> "Scorecard":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ScorecardError
+            When its features are not those of its stage in this version, its steps are not in order, or a number
+            is not finite.
+        """
+        steps = []
+        if not math.isfinite(document["intercept"]):
+            raise ScorecardError(f"stage {stage}: an intercept of {document['intercept']}, expected a finite number")
+        for feature in document["features"]:
+            edges = np.array([step["up_to"] for step in feature["steps"][:-1]], dtype=np.float64)
+            contributions = np.array([step["contribution"] for step in feature["steps"]], dtype=np.float64)
+            shares = np.array([*(step["share"] for step in feature["steps"]), feature["missing"]["share"]])
+            missing = float(feature["missing"]["contribution"])
+            if not (np.diff(edges) > 0).all() or feature["steps"][-1]["up_to"] is not None:
+                raise ScorecardError(f"stage {stage}, feature {feature['name']}: steps that are not in order")
+            if not np.isfinite([*edges, *contributions, missing, *shares]).all():
+                raise ScorecardError(f"stage {stage}, feature {feature['name']}: a number that is not finite")
+            steps.append(Steps(feature["name"], edges, contributions, missing, shares))
+        return cls(stage, float(document["intercept"]), steps)

@@ -1,0 +1,100 @@
+"""Fits the boosting of each stage, calibrates it on later calls, and folds it into a scorecard."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
+from threadpoolctl import threadpool_limits
+
+from model.errors import TrainingError
+from model.params import Params
+from model.scorecard.features import FEATURES, STAGES, WIDTHS
+from model.scorecard.scorecard import Scorecard
+from model.training.dataset import Past, thinned
+from model.training.distillation import fold, platt
+
+Numbers = NDArray[np.float64]
+Rows = NDArray[np.bool_]
+#: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
+NO_SLOPE = 1e-6
+WORTH_A_THREAD = 200_000
+#: A feature that is missing more often than this is left out.
+MOSTLY_MISSING = 0.999
+
+
+def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
+    """Fit, calibrate and fold the model of each stage.
+
+    Returns
+    -------
+    estimators : mapping of str to CalibratedClassifierCV
+        Their probability of class 1 is the scorecard's, to within rounding.
+    scorecards : mapping of str to Scorecard
+
+    Raises
+    ------
+    TrainingError
+        When one of the two kinds of calls is missing where the model is fitted or calibrated.
+    """
+    fit = thinned(past, params)
+    for name, part in (("fit", fit), ("calibrate", past.calibrate)):
+        counts = np.bincount(past.events.outcome[part], minlength=2)
+        if not counts.all():
+            raise TrainingError(
+                f"split {name}: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, expected both kinds"
+            )
+    rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
+    label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
+    estimators, scorecards = {}, {}
+    fitted = without_the_missing(rows)
+    weighted = bool((past.weights != 1.0).any())
+    # On few rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
+    with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
+        for stage in STAGES:
+            width = WIDTHS[stage]
+            boosting = boosting_of(stage, params).fit(fitted[:, :width], label, past.weights[fit] if weighted else None)
+            weights = past.weights[past.calibrate] if weighted else None
+            estimators[stage] = _calibrated(boosting, later[:, :width], later_label, weights)
+            scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
+    return estimators, scorecards
+
+
+def boosting_of(stage: str, params: Params) -> HistGradientBoostingClassifier:
+    """Give the boosting of a stage, not yet fitted: without interactions, each feature in its allowed direction."""
+    return HistGradientBoostingClassifier(
+        interaction_cst="no_interactions",
+        monotonic_cst=[feature.direction for feature in FEATURES[: WIDTHS[stage]]],
+        early_stopping=False,
+        random_state=params.seed,
+        **params.boosting.model_dump(exclude={"most_of_a_label"}),
+    )
+
+
+def without_the_missing(rows: Numbers) -> Numbers:
+    """Make the features constant that hardly any call has: they are then never split on.
+
+    scikit-learn cannot find the bins of a feature that is missing in all the rows it looks at, 200,000 at most.
+    """
+    return np.where(np.isnan(rows).mean(axis=0) > MOSTLY_MISSING, 0.0, rows)
+
+
+def _calibrated(
+    boosting: HistGradientBoostingClassifier, rows: Numbers, label: NDArray[np.int8], weights: Numbers | None
+) -> CalibratedClassifierCV:
+    """Fit Platt's two parameters on the decision function of calls later than those fitted on."""
+    every = np.arange(len(label))
+    calibrated = CalibratedClassifierCV(FrozenEstimator(boosting), method="sigmoid", cv=[(every, every)])
+    with warnings.catch_warnings():
+        # What is frozen is not fitted again: that weights count for the calibration alone is what is meant.
+        warnings.filterwarnings("ignore", "Since FrozenEstimator", UserWarning)
+        calibrated.fit(rows, label, sample_weight=weights)
+    slope, _ = platt(calibrated)
+    if slope < NO_SLOPE:
+        (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators
+        genuine = (label == 0).mean()
+        sigmoid.a_, sigmoid.b_ = -NO_SLOPE, float(np.log(genuine / (1.0 - genuine)))
+    return calibrated

@@ -1,0 +1,134 @@
+"""A call log as it was known at one moment, and what each call of it is used for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from model.calls.call_events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, ordered
+from model.errors import TrainingError
+from model.params import Params
+from model.scorecard.feature_table import FeatureTable
+from model.training.label_bias import training_weights
+
+Numbers = NDArray[np.float64]
+
+
+Rows = NDArray[np.bool_]
+
+
+MATURE = 0.95
+
+
+@dataclass(frozen=True)
+class Past:
+    """A call log as known at one moment, and what each call of it is used for.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        In the order of `events.ordered`.
+    events : Events
+    table : FeatureTable
+    until_us : int
+        The moment at which the log was known.
+    maturity_s : float
+        The 95th percentile of the time from a call to its first label.
+    fit, calibrate, certify : bool (n,)
+        Labelled calls, in this order of time. The last two leave out calls younger than `maturity_s`.
+    weights : float64 (n,)
+        How much each call counts where scorecards are fitted and calibrated; above 0 there.
+    """
+
+    calls: pd.DataFrame
+    events: Events
+    table: FeatureTable
+    until_us: int
+    maturity_s: float
+    fit: Rows
+    calibrate: Rows
+    certify: Rows
+    weights: Numbers
+
+    @property
+    def too_young(self) -> int:
+        """How many calls arrived too late before `until_us` for their label to be counted on."""
+        return int((self.events.received_us > self.until_us - self.maturity_s * 1e6).sum())
+
+
+def look_back(
+    calls: pd.DataFrame, params: Params, until: pd.Timestamp | None = None, corrections: pd.DataFrame | None = None
+) -> Past:
+    """Arrange a call log for training.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        As `read_calls` gives it.
+    params : Params
+    until : Timestamp, optional
+        What became known at or after it is left out; by default the moment after the last thing known.
+    corrections : pandas.DataFrame, optional
+
+    Raises
+    ------
+    TrainingError
+        When there are fewer than three genuine calls or fewer than three others.
+    """
+    calls = ordered(calls)
+    if until is not None:
+        calls = known_at(calls, until).reset_index(drop=True)
+        corrections = corrections[corrections["disposed_at"] < until] if corrections is not None else None
+    events = events_of(calls, params.labels, params.region, corrections)
+    closed = np.flatnonzero(events.outcome != UNLABELLED)
+    counts = np.bincount(events.outcome[closed], minlength=2)
+    if counts.min() < 3:
+        raise TrainingError(
+            f"disposition: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, "
+            "expected at least 3 of each"
+        )
+    until_us = int(microseconds(pd.Series([until]))[0]) if until is not None else _last_known(calls, events)
+    maturity_s = float(np.quantile((events.outcome_us - events.received_us)[closed], MATURE)) / 1e6
+    fit_end, calibrate_end = _cuts(events, params)
+    labelled = events.outcome != UNLABELLED
+    weights = training_weights(calls, params.training.random_share)
+    learnt = labelled & (weights > 0.0)
+    mature = labelled & (events.received_us <= until_us - maturity_s * 1e6)
+    return Past(
+        calls=calls,
+        events=events,
+        table=FeatureTable(calls, events, params.time_zone),
+        until_us=until_us,
+        maturity_s=maturity_s,
+        fit=learnt & (events.received_us < fit_end),
+        calibrate=mature & learnt & (events.received_us >= fit_end) & (events.received_us < calibrate_end),
+        certify=mature & (events.received_us >= calibrate_end),
+        weights=weights,
+    )
+
+
+def thinned(past: Past, params: Params) -> Rows:
+    """Give the calls to fit on, bool (n,): of the commoner kind at most as many as the settings allow, at random."""
+    rng = np.random.default_rng(params.seed)
+    fit = past.fit.copy()
+    for kind in (0, 1):
+        rows = np.flatnonzero(fit & (past.events.outcome == kind))
+        if len(rows) > params.boosting.most_of_a_label:
+            fit[rng.permutation(rows)[params.boosting.most_of_a_label :]] = False
+    return fit
+
+
+def _cuts(events: Events, params: Params) -> tuple[int, int]:
+    """Divide time where the rarer kind of call has its shares, so that each part has some of it."""
+    counts = np.bincount(events.outcome[events.outcome != UNLABELLED], minlength=2)
+    rarer = events.received_us[events.outcome == np.argmin(counts)]
+    most = len(rarer) - 1
+    first = min(max(1, round(params.split.fit * len(rarer))), most - 1)
+    second = min(max(first + 1, round((params.split.fit + params.split.calibrate) * len(rarer))), most)
+    return int(rarer[first]), int(rarer[second])
+
+
+def _last_known(calls: pd.DataFrame, events: Events) -> int:
+    times = [events.received_us, events.ended_us, events.label_us, microseconds(calls["answered_at"])]
+    return max(int(part[part != NEVER].max(initial=0)) for part in times) + 1

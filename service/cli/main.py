@@ -1,0 +1,323 @@
+"""The one command, `saring`. Each command reads its words and files here and leaves the work to its room."""
+
+import gc
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from model.errors import SaringError
+from service.cli import keys, records, science
+from service.cli import registry as cli_registry
+from service.cli.options import Corrections, database_of, moment_of, read_log
+from service.cli.output import Bar, list_problems, tell_ranking
+
+app = typer.Typer(
+    help="Scores how likely an emergency call is a prank, from call metadata alone. It never drops, blocks or answers "
+    "a call.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Stage(StrEnum):
+    """What is known when a call is scored."""
+
+    RING = "ring"
+    OPENING = "opening"
+    ENDED = "ended"
+
+
+Calls = Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")]
+ReleaseFolder = Annotated[Path, typer.Option(help="Release folder.")]
+Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the service's store; default: SARING_DATABASE.")]
+KeyFile = Annotated[Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")]
+
+
+@app.command()
+def simulate(
+    city: Annotated[str, typer.Option(help="Name of a made-up city; `saring simulate --city ?` lists them.")],
+    out: Annotated[Path, typer.Option(help="Where the call log goes, .parquet or .csv.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same log.")] = 0,
+    calls: Annotated[int | None, typer.Option(min=1, help="Scale the city to about so many calls.")] = None,
+) -> None:
+    """Write a made-up city's call log, and its corrections beside it."""
+    from model.calls.call_log import write_log
+    from model.simulation.city import cities
+    from model.simulation.city import simulate as simulated
+
+    if city not in cities():
+        _fail(f"--city: {city!r}, expected one of {', '.join(cities())}")
+    with Bar(f"simulating {city}"):
+        log = simulated(city, seed, calls=calls)
+        beside = out.with_name(f"{out.stem}.corrections{out.suffix}")
+        write_log(log.calls, out)
+        write_log(log.corrections, beside)
+    print(f"{len(log.calls):,} calls in {out}, {len(log.corrections):,} corrections in {beside}")
+
+
+@app.command()
+def check(
+    calls: Annotated[Path, typer.Argument(help="Call log, CSV or Parquet.")],
+    corrections: Corrections = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for what was counted.")] = None,
+) -> None:
+    """Check a call log against the contract; list every row that breaks it."""
+    from model.calls.call_log import BrokenLogError, read_calls, read_corrections
+    from model.release.folder import to_bytes
+
+    try:
+        with Bar(f"checking {calls}"):
+            log = read_calls(calls)
+            later = read_corrections(corrections, log) if corrections else None
+    except BrokenLogError as broken:
+        list_problems(broken)
+        raise typer.Exit(1) from None
+    first, last = log["received_at"].min(), log["received_at"].max()
+    labelled = int(log["disposition"].notna().sum())
+    print(f"{calls}: {len(log):,} calls from {first} to {last}, {log['caller'].nunique():,} numbers, no problem found")
+    print(f"{labelled:,} calls with a disposition" + (f", {len(later):,} corrections" if later is not None else ""))
+    dispositions = {str(name): int(count) for name, count in log["disposition"].value_counts().items()}
+    for name, count in dispositions.items():
+        print(f"  {name:<14}{count:>12,}")
+    if out:
+        counted: dict[str, Any] = {
+            "calls": len(log),
+            "numbers": int(log["caller"].nunique()),
+            "with_disposition": labelled,
+        }
+        counted |= {"corrections": 0 if later is None else len(later), "dispositions": dispositions}
+        out.write_bytes(to_bytes(counted))
+
+
+@app.command()
+def train(
+    calls: Calls,
+    out: Annotated[Path, typer.Option(help="Release folder to write.")],
+    params: Annotated[Path | None, typer.Option(help="Settings of training.")] = None,
+    until: Annotated[str | None, typer.Option(help="Train on what was known at this moment, with its offset.")] = None,
+    corrections: Corrections = None,
+) -> None:
+    """Train on a call log and write a release."""
+    from model.params import read_params
+    from model.release.folder import write_release
+    from model.release.pipeline import make
+
+    settings = read_params(params)
+    moment = moment_of("--until", until) if until else None
+    log, later = read_log(calls, corrections)
+    now = datetime.now(UTC)
+    with Bar("training"):
+        made = make(log, settings, now, moment, later)
+        facts = made.facts(now)
+        write_release(out, made.files(), facts)
+    print(f"release {facts['release']} in {out}")
+    tell_ranking(made.metrics["stages"])
+    print(made.certificate.sentence("en"))
+
+
+@app.command()
+def score(
+    release: ReleaseFolder,
+    calls: Calls,
+    out: Annotated[Path, typer.Option(help="Where the scores go, .parquet or .csv.")],
+    stage: Annotated[Stage, typer.Option(help="What is known of each call.")] = Stage.OPENING,
+    corrections: Corrections = None,
+    protected: Annotated[Path | None, typer.Option(help="Protected numbers, one a line.")] = None,
+) -> None:
+    """Score every call of a log, each with its history as known when it arrived."""
+    from model.calls.call_log import write_log
+    from model.release.folder import read_release
+    from model.release.scored_log import score_log
+
+    opened = read_release(release)
+    numbers = protected.read_text(encoding="utf-8").split("\n") if protected else []
+    log, later = read_log(calls, corrections)
+    with Bar(f"scoring {len(log):,} calls"):
+        scores = score_log(log, opened, stage.value, later, numbers)
+        write_log(scores, out)
+    counts = ", ".join(f"{count:,} {band}" for band, count in scores["band"].value_counts().items())
+    print(f"{len(scores):,} calls scored in {out}: {counts}")
+
+
+@app.command()
+def evaluate(
+    release: ReleaseFolder,
+    calls: Calls,
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, headline.json and reliability.csv.")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="Evaluate calls from this moment on; default: the release's until.")
+    ] = None,
+    corrections: Corrections = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How often weeks and patience are drawn.")] = 20,
+) -> None:
+    """Measure a release on later calls: ranking, calibration, waits and losses, fairness."""
+    from pandas import DataFrame
+
+    from model.calls.call_log import write_log
+    from model.evaluation.evaluation import Effort, headline, reliability
+    from model.release.folder import read_release, to_bytes
+    from model.release.pipeline import evaluate_release
+    from model.report.render import report
+
+    opened = read_release(release)
+    moment = moment_of("--from", since) if since else None
+    log, later = read_log(calls, corrections)
+    with Bar(f"evaluating {opened.name}"):
+        metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
+        page = report(metrics, opened.certificate, opened.scorecards, opened.policy, opened.manifest)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_bytes(to_bytes(metrics))
+    (out / "report.html").write_text(page, encoding="utf-8")
+    (out / "headline.json").write_bytes(to_bytes(headline(metrics)))
+    write_log(DataFrame(reliability(metrics)), out / "reliability.csv")
+    window = metrics["window"]
+    print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
+    tell_ranking(metrics["stages"])
+
+
+@app.command()
+def serve(
+    release: Annotated[Path | None, typer.Option(help="Release folder.")] = None,
+    registry: Annotated[
+        str | None, typer.Option(help="Follow a registry instead, such as models:/saring@champion.")
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8112,
+    insecure_local: Annotated[
+        bool, typer.Option("--insecure-local", help="Let anybody on this machine do everything, without a key.")
+    ] = False,
+    mode: Annotated[str | None, typer.Option(help="pbx: the PBX delivers; board: operators take calls.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one needs PostgreSQL.")] = 1,
+    certfile: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
+    keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Let a log be told by its own clock; never where calls are live.")
+    ] = False,
+) -> None:
+    """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
+    if release is not None and registry is not None:
+        _fail("--registry: given together with --release, expected one of them")
+    database = None if database is None else database_of(database)
+    given: dict[str, Any] = {"release": release, "registry": registry, "database": database, "mode": mode}
+    given |= {"insecure_local": True if insecure_local else None, "replay": True if replay else None}
+    tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
+    gc.disable()  # hardly anything of what is imported is garbage, and looking for it takes a tenth of the start
+    try:
+        from service.server.process import run
+
+        run(_settings(given), host, port, workers=workers, tls=tls)
+    finally:
+        gc.enable()
+
+
+@app.command(name="import")
+def import_(
+    calls: Calls,
+    database: Database = None,
+    release: ReleaseFolder = Path("release"),
+    key_file: KeyFile = Path("saring.key"),
+    corrections: Corrections = None,
+) -> None:
+    """Load a call log into a service's history, once per call_id. The service must not be running on a SQLite file."""
+    from model.release.folder import read_release
+    from service.maintenance.log_import import import_log
+    from service.security.pseudonyms import Pseudonyms, read_keys
+    from service.store.store import Store
+
+    opened = read_release(release)
+    log, later = read_log(calls, corrections)
+    store = Store(database_of(database))
+    try:
+        with Bar(f"importing {len(log):,} calls", len(log)) as progress:
+            added = import_log(log, later, opened, store, Pseudonyms(read_keys(key_file)), progress.advance)
+    finally:
+        store.close()
+    print(f"{added:,} calls added, {len(log) - added:,} were known already")
+
+
+@app.command()
+def replay(
+    calls: Calls,
+    url: Annotated[str, typer.Option(help="Address of the service, such as http://127.0.0.1:8112.")],
+    live: Annotated[
+        bool, typer.Option("--live/--as-recorded", help="Shift the log to end now, or keep its own clock.")
+    ] = False,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds of the log in one; default: as fast as it goes.")
+    ] = None,
+    corrections: Corrections = None,
+    key: Annotated[str | None, typer.Option(envvar="SARING_KEY", help="Access key with the role intake.")] = None,
+) -> None:
+    """Tell a call log to a running service, event by event."""
+    import httpx
+
+    from service.playback.log_replay import replay as replayed
+    from service.playback.log_replay import shifted, steps
+
+    log, later = read_log(calls, corrections)
+    found = steps(log, later)
+    if live:
+        found = shifted(found, datetime.now(UTC))
+    with (
+        httpx.Client(base_url=url, timeout=30.0, headers={"Authorization": f"Bearer {key}"} if key else {}) as client,
+        Bar(f"replaying {len(log):,} calls", len(found)) as progress,
+    ):
+        replayed(found, client, as_recorded=not live, speed=speed, told=lambda *_: progress.advance(1))
+    print(f"{len(log):,} calls, {len(found):,} events told to {url}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its files.")] = Path("demo"),
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8112,
+    stay: Annotated[
+        bool | None, typer.Option(help="Keep serving until Ctrl-C; by default when this is a terminal.")
+    ] = None,
+) -> None:
+    """Tell the whole story on this machine: simulate, train, serve, replay."""
+    from service.playback.demo import run
+
+    run(folder, port, stay=sys.stdin.isatty() if stay is None else stay)
+
+
+app.add_typer(keys.app, name="keys")
+records.add_to(app)
+science.add_to(app)
+cli_registry.add_to(app)
+
+
+def _settings(given: dict[str, Any]) -> Any:
+    """Read the settings from the environment, with what was given on the command line."""
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        found = error.errors()[0]
+        _fail(f"SARING_{str(found['loc'][0]).upper()}: {found['msg']}")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"saring: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command; what a person can mend is told in one sentence, with exit status 1."""
+    try:
+        app()
+    except (SaringError, OSError) as error:
+        print(f"saring: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

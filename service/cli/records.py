@@ -1,0 +1,302 @@
+"""What a centre does with its history: `saring rebuild`, `retention`, `erase`, `protect` and `switch`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from model.errors import SaringError
+from service.cli.keys import duration
+from service.cli.output import Bar
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from service.maintenance.verify import Found
+    from service.settings import Settings
+
+#: Surge compares with the eight weeks before the last call, and an hour.
+SHORTEST = timedelta(weeks=8, hours=1)
+MOST_SHOWN = 50
+WHO = "command"
+Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store; default: SARING_DATABASE.")]
+ReleaseFolder = Annotated[Path | None, typer.Option(help="Release folder; default: SARING_RELEASE.")]
+KeyFile = Annotated[Path | None, typer.Option(help="Key of the hash of callers' numbers; default: SARING_KEY_FILE.")]
+Journal = Annotated[Path | None, typer.Option(help="Folder of the service's journals; default: SARING_JOURNAL.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept, so do not write the number into it.")]
+Number = Annotated[
+    str, typer.Argument(help="The number; `-` reads it from standard input, since others can see a command line.")
+]
+protect = typer.Typer(help="The protected list: callers who are never deferred.", no_args_is_help=True)
+
+
+def rebuild(
+    database: Database = None,
+    release: Annotated[
+        Path | None, typer.Option(help="Release that the histories are to be made for; default: as they are.")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Derive everything anew; no service may be running.")] = False,
+) -> None:
+    """Prove that every stored history follows from its events, or derive it anew for a release."""
+    from model.release.folder import read_release
+    from service.maintenance.rebuild import nobody_serves
+    from service.maintenance.rebuild import write as written_anew
+    from service.maintenance.verify import count, known_facts, labels_of, made_by, verify
+
+    with opened_database(database) as engine:
+        stored = known_facts(engine)
+        labels = read_release(release).labels if release else labels_of(stored)
+        others = {name: value for name, value in made_by(labels).items() if stored.get(name, value) != value}
+        total = count(engine)
+        if write:
+            with nobody_serves(engine), Bar("writing", total) as bar:
+                written = written_anew(engine, labels, bar.advance)
+            print(f"{written.checkpoints:,} checkpoints dropped, {written.events:,} labels of events written anew")
+            if written.callers_with_old_labels:
+                print(
+                    f"{written.callers_with_old_labels:,} callers keep the old labels of calls that retention removed"
+                )
+        elif others:
+            name, value = next(iter(others.items()))
+            _fail(f"the histories were made with {name} {stored[name]}, not {value}: saring rebuild --write")
+        with Bar("checking", total) as bar:
+            found = verify(engine, labels, bar.advance)
+        _tell(found)
+        if found.differs:
+            raise typer.Exit(1)
+
+
+def retention(
+    older_than: Annotated[str, typer.Option(help="Remove calls received longer ago than this, such as 180d.")],
+    database: Database = None,
+    compact: Annotated[
+        bool,
+        typer.Option(
+            "--compact",
+            help="Then write the SQLite file anew, so that its unused space has nothing "
+            "of them; calls are answered without a score for about ten seconds per gigabyte.",
+        ),
+    ] = False,
+) -> None:
+    """Remove old calls; what they taught of their callers stays, as sums. The service may go on running."""
+    from service.maintenance.retention import old_calls, retain, watched_since_us
+    from service.maintenance.sqlite_scrub import compact as written_anew
+    from service.timestamps import microseconds, rfc3339
+
+    age = duration("--older-than", older_than)
+    if age < SHORTEST:
+        _fail(f"--older-than: {older_than}, expected at least 57d: what is usual is that of the last eight weeks")
+    now = datetime.now(UTC)
+    cutoff_us = microseconds(now - age)
+    with opened_database(database) as engine:
+        since_us = watched_since_us(engine)
+        if since_us is not None and since_us < cutoff_us:
+            print("note: the monitor of this release has counted callers whose calls are removed now, and starts anew "
+                  f"at {rfc3339(cutoff_us)}", file=sys.stderr)  # fmt: skip
+        total = old_calls(engine, cutoff_us)
+        with Bar("removing old calls", total) as bar:
+            removed = retain(engine, cutoff_us, microseconds(now), bar.advance, WHO)
+        print(f"{removed.calls:,} calls and {removed.events:,} events of {removed.chains:,} callers removed")
+        if total > removed.calls:
+            print(f"{total - removed.calls:,} old calls stay, behind later ones of the same callers, until these go")
+        if compact:
+            written_anew(engine)
+
+
+def erase(
+    caller: Annotated[str, typer.Option(help="The number; `-` reads it from standard input.")],
+    reason: Reason,
+    database: Database = None,
+    release: ReleaseFolder = None,
+    key_file: KeyFile = None,
+    journal: Journal = None,
+) -> None:
+    """Forget a caller: history, hash and every observation. What is left is a note that it was done."""
+    from service.contract.problems import Problem
+    from service.maintenance.erasure import check_journals, check_reason, erase_from
+    from service.security.pseudonyms import short
+
+    settings = _settings()
+    with opened_database(database) as engine:
+        number = _number(caller, release or settings.release)
+        hashes = _hashes(engine, key_file or settings.key_file, number)
+        try:
+            check_reason(reason, number)
+            check_journals(journal or settings.journal)
+            removed = erase_from(engine, hashes, WHO, reason)
+        except Problem as problem:
+            _fail(problem.detail)
+        print(f"{short(hashes[0])}: {removed.calls:,} calls and {removed.events:,} events removed")
+
+
+@protect.command(name="add")
+def protect_add(
+    number: Number,
+    reason: Reason,
+    expires: Annotated[str, typer.Option(help="For how long, such as 365d.")] = "365d",
+    database: Database = None,
+    release: ReleaseFolder = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Put a caller on the list."""
+    from service.contract.problems import Problem
+    from service.maintenance.erasure import check_reason
+    from service.maintenance.number_keys import hash_in_use, opened
+    from service.queue.protected_callers import add
+    from service.security.pseudonyms import short
+    from service.store.event_streams import again
+    from service.timestamps import microseconds
+
+    settings, now = _settings(), datetime.now(UTC)
+    ends_us = microseconds(now + duration("--expires", expires))
+    with opened_database(database) as engine:
+        normal = _number(number, release or settings.release)
+        try:
+            check_reason(reason, normal)
+        except Problem as problem:
+            _fail(problem.detail)
+        pseudonyms = opened(engine, key_file or settings.key_file)
+        mine = hash_in_use(engine, pseudonyms, normal)
+        hashes = list(dict.fromkeys((mine, pseudonyms.hash(normal), *pseudonyms.others(normal))))
+        again(engine, lambda connection: add(connection, hashes, reason, ends_us, microseconds(now), WHO))
+        print(f"{short(mine)} is protected for {expires}")
+
+
+@protect.command(name="list")
+def protect_list(database: Database = None) -> None:
+    """Show the list."""
+    from service.queue.protected_callers import listed
+    from service.store.event_streams import transaction
+    from service.timestamps import microseconds, rfc3339
+
+    now_us = microseconds(datetime.now(UTC))
+    with opened_database(database) as engine, transaction(engine) as connection:
+        for one in listed(connection):
+            ended = " (ended)" if one.expires_at_us <= now_us else ""
+            print(f"{one.caller}  until {rfc3339(one.expires_at_us)}{ended}  {one.reason}")
+
+
+@protect.command(name="remove")
+def protect_remove(
+    number: Number, database: Database = None, release: ReleaseFolder = None, key_file: KeyFile = None
+) -> None:
+    """Take a caller off the list."""
+    from service.queue.protected_callers import remove
+    from service.security.pseudonyms import short
+    from service.store.event_streams import again
+    from service.timestamps import microseconds
+
+    settings, now_us = _settings(), microseconds(datetime.now(UTC))
+    with opened_database(database) as engine:
+        hashes = _hashes(engine, key_file or settings.key_file, _number(number, release or settings.release))
+        if not again(engine, lambda connection: remove(connection, hashes, now_us, WHO)):
+            _fail(f"{short(hashes[0])} is not on the list")
+        print(f"{short(hashes[0])} is no longer protected")
+
+
+def switch(
+    to: Annotated[str | None, typer.Argument(help="off stops all deferral and flags, on allows them again.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; operators read it.")] = None,
+    database: Database = None,
+) -> None:
+    """Stop all deferral, from within a second on, or allow it again; without a word, show which it is."""
+    from service.queue.operations import decide
+    from service.store.event_streams import again
+    from service.timestamps import microseconds
+
+    if to not in (None, "on", "off"):
+        _fail(f"{to!r}, expected on or off")
+    if to is not None and len((reason or "").strip()) < 3:
+        _fail("--reason: expected a few words, which operators read")
+    with opened_database(database) as engine:
+        if to is not None:
+            body, now_us = {"on": to == "on", "reason": (reason or "").strip()}, microseconds(datetime.now(UTC))
+            again(engine, lambda connection: decide(connection, WHO, "switch", body, now_us))
+        _show_switch(engine)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the one command."""
+    for command in (rebuild, retention, erase, switch):
+        app.command()(command)
+    app.add_typer(protect, name="protect")
+
+
+def _show_switch(engine: "Engine") -> None:
+    from service.queue.operations import of
+    from service.timestamps import rfc3339
+
+    switch = of(engine).switch
+    state = "on: calls may be deferred" if switch.on else "off: no call is deferred, none is marked"
+    since = f" (since {rfc3339(switch.at_us)}, by {switch.who}: {switch.reason})" if switch.at_us else ""
+    print(f"{state}{since}")
+
+
+def _tell(found: "Found") -> None:
+    print(f"{found.chains:,} callers, {found.events:,} events, {found.calls:,} calls looked at")
+    agreed = found.checkpoints - found.checkpoints_differ
+    print(f"{agreed:,} of {found.checkpoints:,} checkpoints agree, {found.to_the_bit:,} of them to the bit")
+    for difference in found.differs[:MOST_SHOWN]:
+        print(f"  {difference}")
+    if len(found.differs) > MOST_SHOWN:
+        print(f"  and {len(found.differs) - MOST_SHOWN:,} more")
+    print(f"{len(found.differs):,} differences" if found.differs else "everything agrees")
+
+
+def _number(text: str, release: Path) -> str:
+    """Read a number and normalise it."""
+    from model.calls.phone_numbers import normal_number
+    from model.release.folder import read_release
+
+    if text == "-":
+        text = sys.stdin.readline().strip()
+    else:
+        print("note: others on this machine can see a number on a command line; - reads it from standard input",
+              file=sys.stderr)  # fmt: skip
+    normal = normal_number(text, read_release(release).region)
+    if normal is None:
+        _fail("this shows no number, expected a telephone number")
+    return normal
+
+
+def _hashes(engine: "Engine", key_file: Path, number: str) -> list[bytes]:
+    from service.maintenance.number_keys import opened
+
+    pseudonyms = opened(engine, key_file)
+    return [pseudonyms.hash(number), *pseudonyms.others(number)]
+
+
+def _settings() -> "Settings":
+    from service.settings import Settings
+
+    return Settings()
+
+
+@contextmanager
+def opened_database(database: str | None) -> Iterator["Engine"]:
+    """Open a database that is there."""
+    import sqlalchemy as sa
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from service.cli.options import database_of
+    from service.store.database import cause, connect
+
+    url = database_of(database)
+    parsed = sa.make_url(url) if "://" in url else None
+    if parsed is not None and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        _fail(f"{parsed.database}: there is no such database")
+    engine = connect(url)
+    try:
+        yield engine
+    except SQLAlchemyError as error:
+        _fail(f"the database did not do it: {cause(error)}")
+    finally:
+        engine.dispose()
+
+
+def _fail(message: str) -> NoReturn:
+    raise SaringError(message)

@@ -1,0 +1,163 @@
+"""What the two clients have in common: their settings, their parts, and what becomes of them in a forked process."""
+
+import math
+import os
+import ssl
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpcore
+
+from service.client.core import Courier
+from service.client.outbox import OUTBOX_LIMIT, Outbox
+from service.client.transport.circuit_breaker import Breaker
+from service.client.transport.exchange import Exchange
+from service.client.transport.loop_thread import LoopThread
+
+T = TypeVar("T")
+
+
+class Embedded:
+    """A client without the methods that wait.
+
+    A process that is forked off may go on using it, without the outbox, which stays with the process that opened it.
+
+    Parameters
+    ----------
+    url : str
+        The address of the service, such as https://saring.example:8112.
+    key : str, optional
+        An access key of the role intake. It is never shown.
+    deadline_s : float
+        How long an exchange with the service may take, all in all.
+    outbox : Path, optional
+        A file of this client alone, for the events that the service does not take at once. Without it such events
+        are lost, and the answer says so.
+    max_defer_s : float
+        An answer that puts a call further back is not believed.
+    failures : int
+        After so many in a row the service is left alone.
+    open_s, longest_open_s : float
+        For how long, at first and at most.
+    outbox_limit : int
+        Bytes of the outbox; what comes when it is full is lost, and the answer says so.
+    tls : ssl.SSLContext, optional
+        By default the certificates that this machine trusts.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting that makes no sense.
+    StoreError
+        When the outbox is in use by another client, or cannot be opened.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        deadline_s: float = 0.15,
+        outbox: Path | None = None,
+        max_defer_s: float = 300.0,
+        failures: int = 5,
+        open_s: float = 2.0,
+        longest_open_s: float = 30.0,
+        outbox_limit: int = OUTBOX_LIMIT,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        service, checked = _address(url), _checked(key)
+        _positive(deadline_s=deadline_s, failures=failures, open_s=open_s, longest_open_s=longest_open_s)
+        _positive(outbox_limit=outbox_limit)
+        if not 0.0 <= max_defer_s < math.inf:
+            raise ValueError(f"max_defer_s: {max_defer_s!r}, expected 0 or more seconds")
+        trusted = ssl.create_default_context() if tls is None and service.scheme == b"https" else tls
+
+        def breaker() -> Breaker:
+            return Breaker(failures=failures, open_s=open_s, longest_s=longest_open_s)
+
+        def courier(kept: Outbox | None) -> Courier:
+            return Courier(Exchange(service, checked, trusted), breaker, kept, max_defer_s)
+
+        self._url, self._deadline_s, self._make = url, deadline_s, courier
+        self._outbox = None if outbox is None else Outbox(Path(outbox), outbox_limit)
+        self._thread, self._courier = LoopThread(), courier(self._outbox)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_calling(weakref.WeakMethod(self._forked)))
+        # Before the first call, which would otherwise wait for it.
+        started = self._submit(lambda courier: courier.start())
+        if started is not None:
+            started.result()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"
+
+    def _submit(self, job: Callable[[Courier], Coroutine[Any, Any, T]]) -> Future[T] | None:
+        """Begin something in the background; None when the client is closed."""
+        courier = self._courier
+        return self._thread.submit(lambda: job(courier))
+
+    def _left(self) -> int:
+        return 0 if self._outbox is None else len(self._outbox)
+
+    def _close(self) -> None:
+        self._thread.close(self._courier.close)
+        if self._outbox is not None:
+            self._outbox.close()
+
+    def _forked(self) -> None:
+        # The parent's parts are kept, not closed: they share with it what it has under way.
+        self._parents = (self._thread, self._courier, self._outbox)
+        if self._outbox is not None:
+            self._outbox.close()
+        self._thread, self._courier, self._outbox = LoopThread(), self._make(None), None
+
+
+def _address(url: str) -> httpcore.URL:
+    """Read the address of a service; it is not told when it is none, since it may hold a password.
+
+    Examples
+    --------
+    >>> _address("https://saring.example/api/")
+    URL(scheme=b'https', host=b'saring.example', port=None, target=b'/api')
+    """
+    expected = "url: expected the address of the service, like https://saring.example:8112"
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, (parts.hostname or "").encode("ascii")
+        target = parts.path.rstrip("/").encode("ascii")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(expected) from error
+    if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
+        raise ValueError(expected)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{expected}, without a user, a query or a fragment")
+    return httpcore.URL(scheme=parts.scheme, host=host, port=port, target=target)
+
+
+def _checked(key: str | None) -> str | None:
+    """Give a key back if it can stand in a header."""
+    if key is not None and not (key and key.isascii() and key.isprintable() and " " not in key):
+        raise ValueError("key: expected printable ASCII characters and no space")
+    return key
+
+
+def _positive(**settings: float) -> None:
+    for name, value in settings.items():
+        if not 0.0 < value < math.inf:
+            raise ValueError(f"{name}: {value!r}, expected a number above 0")
+
+
+def _calling(reference: "weakref.WeakMethod[Callable[[], None]]") -> Callable[[], None]:
+    """Make a hook that does not keep a client alive."""
+
+    def hook() -> None:
+        method = reference()
+        if method is not None:
+            method()
+
+    return hook

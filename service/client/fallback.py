@@ -1,0 +1,113 @@
+"""What holds when the service does not help: first come, first served. And which of its answers are believed."""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from service.client.score_request import DAY_S, STAGES, Asked, moment, rfc3339, within
+
+BANDS = ("unscored", "normal", "unsure", "likely_prank")
+#: Queue keys are rounded to a millisecond.
+ROUNDING_S = 0.001
+
+
+def first_come(asked: Asked, why: str, now: datetime) -> dict[str, Any]:
+    """Give the answer that puts nobody back.
+
+    Parameters
+    ----------
+    asked : Asked
+    why : str
+        What follows "the service", for the warnings.
+    now : datetime
+    """
+    return {
+        "call_id": asked.call_id,
+        "stage": asked.stage,
+        "prank_likelihood": None,
+        "band": "unscored",
+        "defer_factor": 0.0,
+        "defer_s": 0.0,
+        "queue_key": rfc3339(asked.received_at),
+        "queue_key_epoch": asked.received_at.timestamp(),
+        "expected_wait_s": asked.expected_wait_s,
+        "expected_wait_source": "unknown" if asked.expected_wait_s is None else "request",
+        "reasons": [],
+        "guardrails": [],
+        "held_out": False,
+        "release": None,
+        "scored_at": rfc3339(now),
+        "durable": False,
+        "degraded": True,
+        "warnings": [{"field": "service", "detail": f"the service {why}"}, *asked.warnings],
+    }
+
+
+def _numeric(low: float, high: float) -> Callable[[object], bool]:
+    return lambda value: within(value, low, high)
+
+
+def _maybe(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _a(*kinds: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+def _time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(moment("", value))
+    except ValueError:
+        return False
+
+
+#: What every answer to a score has, and what it may be there. Fields that a later version adds are carried along.
+_FIELDS: dict[str, Callable[[object], bool]] = {
+    "call_id": _a(str),
+    "stage": lambda value: value in STAGES,
+    "prank_likelihood": _maybe(_numeric(0.0, 1.0)),
+    "band": lambda value: value in BANDS,
+    "defer_factor": _numeric(0.0, 1.0),
+    "defer_s": _numeric(0.0, DAY_S),
+    "queue_key": _time,
+    "queue_key_epoch": _numeric(-math.inf, math.inf),
+    "expected_wait_s": _maybe(_numeric(0.0, math.inf)),
+    "expected_wait_source": _a(str),
+    "reasons": _a(list),
+    "guardrails": _a(list),
+    "held_out": _a(bool),
+    "release": _maybe(_a(str)),
+    "scored_at": _time,
+    "durable": _a(bool),
+    "degraded": _a(bool),
+    "warnings": _a(list),
+}
+
+
+def unsound(answer: Mapping[str, Any], call_id: str) -> str | None:
+    """Say what keeps a document from being a score of this call; None when nothing does."""
+    wrong = next((name for name, check in _FIELDS.items() if name not in answer or not check(answer[name])), None)
+    if wrong is not None:
+        return f"answered without a {wrong} that makes sense"
+    return None if answer["call_id"] == call_id else "answered about another call"
+
+
+def disbelieved(answer: Mapping[str, Any], asked: Asked, max_defer_s: float) -> str | None:
+    """Say why an answer is not followed; None when it is.
+
+    It has to be a whole one, about this call, and may put it back by no more than it says and no more than
+    `max_defer_s`.
+    """
+    wrong = unsound(answer, asked.call_id)
+    if wrong is not None:
+        return wrong
+    if answer["defer_s"] > max_defer_s:
+        return f"answered with a defer_s above {max_defer_s:g}"
+    key_s, received_s = answer["queue_key_epoch"], asked.received_at.timestamp()
+    if not received_s - ROUNDING_S <= key_s <= received_s + answer["defer_s"] + ROUNDING_S:
+        return "answered with a queue_key_epoch that defer_s does not explain"
+    if abs(moment("queue_key", answer["queue_key"]).timestamp() - key_s) > ROUNDING_S:
+        return "answered with a queue_key that is not its queue_key_epoch"
+    return None

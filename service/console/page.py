@@ -1,0 +1,130 @@
+"""What the console's pages have in common: who is let in, the frame around each, its words, and what it may load."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from model.language.catalogue import Catalogue
+from service.console.assets import BASE
+from service.console.catalogues.catalogue import LANGUAGES, words_of
+from service.contract.problems import Problem, Unauthorized
+from service.http.dependencies import reception_of, settings_of
+from service.queue.badge import percent
+from service.security.api_keys import Principal, Role
+from service.security.route_access import GuardedRoute, not_let_in
+from service.timestamps import EPOCH
+
+SIGN_IN = "/console/sign-in"
+#: The pages in the order of the navigation: address, its name in the catalogues, and who sees it besides an admin.
+NAVIGATION: tuple[tuple[str, str, Role], ...] = (
+    ("/console", "nav.board", Role.OPERATOR),
+    ("/console/shift", "nav.shift", Role.OPERATOR),
+    ("/console/supervisor", "nav.supervisor", Role.SCIENTIST),
+)
+#: Nothing but our own modules, style sheet and answers; forms lead here; nobody frames a page.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    # A form that is sent without a referrer is sent without its origin, too, and that is what proves that it is ours.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_templates = Environment(
+    loader=PackageLoader("service.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class PageRoute(GuardedRoute):
+    """A page: whoever has not signed in is led to where that is done, and a refusal is a page, too."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or lead to the sign-in, or refuse."""
+        problem = not_let_in(self.endpoint, scope)
+        if problem is None:
+            await super().handle(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        answer = led_to_sign_in(request) if isinstance(problem, Unauthorized) else refused(request, problem)
+        await answer(scope, receive, send)
+
+
+def led_to_sign_in(request: Request) -> Response:
+    """Lead to the sign-in, and from there back to the page that was asked for."""
+    back = request.url.path if request.method == "GET" and request.url.path != "/console" else ""
+    return see_other(f"{SIGN_IN}?to={quote(back)}" if back else SIGN_IN)
+
+
+def refused(request: Request, problem: Problem) -> Response:
+    """Say on a page what cannot be shown."""
+    return page(request, "refused.html", problem.status.value, status=problem.status.value)
+
+
+def see_other(path: str) -> RedirectResponse:
+    """Lead to another page, by GET."""
+    return RedirectResponse(path, 303, HEADERS)
+
+
+def home_of(principal: Principal | None) -> str:
+    """Give the page that whoever has signed in begins with: the first of the navigation."""
+    return "/console/supervisor" if principal is not None and principal.role is Role.SCIENTIST else "/console"
+
+
+def page(request: Request, template: str, status_code: int = 200, **values: Any) -> Response:
+    """Render a page.
+
+    Parameters
+    ----------
+    request : Request
+    template : str
+        Its file in `templates/`.
+    status_code : int
+    **values
+        What the template names. Each has, besides, `t` (the words), `local` (a time in the centre's time zone),
+        `static` (where the modules are), `path`, `home`, `operator`, `navigation`, `local_only`.
+    """
+    words, principal = words_of(request), request.scope["state"].get("principal")
+    shown = [(path, name) for path, name, role in NAVIGATION if principal and principal.role in (role, Role.ADMIN)]
+    html = _templates.get_template(template).render(
+        t=words,
+        language=words.language,
+        languages=LANGUAGES,
+        static=BASE,
+        path=request.url.path,
+        home=home_of(principal),
+        operator=principal,
+        navigation=shown,
+        local_only=settings_of(request).insecure_local,
+        local=lambda time_us, form="%H:%M:%S": local_time(request, time_us).strftime(form),
+        percent=percent,
+        **values,
+    )
+    return Response(html, status_code, HEADERS | {"Content-Language": words.language}, "text/html; charset=utf-8")
+
+
+def local_time(request: Request, time_us: int) -> datetime:
+    """Give a time in the centre's time zone, which the release knows."""
+    zone = ZoneInfo(reception_of(request).intake.release.time_zone)
+    return (EPOCH + timedelta(microseconds=time_us)).astimezone(zone)
+
+
+def now_us() -> int:
+    """Give now, in microseconds since 1970."""
+    return (datetime.now(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def data_for(words: Catalogue, *beginnings: str, **values: Any) -> dict[str, Any]:
+    """Give what a page hands to its modules, as the template writes it: values, language, and words by beginning."""
+    return {"language": words.language, "words": words.under(*beginnings), **values}

@@ -1,0 +1,118 @@
+"""Signing in and out, and the choice of a language."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from model.errors import StoreError
+from service.console.catalogues.catalogue import COOKIE, LANGUAGES
+from service.console.page import SIGN_IN, PageRoute, home_of, now_us, page, see_other
+from service.contract.problems import Problem
+from service.http.dependencies import body_of, reception_of
+from service.queue.operations import decide
+from service.security.api_keys import Role
+from service.security.middleware import from_own_page
+from service.security.route_access import allow, public
+from service.security.sessions import COOKIES, SESSION_S, Session, Sessions
+from service.store.records import Teller
+
+#: A form of ours holds a key and an address.
+FORM_LIMIT = 4_096
+YEAR_S = 365 * 86_400
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get(SIGN_IN)
+@public
+async def sign_in_page(request: Request) -> Response:
+    """Ask for an access key."""
+    if request.scope["state"]["principal"] is not None:
+        return see_other(home_of(request.scope["state"]["principal"]))
+    return page(request, "sign_in.html", to=inside(request.query_params.get("to")), fault=None)
+
+
+@router.post(SIGN_IN)
+@public
+async def sign_in(request: Request) -> Response:
+    """Begin a session of whoever holds the key; only pages of this host may ask."""
+    form = await form_of(request)
+    to, sessions = inside(form.get("to")), sessions_of(request)
+    begun = sessions.begin(form.get("key", "").strip(), now_us()) if from_own_page(request.scope) else None
+    if begun is None or begun[0].role is Role.INTAKE:
+        fault = "sign_in.unknown" if begun is None else "sign_in.role"
+        return page(request, "sign_in.html", 403, to=to, fault=fault)
+    answer = see_other(home_of(begun[0]) if to == "/console" else to)
+    # Behind a proxy that ends TLS, only the browser knows that there is any.
+    secure = request.headers.get("origin", "").startswith("https://") or request.url.scheme == "https"
+    answer.set_cookie(
+        COOKIES[0] if secure else COOKIES[1], begun[1], int(SESSION_S), httponly=True, samesite="strict", secure=secure
+    )
+    return answer
+
+
+@router.post("/console/sign-out")
+@allow(Role.OPERATOR, Role.SCIENTIST)
+async def sign_out(request: Request) -> Response:
+    """End the session for good, in every process: a copy of its cookie opens nothing any more."""
+    session: Session | None = request.scope["state"].get("session")
+    if session is not None:
+        await ended(request, session)
+    answer = see_other(SIGN_IN)
+    for name in COOKIES:
+        answer.delete_cookie(name, httponly=True, samesite="strict", secure=name.startswith("__Host-"))
+    return answer
+
+
+@router.post("/console/language")
+@public
+async def language(request: Request) -> Response:
+    """Keep the language that was chosen on a page, and go back there."""
+    form = await form_of(request)
+    answer = see_other(inside(form.get("to")))
+    if form.get("language") in LANGUAGES:
+        answer.set_cookie(COOKIE, form["language"], YEAR_S, httponly=True, samesite="lax")
+    return answer
+
+
+async def ended(request: Request, session: Session) -> None:
+    """Note that a session is over: here at once, and among the decisions, from where other processes know it.
+
+    What the operator has taken waits again.
+    """
+    intake, who = reception_of(request).intake, session.principal.name
+    intake.operations.signed_out.add(session.name)
+    body = {"session": session.name}
+    try:
+        await intake.give_back(who, "signed out", datetime.now(UTC), told_by=Teller(who))
+        await intake.store.in_thread(lambda connection: decide(connection, who, "sign-out", body, now_us()))
+    except StoreError:
+        return  # this process knows, the browser forgets it, and the lease of what was taken ends
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """Read a form; a field that comes twice or is not text counts as not given."""
+    try:
+        fields = parse_qs((await body_of(request, FORM_LIMIT)).decode(), max_num_fields=10)
+    except (Problem, ValueError):
+        return {}
+    return {name: values[0] for name, values in fields.items() if len(values) == 1}
+
+
+def inside(path: str | None) -> str:
+    r"""Give a page of the console: the one that was named, else the board.
+
+    Examples
+    --------
+    >>> inside("/console/shift"), inside("//elsewhere.example"), inside("/console\\@elsewhere"), inside(None)
+    ('/console/shift', '/console', '/console', '/console')
+    """
+    plain = path is not None and path.startswith(("/console/", "/console?")) and path.isprintable()
+    return path if path is not None and plain and "\\" not in path and "//" not in path else "/console"
+
+
+def sessions_of(request: Request) -> Sessions:
+    """Give the sessions of the application."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions

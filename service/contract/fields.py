@@ -1,0 +1,89 @@
+"""The kinds of values that requests have: what they may be, and how those that make no sense are forgiven."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
+
+from model.calls.columns import TIMESTAMP
+
+#: The kind of the error about a time that lies ahead of this machine's clock.
+AHEAD = "time_ahead"
+EARLIEST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
+#: Nothing that ends a line or moves a cursor: neither of ASCII nor later, since some terminals and logs obey that too.
+PRINTED = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+#: Such a text that is not blank either.
+NOT_BLANK = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\x00-\x20\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+_TIMESTAMP = re.compile(TIMESTAMP)
+
+
+def wrong(found: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value, given one of pydantic's `errors()`; nothing of the value is in it."""
+    if found["type"] == "string_pattern_mismatch":
+        return "String should have no control characters, and more than blanks where it is required"
+    return str(found["msg"])
+
+
+def _written_out(value: object) -> object:
+    # A number would be taken as seconds since 1970, or as milliseconds, by its size: a guess.
+    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
+        raise PydanticCustomError("time_text", "expected a time with an offset, like 2024-01-31T08:15:00+07:00")
+    return value
+
+
+def _plausible(value: datetime, info: ValidationInfo) -> datetime:
+    latest: datetime | None = (info.context or {}).get("latest")
+    ahead = latest is not None and value > latest
+    if ahead or value < EARLIEST:
+        raise PydanticCustomError(
+            AHEAD if ahead else "absurd_time",
+            "expected a time from 1990 up to now; check the clock and the offset of the sender",
+        )
+    return value
+
+
+def _forgive(value: object, handler: Callable[[object], Any], info: ValidationInfo) -> Any:
+    """Take a value that makes no sense as not known, and say so."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        message = wrong(error.errors(include_url=False, include_context=False, include_input=False)[0])
+        warnings: list[dict[str, str]] = (info.context or {}).get("warnings", [])
+        warnings.append({"field": str(info.field_name), "detail": f"{message}; taken as not known"})
+        return None
+
+
+def _whole(value: object) -> object:
+    # JSON knows one kind of number: 3.0 is 3.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_out),
+    AfterValidator(_plausible),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+CallId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=NOT_BLANK)]
+Text = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=PRINTED)]
+Caller = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[^\x00]*$")]
+Seconds = Annotated[float, Field(strict=True, ge=0.0, le=86_400.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0, le=100_000), BeforeValidator(_whole)]
+Flag = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
+Reason = Annotated[str, StringConstraints(strict=True, min_length=3, max_length=500, pattern=NOT_BLANK)]
+Stage = Literal["ring", "opening", "ended"]
+Forgive = WrapValidator(_forgive)

@@ -1,0 +1,351 @@
+"""What comes in over HTTP.
+
+The fields that a score cannot do without are strict. Any other field that makes no sense becomes null with a warning:
+a call is never lost to the queue over an optional number.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+from model.calls.columns import ATTESTATIONS, DISPOSITIONS, ENDED_BY, LINES
+from service.contract.extra_fields import DEEPEST, MOST_EXTRAS, sifted
+from service.contract.fields import Caller, CallId, Count, Flag, Forgive, Reason, Seconds, Share, Stage, Text, Time
+from service.contract.number_masks import TELLING, digits_of
+from service.telemetry.logs import masked
+
+MOST_IN_BATCH = 1_000
+#: Nobody waits for an emergency operator for longer, nor talks to one for so long on the average.
+ABSURD_S = 3_600.0
+_EXTRAS = (
+    f"A field of your own, one of up to {MOST_EXTRAS}: any JSON, nested at most {DEEPEST} deep. It is kept with the "
+    "call and given back with it, and never a feature. One that holds the caller's number becomes null with a warning."
+)
+T = TypeVar("T", bound=BaseModel)
+
+
+def _unnumbered(value: str | None, info: ValidationInfo) -> str | None:
+    """Mask what may be a number, and say so."""
+    bare = None if value is None else masked(value, TELLING)
+    if bare != value and info.context is not None:
+        detail = "may hold a number, which is never kept; it is masked"
+        info.context["warnings"].append({"field": str(info.field_name), "detail": detail})
+    return bare
+
+
+Operator = Annotated[
+    Text | None,
+    Forgive,
+    Field(description="Who it was: up to 200 characters. With an operator's key nobody but its holder (403)."),
+]
+DurationS = Annotated[
+    Seconds | None,
+    Forgive,
+    Field(description="Seconds of the conversation, from answer to end: 0 to 86,400.", examples=[31.0]),
+]
+SilenceRatio = Annotated[
+    Share | None,
+    Forgive,
+    Field(description="Share of the conversation without speech on the caller's side: 0 to 1.", examples=[0.4]),
+]
+
+
+class Body(BaseModel):
+    """What every request's body has in common: fields that are not known are pointed out, `x_*` are kept."""
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, json_schema_extra={"patternProperties": {"^x_": {"description": _EXTRAS}}}
+    )
+
+    def extras(self) -> dict[str, Any]:
+        """Give the fields named `x_*`."""
+        return self.model_extra or {}
+
+
+class ScoreRequest(Body):
+    """One call, at any stage, as often as more becomes known.
+
+    Only call_id and received_at are required. Any other field whose value makes no sense is taken as not known, and
+    an entry in `warnings` says so.
+    """
+
+    call_id: Annotated[
+        CallId,
+        Field(
+            description="Your name of the call, which no other call ever has: 1 to 200 characters, no control "
+            "characters, not blank. Best without a number: one that holds a number is kept under another name, "
+            "and found by either.",
+            examples=["112-20261101-0042"],
+        ),
+    ]
+    received_at: Annotated[
+        Time,
+        Field(
+            description="When the call arrived: RFC 3339 with an offset, from 1990 to now; a clock that is ahead is "
+            "tolerated by the setting clock_skew_s, 600 s by default. It never changes.",
+            examples=["2026-11-01T20:15:00+07:00"],
+        ),
+    ]
+    caller: Annotated[
+        Caller | None,
+        Forgive,
+        Field(
+            description="The caller's number as it was dialled or in E.164, or a stable pseudonym; up to 200 "
+            'characters. Null, "", "anonymous" and the like: no number. It is hashed with a key at once and never '
+            "stored as it is. It never changes.",
+            examples=["0812-3456-7890"],
+        ),
+    ] = None
+    line: Annotated[Literal[LINES] | None, Forgive, Field(description="The kind of line; null: unknown.")] = None  # type: ignore[valid-type]
+    attestation: Annotated[
+        Literal[ATTESTATIONS] | None,  # type: ignore[valid-type]
+        Forgive,
+        Field(
+            description="What the network says of the number by STIR/SHAKEN: `A`, `B`, `C` or `failed`; null: nothing."
+        ),
+    ] = None
+    centre: Annotated[
+        Text | None,
+        Forgive,
+        Field(description="Which centre it reached, where there are several: up to 200 characters."),
+    ] = None
+    queue: Annotated[
+        Text | None,
+        Forgive,
+        Field(description="Which queue it waits in, where there are several: up to 200 characters."),
+    ] = None
+    duration_s: Annotated[
+        Seconds | None,
+        Forgive,
+        Field(
+            description="Seconds heard of the caller so far, 0 to 86,400: of the greeting or an IVR when the call "
+            "joins the queue, of the conversation at the stage `ended`.",
+            examples=[9.5],
+        ),
+    ] = None
+    silence_ratio: Annotated[
+        Share | None,
+        Forgive,
+        Field(description="Share of those seconds without speech on the caller's side: 0 to 1.", examples=[0.8]),
+    ] = None
+    expected_wait_s: Annotated[
+        Seconds | None,
+        Forgive,
+        Field(
+            description="Seconds that the call would wait first come, first served: 0 to 86,400, and 0 means that an "
+            "operator is free. Null: it follows from the operators on duty, when these are known. Never the age of the "
+            "oldest waiting call, nor an average of past waits.",
+            examples=[120.0],
+        ),
+    ] = None
+    stage: Annotated[
+        Stage | None,
+        Forgive,
+        Field(
+            description="`ring`: nothing heard yet; `opening`: as it joins the queue; `ended`: of the conversation. "
+            "Null: `opening` when duration_s or silence_ratio is given, else `ring`."
+        ),
+    ] = None
+
+    def at(self) -> Stage:
+        """Give the stage: the one that was named, else opening as soon as something was heard."""
+        if self.stage is not None:
+            return self.stage
+        return "ring" if self.duration_s is None and self.silence_ratio is None else "opening"
+
+
+class Batch(BaseModel):
+    """Several calls at once. Each is read by itself: one that cannot be scored does not keep the others from it."""
+
+    calls: Annotated[
+        list[ScoreRequest], Field(max_length=MOST_IN_BATCH, description="Up to 1,000 requests; answered in this order.")
+    ]
+
+
+class Answered(Body):
+    """An operator took up the call."""
+
+    answered_at: Annotated[Time, Field(description="When: RFC 3339 with an offset, from 1990 to now.")]
+    operator: Operator = None
+
+
+class Ended(Body):
+    """The call ended; its length and silence are those of the conversation, on the caller's side."""
+
+    ended_at: Annotated[
+        Time, Field(description="When: RFC 3339 with an offset, not before received_at and not after now.")
+    ]
+    ended_by: Annotated[Literal[ENDED_BY] | None, Forgive, Field(description="Who hung up; null: not known.")] = None  # type: ignore[valid-type]
+    duration_s: DurationS = None
+    silence_ratio: SilenceRatio = None
+
+
+class Disposition(Body):
+    """How an operator closed the call; said again, it is a correction."""
+
+    disposition: Annotated[Literal[DISPOSITIONS], Field(description="What the call was.")]  # type: ignore[valid-type]
+    category: Annotated[
+        Text | None,
+        Forgive,
+        AfterValidator(_unnumbered),
+        Field(description="For genuine calls the kind of emergency, up to 200 characters.", examples=["fire"]),
+    ] = None
+    disposed_at: Annotated[
+        Time,
+        Field(description="When it was said: RFC 3339 with an offset, not before received_at and not after now."),
+    ]
+    operator: Operator = None
+    answered_at: Annotated[
+        Time | None,
+        Forgive,
+        Field(description="When an operator took it up, if nobody has told that: RFC 3339 with an offset."),
+    ] = None
+    confirm: Annotated[
+        Flag | None,
+        Forgive,
+        Field(
+            description="True closes a call that still waits and that this operator has not taken, which is refused "
+            "otherwise (409) to whoever asks with an operator's key or from the console.",
+        ),
+    ] = None
+
+
+class Reopen(Body):
+    """A call was closed by mistake, and waits again."""
+
+    operator: Operator = None
+
+
+class Strict(BaseModel):
+    """What people ask for: nothing is forgiven, since nobody waits in a queue for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Take(Strict):
+    """An operator takes a waiting call, or gives it back."""
+
+    operator: Annotated[
+        Text | None,
+        Field(
+            description="Only an admin may name somebody else (403): up to 200 characters. Null: whoever holds the key."
+        ),
+    ] = None
+
+
+class Number(Strict):
+    """A caller, by number; it stands in the body, never in a path."""
+
+    caller: Annotated[
+        Caller,
+        Field(
+            min_length=1,
+            description="The number as it was dialled or in E.164, or a stable pseudonym: 1 to 200 characters.",
+        ),
+    ]
+
+
+class Erase(Number):
+    """A caller whose history is to be forgotten, and why."""
+
+    reason: Annotated[
+        Reason, Field(description="Why, in 3 to 500 characters, not blank and without the number; it is kept for good.")
+    ]
+
+
+class SwitchedTo(Strict):
+    """The switch: with `on` false nothing is deferred and nothing marked, from within a second on."""
+
+    on: Annotated[bool, Field(strict=True, description="Whether calls may be deferred and marked at all.")]
+    reason: Annotated[
+        Reason,
+        AfterValidator(masked),  # decisions are kept for good, and never with a number in them
+        Field(description="Why, in 3 to 500 characters, not blank; operators read it. A number in it is masked."),
+    ]
+
+
+class Operate(Strict):
+    """What people decide while the service runs; what is not named stays. At least one of the others than `queue`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("operators", "mean_handling_s", "switch")]},
+    )
+    queue: Annotated[
+        Text | None,
+        Field(description="Whose staff this is, up to 200 characters; null: of every queue that is not named."),
+    ] = None
+    operators: Annotated[Count | None, Field(description="Operators on duty: 0 to 100,000; null: not known.")] = None
+    mean_handling_s: Annotated[
+        Seconds | None,
+        Field(
+            description="Mean seconds for which an operator handles a call: 0 to 86,400. Null: that of the last calls, "
+            "once there are enough."
+        ),
+    ] = None
+    switch: Annotated[SwitchedTo | None, Field(description="Null: it stays as it is.")] = None
+
+
+class TokenFor(Strict):
+    """What a short-lived token is asked for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"scope": {"const": "stream"}}},
+                {"properties": {"call_id": {"type": "string"}}, "required": ["call_id"]},
+            ]
+        },
+    )
+    scope: Annotated[
+        Literal["badge", "stream"],
+        Field(description="`badge`: the badge of one call, for 300 s; `stream`: to open the stream, within 60 s."),
+    ]
+    call_id: Annotated[
+        CallId | None,
+        Field(description="Of which call, 1 to 200 characters; required for a badge.", examples=["112-20261101-0042"]),
+    ] = None
+
+
+#: The bodies that the routes read by themselves, for the OpenAPI document.
+REQUESTS = (ScoreRequest, Batch, Answered, Ended, Disposition, Reopen, Take, Number, Erase, Operate, TokenFor)
+
+
+def doubted(name: str, seconds: float | None) -> list[dict[str, str]]:
+    """Give the warning about a time that is most likely told in milliseconds; none about one that may be.
+
+    Examples
+    --------
+    >>> doubted("mean_handling_s", 60_000.0)[0]["field"], doubted("mean_handling_s", 60.0)
+    ('mean_handling_s', [])
+    """
+    if seconds is None or seconds <= ABSURD_S:
+        return []
+    return [{"field": name, "detail": "is more than an hour; expected seconds: are these milliseconds?"}]
+
+
+def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T, list[dict[str, str]]]:
+    """Read a request's body.
+
+    Returns
+    -------
+    request : T
+    warnings : list
+        One entry for each field that was taken as not known, is not of the contract, or is doubted.
+
+    Raises
+    ------
+    ValidationError
+        When a field that is required lacks or makes no sense.
+    """
+    warnings: list[dict[str, str]] = []
+    context = {"warnings": warnings, "latest": now + timedelta(seconds=skew_s)}
+    request = schema.model_validate_json(body, context=context)
+    if request.model_extra:
+        found, more = sifted(request.model_extra, digits_of(getattr(request, "caller", None)))
+        request.model_extra.clear()
+        request.model_extra.update(found)
+        warnings += more
+    if isinstance(request, ScoreRequest):
+        warnings += doubted("expected_wait_s", request.expected_wait_s)
+    return request, warnings

@@ -1,0 +1,230 @@
+"""What the routes have in common: reading a body once, with its warnings, and answering."""
+
+import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+from starlette.types import Scope
+
+from model.errors import StoreError
+from service.contract.fields import AHEAD, NOT_BLANK
+from service.contract.problems import MEDIA_TYPE, Forbidden, Invalid, Malformed, TooLarge, Unavailable
+from service.contract.requests import parse
+from service.intake.deadline import Reception
+from service.intake.decision import Reply
+from service.security.api_keys import Principal, Role
+from service.settings import Settings
+from service.store.records import Call, Teller, json_of
+from service.telemetry.logs import Seldom
+
+log = logging.getLogger(__name__)
+_may_log = Seldom()
+T = TypeVar("T", bound=BaseModel)
+
+
+async def _named(
+    request: Request,
+    call_id: Annotated[
+        str,
+        Path(
+            min_length=1,
+            max_length=200,
+            pattern=NOT_BLANK,
+            description="The call's name, percent-encoded: `/` is `%2F`.",
+            examples=["112-20261101-0042"],
+        ),
+    ],
+) -> str:
+    """Give the name under which a call is kept."""
+    return await reception_of(request).named(call_id)
+
+
+CallIdInPath = Annotated[str, Depends(_named)]
+AS_RECORDED = {
+    "name": "Saring-Clock",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ["as-recorded"]},
+    "description": "`as-recorded` takes now from the event itself, for a log that is replayed: in a service that was "
+    "started with `--replay`, or for an admin (403 otherwise). Anything else does not.",
+}
+_TEXTS = {
+    400: ("The body is not JSON, or the header Host names no host", "(body)", "JSON, in UTF-8"),
+    401: ("No access key or token that is live", "", ""),
+    403: ("Not with this role", "", ""),
+    404: ("No such call is known", "call_id", "a call that was scored before"),
+    409: ("It contradicts what is known of the call", "received_at", "the value of the first request"),
+    413: ("The body is too large", "(body)", "at most 65,536 bytes"),
+    421: ("Meant for another host", "", ""),
+    422: ("A field is missing or makes no sense; the field is named", "call_id", "Field required"),
+    429: ("Too many at once", "", ""),
+    503: ("The store did not take it, or cannot be read: ask again", "", ""),
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the problems that a route may answer with."""
+    return {status: _refusal(status) for status in (400, 421, *statuses)}
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    text, field, expected = _TEXTS[status]
+    title = HTTPStatus(status).phrase
+    example: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": text}
+    if field:
+        example |= {"detail": f"{field}: {expected}", "errors": [{"field": field, "detail": expected}]}
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {"description": text, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
+
+
+def links(*operations: str) -> dict[int | str, dict[str, Any]]:
+    """Say to which operations the call_id of an answer leads."""
+    there = {"parameters": {"call_id": "$response.body#/call_id"}}
+    return {200: {"links": {name: {"operationId": name, **there} for name in operations}}}
+
+
+def takes(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = False) -> dict[str, Any]:
+    """Describe a body that the endpoint reads by itself, once, with its warnings; `clocked` when it asks `told`."""
+    content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "example": example}
+    extra: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": content}}}
+    if clocked:
+        extra["parameters"] = [AS_RECORDED]
+    return extra
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """Read a body up to a limit.
+
+    Raises
+    ------
+    TooLarge, Malformed
+    """
+    body: bytes | bytearray = b""
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Malformed("the body broke off")  # whoever sent it does not read this any more
+        more: bytes = message.get("body", b"")
+        if len(body) + len(more) > limit:
+            raise TooLarge(f"the body has more than {limit:,} bytes", [("(body)", f"at most {limit:,} bytes")])
+        if not message.get("more_body", False):
+            return bytes(body) + more if body else more
+        body = bytearray(body) if isinstance(body, bytes) else body
+        body += more
+
+
+async def read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
+    """Read a request, and the warnings of what was forgiven.
+
+    Raises
+    ------
+    Problem
+    """
+    settings = settings_of(request)
+    return parsed(await body_of(request, settings.body_limit), schema, settings, reception_of(request))
+
+
+def parsed(body: bytes, schema: type[T], settings: Settings, reception: Reception) -> tuple[T, list[dict[str, str]]]:
+    """Parse a body; one with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
+
+    Raises
+    ------
+    Problem
+    """
+    try:
+        request, warnings = parse(schema, body, datetime.now(UTC), settings.clock_skew_s)
+        return reception.masks.kept(request, warnings), warnings
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(one["type"] == AHEAD for one in found):
+            reception.metrics.ahead()
+            if _may_log():
+                log.error("a request was refused since a time in it lies ahead of this machine's clock: is it behind?")
+        raise Invalid.of(found) from None
+
+
+def told(scope: Scope, recorded: datetime, settings: Settings) -> tuple[datetime, Teller]:
+    """Give now, by this machine's clock or by the event's own for a log that is replayed, and who tells of it.
+
+    Raises
+    ------
+    Forbidden
+        When a service that was not started for a replay is asked to go by another clock, and not by an admin.
+    """
+    who: Principal = scope["state"]["principal"]
+    now = datetime.now(UTC)
+    if (b"saring-clock", b"as-recorded") not in scope["headers"]:
+        return now, Teller(who.name)
+    if not settings.replay and who.role is not Role.ADMIN:
+        raise Forbidden("this service goes by its own clock, expected one that was started with --replay, or an admin")
+    return recorded, Teller(who.name, now)
+
+
+def out_of_reach(error: StoreError) -> Unavailable:
+    """Say that the store failed; why stands in the log, since a database tells of hosts, users and values."""
+    log.warning("the store failed a request: %s", error)
+    return Unavailable("the store did not take it, or cannot be read; ask again")
+
+
+def reception_of(request: Request) -> Reception:
+    """Give the reception of the application."""
+    reception: Reception = request.app.state.reception
+    return reception
+
+
+def shown_of(request: Request, call: Call) -> Call:
+    """Give a call as it may be shown now."""
+    intake = reception_of(request).intake
+    return intake.shown(call, intake.gate.allows(datetime.now(UTC)))
+
+
+def settings_of(request: Request) -> Settings:
+    """Give the settings of the application."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def principal_of(request: Request) -> Principal:
+    """Give who calls; the guard has let nobody else in."""
+    principal: Principal = request.scope["state"]["principal"]
+    return principal
+
+
+def speaking_for(request: Request, operator: str | None) -> str | None:
+    """Give the operator of whom a request speaks: an operator's key speaks for itself and for nobody else.
+
+    Raises
+    ------
+    Forbidden
+    """
+    principal = principal_of(request)
+    if principal.role is not Role.OPERATOR:
+        return operator
+    masks = reception_of(request).masks  # the key's holder may be named by a number, which is masked in a body
+    if operator not in (None, principal.name, masks.operator(principal.name)):
+        raise Forbidden("operator: an operator's key speaks for itself alone", [("operator", "the name of this key")])
+    return principal.name
+
+
+def of_a_person(request: Request) -> bool:
+    """Say whether a person at a board asks, and no system: with an operator's key, or signed in at the console."""
+    return principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
+
+
+def written(reply: Reply) -> Response:
+    """Answer with what is written already."""
+    return Response(reply.written, media_type="application/json")
+
+
+def as_asked(request: Request) -> str:
+    """Give the call_id as it stands in the path: by it whoever asks knows the answer."""
+    return str(request.path_params["call_id"])
+
+
+def json(document: dict[str, Any]) -> Response:
+    """Answer with JSON."""
+    return Response(json_of(document), media_type="application/json")

@@ -1,0 +1,102 @@
+"""The OpenAPI document: what an integrator reads before writing a line.
+
+FastAPI describes the routes, the guard who may call them. Here is the rest: the bodies that routes read by themselves,
+what holds everywhere, and where a token stands in for a key. It is the same for everybody who has a key, of any role.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from service.contract.answers import Beat, DeferralChange
+from service.contract.requests import REQUESTS
+from service.security.api_keys import Role
+from service.security.route_access import GuardedRoute, allow
+
+router = APIRouter(route_class=GuardedRoute)
+_ABOUT = """\
+Tell Saring of each call as it arrives, and serve the smallest `queue_key` first. It never drops or answers a call: all
+it may do is let one wait longer, by at most 300 seconds, and when anything is wrong it does nothing.
+
+**Who may call.** `Authorization: Bearer KEY`, with a key of one of the roles intake, operator, scientist and admin.
+
+**Bodies** are JSON in UTF-8, at most 64 KiB (a batch 8 MiB), whatever the header Content-Type says. What is required
+must be right. Anything else that makes no sense is taken as not known and pointed out in `warnings`: a call is never
+lost to the queue over an optional number. Of a name that comes twice the last one counts. Fields of your own are
+named `x_*`.
+
+**Times** are RFC 3339 with an offset; those in answers are in UTC with microseconds.
+
+**Numbers** of callers are hashed with a key as soon as they are read; people see a short pseudonym.
+
+**Problems** are RFC 9457 documents (`application/problem+json`) that name the field. A path that is not here answers
+with 404, a method that is not here with 405. Every answer has the header `X-Request-ID`: yours, when it has 1 to 64
+letters, digits, dots, dashes or underscores, else a new one.
+"""
+_TAGS = [
+    {"name": "calls", "description": "What is said of a call, from its first ring to its disposition."},
+    {"name": "queue", "description": "What operators see, and how a call is theirs."},
+    {"name": "centre", "description": "What the centre decides, and how the service is."},
+]
+#: By operation: they look at the token by themselves, and take a key all the same.
+_BY_TOKEN = ("stream", "badge", "badge_now")
+
+
+@router.get("/openapi.json", include_in_schema=False)
+@allow(*Role)
+async def openapi(request: Request) -> Response:
+    """Give the document, which is written once: it has 100 KB, and somebody without a key could ask for it for ever."""
+    return Response(_written(request.app), media_type="application/json")
+
+
+@lru_cache(1)
+def _written(app: FastAPI) -> bytes:
+    return to_json(app.openapi())
+
+
+def describe(app: FastAPI) -> None:
+    """Complete the OpenAPI document of an app; after `service.security.route_access.document`."""
+    app.description, app.openapi_tags = _ABOUT, _TAGS
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = plain()
+        components = schema["components"]
+        if "token" not in components["securitySchemes"]:
+            components["securitySchemes"] = _schemes()
+            components["schemas"] = dict(sorted((components["schemas"] | _requests()).items()))
+            for operation in (one for path in schema["paths"].values() for one in path.values()):
+                if operation["operationId"] in _BY_TOKEN:
+                    operation["security"] = [{"bearer": []}, {"token": []}]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _schemes() -> dict[str, Any]:
+    return {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An access key, `saring_<key_id>_<secret>`, as `saring keys create` shows it once.",
+        },
+        "token": {
+            "type": "apiKey",
+            "in": "query",
+            "name": "token",
+            "description": "A short-lived token of /v1/tokens, for what cannot send a header.",
+        },
+    }
+
+
+def _requests() -> dict[str, Any]:
+    _, found = models_json_schema(
+        [(model, "validation") for model in (*REQUESTS, Beat, DeferralChange)],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas: dict[str, Any] = found["$defs"]
+    return schemas

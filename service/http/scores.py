@@ -1,0 +1,100 @@
+"""The HTTP contract, version 1: the score of one call, and of a batch."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic_core import from_json, to_json
+from starlette.responses import Response
+
+from service.contract.answers import BatchResponse, ScoreResponse
+from service.contract.problems import Invalid, Problem, not_json
+from service.contract.requests import MOST_IN_BATCH, Batch, ScoreRequest
+from service.http.dependencies import (
+    body_of,
+    json,
+    links,
+    parsed,
+    reception_of,
+    refusals,
+    settings_of,
+    takes,
+    told,
+    written,
+)
+from service.security.api_keys import Role
+from service.security.route_access import GuardedRoute, allow
+
+router = APIRouter(route_class=GuardedRoute, tags=["calls"])
+#: So many of a batch are scored at once: a call that comes by itself does not wait for all of them.
+AT_ONCE = 4
+_ASKED = {
+    "call_id": "112-20261101-0042",
+    "received_at": "2026-11-01T20:15:00+07:00",
+    "caller": "0812-3456-7890",
+    "line": "mobile",
+    "duration_s": 9.5,
+    "silence_ratio": 0.8,
+}
+
+
+@router.post(
+    "/v1/score",
+    summary="Score one call",
+    response_model=ScoreResponse,
+    openapi_extra=takes(ScoreRequest, _ASKED, clocked=True),
+    responses=refusals(409, 413, 422) | links("answered", "ended", "disposition", "call"),
+)
+@allow(Role.INTAKE)
+async def score(request: Request) -> Response:
+    """Score one call, at any stage, as often as more becomes known of it.
+
+    Serve the smallest `queue_key` first. The same request again gives the same answer and counts once; a changed one
+    is an update, but caller and received_at cannot change (409). When the store cannot be reached the answer comes in
+    time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
+    """
+    settings = settings_of(request)
+    reception = reception_of(request)
+    body = await body_of(request, settings.body_limit)
+    asked, warnings = parsed(body, ScoreRequest, settings, reception)
+    now, told_by = told(request.scope, asked.received_at, settings)
+    return written(await reception.score(asked, warnings, now, told_by=told_by))
+
+
+@router.post(
+    "/v1/score/batch",
+    summary="Score up to 1,000 calls",
+    response_model=BatchResponse,
+    openapi_extra=takes(Batch, {"calls": [_ASKED]}, clocked=True),
+    responses=refusals(413, 422),
+)
+@allow(Role.INTAKE)
+async def batch(request: Request) -> Response:
+    """Score up to 1,000 calls; one that cannot be scored has a problem in its place.
+
+    Each item is what `POST /v1/score` takes, with the same limit, and its result is what that answers.
+    """
+    settings = settings_of(request)
+    try:
+        document = from_json(await body_of(request, settings.batch_limit))
+    except ValueError as error:
+        raise not_json(f"Invalid JSON: {error}") from None
+    items = document.get("calls") if isinstance(document, dict) else None
+    if not isinstance(items, list) or len(items) > MOST_IN_BATCH:
+        raise Invalid("calls: expected a list", [("calls", f"a list of at most {MOST_IN_BATCH:,} requests")])
+    reception = reception_of(request)
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Any) -> dict[str, Any]:
+        async with turns:
+            try:
+                body = to_json(item)
+                if len(body) > settings.body_limit:
+                    raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
+                asked, warnings = parsed(body, ScoreRequest, settings, reception)
+                now, told_by = told(request.scope, asked.received_at, settings)
+                return (await reception.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
+            except Problem as problem:
+                return problem.document()
+
+    return json({"results": await asyncio.gather(*map(one, items))})

@@ -1,0 +1,169 @@
+"""What is answered of a call: its place in the queue, decided once more each time more becomes known of it."""
+
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+
+from pydantic_core import from_json
+
+from model.policy.deferral import DeferralSettings, defer_s, queue_key_us
+from model.policy.policy import Band, band_of
+from service.contract.requests import ScoreRequest
+from service.intake.scoring import Scored
+from service.queue.board import Expected
+from service.queue.deferral_gate import Acts, Allows
+from service.queue.holdout import RandomShare
+from service.queue.states import IN_QUEUE
+from service.store.records import Call, json_of
+from service.timestamps import microseconds, rfc3339
+
+Warnings = list[dict[str, str]]
+
+
+_BANDS = tuple(band.id for band in Band)
+#: A mark that may not be made is shown as this.
+_UNMARKED = {Band.LIKELY_PRANK.id: Band.UNSURE.id}
+
+
+class Reply(NamedTuple):
+    """What is answered to a score, and the same as JSON: written once, sent and kept."""
+
+    answer: dict[str, Any]
+    written: bytes
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Self:
+        """Write an answer down."""
+        return cls(answer, json_of(answer))
+
+    def about(self, call_id: str) -> "Reply":
+        """Give it with the call_id by which whoever asked knows the call."""
+        return self if self.answer["call_id"] == call_id else Reply.of(self.answer | {"call_id": call_id})
+
+    @classmethod
+    def again(cls, written: bytes) -> Self:
+        """Read what was answered before."""
+        return cls(from_json(written), written)
+
+    def as_of_now(self, call: Call) -> Self:
+        """Give the same answer as it holds now, the same bytes when it does as it is; `call` as it is `shown` now."""
+        answer = current(self.answer, call)
+        return self if answer is self.answer else self.of(answer)
+
+
+def shown(call: Call, allows: Allows, board_defer_s: float) -> Call:
+    """Give a call as it may be shown now, whatever was decided when it was scored.
+
+    Parameters
+    ----------
+    call : Call
+        Given back as it is when nothing stands against it.
+    allows : Allows
+    board_defer_s : float
+        Its deferral on the board: what was taken back there does not come back.
+    """
+    band = call.shown_band if allows.marks else _UNMARKED.get(call.shown_band, call.shown_band)
+    defer_s = min(call.defer_s, board_defer_s) if allows.deferral else 0.0
+    if (band, defer_s) == (call.shown_band, call.defer_s):
+        return call
+    now = call.changed(call.changed_at_us)
+    now.shown_band, now.defer_s = band, defer_s
+    return now
+
+
+def current(answer: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Give an answer as it holds now: neither deferred longer nor in a higher band than its call is.
+
+    Parameters
+    ----------
+    answer : dict
+        What was answered at a stage; given back as it is when it holds.
+    call : Call
+        As it is `shown` now.
+    """
+    defer_s = min(answer["defer_s"], call.defer_s)
+    band = min(answer["band"], call.shown_band, key=_BANDS.index)
+    if (defer_s, band) == (answer["defer_s"], answer["band"]):
+        return answer
+    key_us = queue_key_us(call.received_at_us, defer_s)
+    place = {"defer_s": defer_s, "queue_key": rfc3339(key_us), "queue_key_epoch": key_us / 1e6}
+    return answer | place | {"band": band}
+
+
+def place(
+    call: Call, scored: Scored, acts: Acts, *, share: RandomShare, held_s: float, free: bool, settings: DeferralSettings
+) -> None:
+    """Decide what a call is shown as and for how long it gives way to others; both are written on the call.
+
+    Parameters
+    ----------
+    call : Call
+        Changed in place. Its deferral may fall and never rises, and stays once the call has left the queue.
+    scored : Scored
+    acts : Acts
+        What this stage may do now.
+    share : RandomShare
+        A call of it that would be deferred or flagged is not.
+    held_s : float
+        E~ of the call's queue.
+    free : bool
+        Whether an operator is known to be free.
+    settings : DeferralSettings
+    """
+    band = band_of(scored.guarded, scored.factor, acts.threshold)
+    call.silent_band = band_of(scored.guarded, scored.factor, acts.silent_threshold).id
+    would_act = scored.factor > 0.0 and (acts.defers or band is Band.LIKELY_PRANK)
+    call.held_out = call.held_out or (would_act and share.holds(call.call_id))
+    call.shown_band = (Band.NORMAL if call.held_out else band).id
+    if call.state not in IN_QUEUE:
+        return
+    asked_s = 0.0
+    if acts.defers and not call.held_out:
+        asked_s = defer_s(scored.factor, held_s, free, settings.kappa, settings.base_s, settings.max_defer_s)
+    call.defer_s = min(call.defer_s, asked_s) if call.answers else asked_s
+
+
+def covered(answer: dict[str, Any]) -> dict[str, Any]:
+    """Give an answer without its score and what tells of it: of a call of the random share nobody sees it."""
+    return answer | {"prank_likelihood": None, "reasons": [], "guardrails": []}
+
+
+def answer_of(
+    call: Call,
+    stage: str,
+    scored: Scored | None,
+    expected: Expected,
+    release: str | None,
+    warnings: Warnings,
+    now: datetime,
+) -> dict[str, Any]:
+    """Give the answer to a score; without a score, the one that puts nobody back."""
+    key_us = call.queue_key_us
+    return {
+        "call_id": call.call_id,
+        "stage": stage,
+        "prank_likelihood": scored.likelihood if scored else None,
+        "band": call.shown_band if scored else Band.UNSCORED.id,
+        "defer_factor": scored.factor if scored and not call.held_out else 0.0,
+        "defer_s": call.defer_s,
+        "queue_key": rfc3339(key_us),
+        "queue_key_epoch": key_us / 1e6,
+        "expected_wait_s": expected.wait_s,
+        "expected_wait_source": expected.source,
+        "reasons": scored.reasons if scored else [],
+        "guardrails": scored.guardrails if scored else [],
+        "held_out": call.held_out,
+        "release": release,
+        "scored_at": rfc3339(microseconds(now)),
+        "durable": True,
+        "degraded": False,
+        "warnings": warnings,
+    }
+
+
+def degraded(request: ScoreRequest, release: str | None, warnings: Warnings, now: datetime) -> dict[str, Any]:
+    """Give the answer that puts nobody back: what is said when the store cannot be reached in time."""
+    call = Call(request.call_id, microseconds(request.received_at))
+    told_s = request.expected_wait_s
+    expected = Expected(told_s, False, "unknown" if told_s is None else "request")
+    answer = answer_of(call, request.at(), None, expected, release, warnings, now)
+    return answer | {"durable": False, "degraded": True}

@@ -1,0 +1,111 @@
+"""A caller under several keys: moved to the one in use, where every service finds it; a rotated key loses no history.
+
+The events under both are one chain afterwards. What another service keeps under a key that is not in use here is read
+together with the caller's own: a history is a sum.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from model.history.caller_history import Caller, merge
+from service.intake.history_cache import Aliases, made
+from service.intake.intake import Intake
+from service.security.pseudonyms import ID_BYTES, Pseudonyms
+from service.store.event_streams import lock
+from service.store.records import Checkpoint
+from service.store.tables import bases, calls, checkpoints, events, protected
+
+_FAR = 1_000_000_000
+
+
+async def gathered(intake: Intake, pseudonyms: Pseudonyms, hashes: Sequence[bytes], in_use: bytes) -> Aliases:
+    """Bring together what is stored of a caller under the older keys, and read what others keep under a newer one.
+
+    Parameters
+    ----------
+    intake : Intake
+    pseudonyms : Pseudonyms
+    hashes : sequence of bytes
+        Of its number under the other live keys.
+    in_use : bytes
+        Under the one in use.
+
+    Raises
+    ------
+    StoreError
+    """
+    store, place = intake.store, {name: place for place, name in enumerate(pseudonyms.key_ids)}
+    elsewhere: list[Caller] = []
+    # In a database of its own nothing is added under another key any more.
+    if store.shared or not intake.known.at_hand(in_use):
+        for one in hashes:
+            if not await store.length(one) and one not in intake.operations.protected:
+                continue
+            if place.get(one[:ID_BYTES], len(place)) > place.get(in_use[:ID_BYTES], len(place)):
+                await moved(intake, one, in_use)
+            else:
+                elsewhere.append(made(*await store.chain(one)).caller)
+    return Aliases(hashes, tuple(elsewhere))
+
+
+async def moved(intake: Intake, old: bytes, new: bytes) -> None:
+    """Move what is stored of a caller under one hash to another.
+
+    Raises
+    ------
+    StoreError
+    """
+    known, ends = intake.known, intake.operations.protected
+    call_ids = await intake.store.in_thread(lambda connection: _move(connection, old, new))
+    for call_id in ("", *call_ids):
+        known.forget(call_id, old)
+    known.forget("", new)
+    if old in ends:  # until the list is read anew
+        ends[new] = max(ends.pop(old), ends.get(new, 0))
+
+
+def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
+    """Put the events under the old hash behind those under the new one; gives the call_ids that were moved."""
+    lock(connection, (old, new))
+    rows = connection.execute(sa.select(bases).where(bases.c.chain.in_((old, new)))).mappings()
+    base = {row["chain"]: Checkpoint.of(dict(row)) for row in rows}
+    removed = base[old].included if old in base else 0
+    first = connection.execute(sa.select(sa.func.min(events.c.nth)).where(events.c.chain == old)).scalar()
+    last = connection.execute(sa.select(sa.func.max(events.c.nth)).where(events.c.chain == new)).scalar()
+    if last is None:
+        last = base[new].included if new in base else 0
+    of_old = sa.select(events.c.call_id).where(events.c.chain == old).distinct()
+    call_ids = connection.execute(of_old).scalars().all()
+    connection.execute(sa.update(calls).where(calls.c.call_id.in_(of_old)).values(caller=new))
+    if removed:  # make room for them in front, first out of the way: a number is given once at every moment
+        for by in (_FAR + removed, -_FAR):
+            connection.execute(sa.update(events).where(events.c.chain == new).values(nth=events.c.nth + by))
+    # Those before the first were moved while another service added this one behind them.
+    gap = 0 if first is None else first - removed - 1
+    connection.execute(sa.update(events).where(events.c.chain == old).values(chain=new, nth=events.c.nth + last - gap))
+    for table in (checkpoints, bases):
+        connection.execute(sa.delete(table).where(table.c.chain.in_((old, new))))
+    if base:
+        connection.execute(sa.insert(bases).values(_together(new, list(base.values())).row()))
+    _protect(connection, old, new)
+    return call_ids
+
+
+def _protect(connection: Connection, old: bytes, new: bytes) -> None:
+    rows = connection.execute(sa.select(protected).where(protected.c.chain.in_((old, new)))).all()
+    if any(row.chain == old for row in rows):
+        longest = max(rows, key=lambda row: row.expires_at_us)
+        connection.execute(sa.delete(protected).where(protected.c.chain.in_((old, new))))
+        row = {"chain": new, "reason": longest.reason, "expires_at_us": longest.expires_at_us}
+        connection.execute(sa.insert(protected).values(row))
+
+
+def _together(chain: bytes, parts: Sequence[Checkpoint]) -> Checkpoint:
+    """Bring together what retention wrote down of two chains."""
+    state = parts[0].state
+    for other in parts[1:]:
+        state = merge(state, other.state)
+    pending = [event for part in parts for event in part.pending]
+    return Checkpoint(chain, sum(part.included for part in parts), state, pending)

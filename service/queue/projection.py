@@ -1,0 +1,159 @@
+"""A call told once more from its events: what its row in the store has to say."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic_core import from_json
+
+from service.contract.extra_fields import joined
+from service.contract.problems import Problem
+from service.queue import states
+from service.store.records import Call, label_change
+from service.timestamps import EPOCH, microseconds
+
+Row = Mapping[str, Any]
+#: What follows from the events. The rest says what was read, shown and answered at the time.
+FOLLOWS = (
+    "received_at_us",
+    "caller",
+    "state",
+    "operator",
+    "line",
+    "attestation",
+    "centre",
+    "queue",
+    "opening_duration_s",
+    "opening_silence_ratio",
+    "answered_at_us",
+    "ended_at_us",
+    "ended_by",
+    "duration_s",
+    "silence_ratio",
+    "disposition",
+    "category",
+    "disposed_at_us",
+    "extra",
+)
+#: Of a call that was imported, the events do not say these.
+_IMPORTED = ("line", "attestation", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by",
+             "duration_s", "silence_ratio", "extra")  # fmt: skip
+
+
+def disagreements(row: Row, said: Sequence[Row]) -> list[str]:
+    """Name the columns of a call's row that do not follow from its events; none when all is well.
+
+    Parameters
+    ----------
+    row : mapping
+        Of the table `calls`.
+    said : sequence of mappings
+        All of its events, in order; the first one received it.
+    """
+    known = Call.of(row)
+    try:
+        told = retold(known, said)
+    except Problem as problem:
+        return [f"its events, which contradict each other ({problem.detail})"]
+    for call in (told, known):  # a field that was told as null is one that was not told
+        call.extra = {name: value for name, value in call.extra.items() if value is not None}
+    return [name for name in FOLLOWS if getattr(told, name) != getattr(known, name)]
+
+
+def retold(known: Call, said: Sequence[Row]) -> Call:
+    """Make a call of its events.
+
+    Raises
+    ------
+    Problem
+        When they contradict each other.
+    """
+    first = said[0]
+    caller = None if first["chain"][:1] == b"\0" else first["chain"]
+    call = Call(first["call_id"], first["received_at_us"], caller)
+    if _body(first).get("imported"):
+        call.state = states.ENDED
+        for name in _IMPORTED:
+            setattr(call, name, getattr(known, name))
+    for row in said:
+        _take(call, row)
+    return call
+
+
+def _take(call: Call, row: Row) -> None:
+    kind, known_at, body = row["kind"], EPOCH + timedelta(microseconds=row["known_at_us"]), _body(row)
+    if kind in ("received", "scored"):
+        _asked(call, body.get("request") or {}, body.get("stage"))
+        if "state" in body:  # it had been let go
+            states.heard(call)
+    elif kind == "taken":
+        call.state, call.operator = states.TAKEN, body["operator"]
+    elif kind == "released":
+        call.state, call.operator = states.WAITING, None
+    elif kind == "left":
+        states.left(call)
+    elif kind == "answered":
+        if not states.answered(call, known_at, body.get("operator")):
+            states.heard(call)
+    elif kind == "ended" and body.get("imported"):
+        call.ended_at_us = microseconds(known_at)
+    elif kind == "ended":
+        call.duration_s, call.silence_ratio = row["duration_s"], row["silence_ratio"]
+        call.ended_by = body["request"].get("ended_by")
+        states.ended(call, known_at)
+    elif kind == "disposed":
+        call.disposition, call.category = body["disposition"], body.get("category")
+        call.disposed_at_us = microseconds(known_at)
+        states.closed(call, None, confirmed=True)
+        if "answered_at" in body:
+            states.answered(call, datetime.fromisoformat(body["answered_at"]), body.get("operator"))
+    elif kind == "reopened":
+        call.state = states.WAITING
+        call.operator = call.disposition = call.category = call.disposed_at_us = call.answered_at_us = None
+
+
+def _asked(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
+    for name in ("line", "attestation", "centre", "queue"):
+        if asked.get(name) is not None:
+            setattr(call, name, asked[name])
+    if stage == "opening":
+        call.opening_duration_s, call.opening_silence_ratio = asked.get("duration_s"), asked.get("silence_ratio")
+    elif stage == "ended" and call.ended_at_us is None:
+        call.duration_s, call.silence_ratio = asked.get("duration_s"), asked.get("silence_ratio")
+    call.extra, _ = joined(call.extra, {name: value for name, value in asked.items() if name.startswith("x_")})
+
+
+def relabelled(said: Iterable[Row], labels: Mapping[str, int], old: Mapping[str, int]) -> dict[tuple[int, int], Row]:
+    """Give the label columns of a chain's events that another mapping changes, by (writer, seq).
+
+    Parameters
+    ----------
+    said : iterable of mappings
+        The chain's events, in order.
+    labels, old : mapping of str to {0, 1}
+        The mapping to use, and the one by which the events were written. An earlier disposition that retention removed
+        keeps what the old one said of it, since that is what stands in the base.
+    """
+    changed: dict[tuple[int, int], Row] = {}
+    before: dict[str, dict[str, float]] = {}
+    for row in said:
+        call_id = row["call_id"]
+        if row["kind"] == "received":
+            before[call_id] = {"genuine": 0.0, "not_genuine": 0.0}
+        if row["kind"] not in ("disposed", "reopened"):
+            continue
+        disposition = _body(row).get("disposition")
+        if call_id not in before:
+            then = label_change(old, None, disposition)
+            before[call_id] = {name: then[name] - row[name] for name in then}
+        now = label_change(labels, None, disposition)
+        change = {name: now[name] - before[call_id][name] for name in now}
+        before[call_id] = now
+        if any(change[name] != row[name] for name in change):
+            changed[row["writer"], row["seq"]] = change
+    return changed
+
+
+def _body(row: Row) -> dict[str, Any]:
+    body: dict[str, Any] = from_json(row["body"])
+    return body

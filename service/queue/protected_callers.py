@@ -1,0 +1,56 @@
+"""The protected list: callers who are never deferred, such as hospitals and schools, with a reason and an end."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from service.queue.operations import decide
+from service.security.pseudonyms import short
+from service.store.tables import protected
+from service.timestamps import rfc3339
+
+
+class Protected(NamedTuple):
+    """One caller on the list."""
+
+    caller: str
+    reason: str
+    expires_at_us: int
+
+
+def add(
+    connection: Connection, hashes: Sequence[bytes], reason: str, expires_at_us: int, now_us: int, who: str
+) -> None:
+    """Put a caller on the list, in the place of what was said before.
+
+    Parameters
+    ----------
+    connection : Connection
+    hashes : sequence of bytes
+        Of the number: the one by which the service knows it now, then all others that it may be stored under.
+    reason : str
+    expires_at_us, now_us : int
+    who : str
+        For the note, which has neither number nor hash.
+    """
+    connection.execute(sa.delete(protected).where(protected.c.chain.in_(hashes)))
+    row = {"chain": hashes[0], "reason": reason, "expires_at_us": expires_at_us}
+    connection.execute(sa.insert(protected).values(row))
+    body = {"did": "add", "reason": reason, "expires_at": rfc3339(expires_at_us)}
+    decide(connection, who, "protect", body, now_us)
+
+
+def remove(connection: Connection, hashes: Sequence[bytes], now_us: int, who: str) -> bool:
+    """Take a caller off the list; False when it is not there."""
+    gone = connection.execute(sa.delete(protected).where(protected.c.chain.in_(hashes))).rowcount
+    if gone:
+        decide(connection, who, "protect", {"did": "remove"}, now_us)
+    return bool(gone)
+
+
+def listed(connection: Connection) -> list[Protected]:
+    """Give the list, those first who leave it first; people see pseudonyms."""
+    query = sa.select(protected).order_by(protected.c.expires_at_us, protected.c.chain)
+    return [Protected(short(row.chain) or "", row.reason, row.expires_at_us) for row in connection.execute(query)]

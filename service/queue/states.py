@@ -1,0 +1,175 @@
+"""The life of a call: in which state it is after each thing that is said of it.
+
+    waiting -> taken -> answered -> ended -> closed, or abandoned
+
+Pure functions of what is known of a call; docs/life-of-a-call.md has the whole table. What was said first stays, so
+that things told twice, late or out of order lead to the same end; only a disposition is replaced by a later one.
+"""
+
+from datetime import datetime
+
+from service.contract.problems import Conflict
+from service.store.records import Call
+from service.timestamps import microseconds
+
+WAITING, TAKEN, ANSWERED, ENDED, ABANDONED, CLOSED = "waiting", "taken", "answered", "ended", "abandoned", "closed"
+IN_QUEUE = (WAITING, TAKEN)
+OVER = (ENDED, ABANDONED, CLOSED)
+#: For so long a call that was closed by mistake can be brought back.
+REOPENED_S = 60.0
+#: Those that are let go when nothing is heard of them for too long.
+TIMED = (WAITING, ANSWERED)
+
+
+def taken(call: Call, operator: str) -> bool:
+    """Lock a waiting call to an operator; False when it is locked to this one already.
+
+    Raises
+    ------
+    Conflict
+        When another operator has it, or it waits no longer.
+    """
+    if call.state == TAKEN and call.operator == operator:
+        return False
+    if call.state != WAITING:
+        whom = "another operator has taken it" if call.state == TAKEN else f"it is {call.state}"
+        raise Conflict(f"the call cannot be taken: {whom}", [("call_id", "a waiting call")])
+    call.state, call.operator = TAKEN, operator
+    return True
+
+
+def released(call: Call, operator: str, *, any_operator: bool = False) -> bool:
+    """Give a taken call back to the queue, at its old place; False when it waits already.
+
+    Raises
+    ------
+    Conflict
+        When another operator has it, or it is answered or over.
+    """
+    if call.state == WAITING:
+        return False
+    if call.state != TAKEN or not (any_operator or call.operator == operator):
+        whom = "another operator has taken it" if call.state == TAKEN else f"it is {call.state}"
+        raise Conflict(f"the call cannot be released: {whom}", [("call_id", "a call that you have taken")])
+    call.state, call.operator = WAITING, None
+    return True
+
+
+def answered(call: Call, answered_at: datetime, operator: str | None) -> bool:
+    """Take note that an operator answered; False when that is known already.
+
+    An answer told after the end of the call is kept, and the call is then not abandoned. The caller's history has
+    counted the call as unanswered by then, which can only protect the caller.
+    """
+    if call.answered_at_us is not None:
+        return False
+    call.answered_at_us = max(call.received_at_us, microseconds(answered_at))
+    call.operator = operator or call.operator
+    if call.state == ABANDONED and call.ended_at_us is not None:
+        call.state = ENDED
+    elif call.state not in (ENDED, CLOSED):
+        call.state = ANSWERED
+    return True
+
+
+def ended(call: Call, ended_at: datetime) -> bool:
+    """Take note of the end; gives whether an operator had answered.
+
+    Raises
+    ------
+    Conflict
+        When it lies before the call's arrival.
+    """
+    call.ended_at_us = not_before(call, "ended_at", ended_at)
+    was_answered = call.answered_at_us is not None or call.duration_s is not None
+    if call.state != CLOSED:
+        call.state = ENDED if was_answered else ABANDONED
+    return was_answered
+
+
+def closed(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
+    """Take note of a disposition; gives the state of a call that was still in the queue, else None.
+
+    Raises
+    ------
+    Conflict
+        When it is in the queue, this operator has not taken it, and that is not `confirmed`.
+    """
+    before = call.state if call.state in IN_QUEUE else None
+    own = call.state == TAKEN and call.operator == operator
+    if before and not own and not confirmed:
+        whom = "another operator has taken it" if call.state == TAKEN else "nobody has taken it"
+        raise Conflict(f"the call still waits, and {whom}: closing it takes it off the queue",
+                       [("confirm", "true, to close it all the same")])  # fmt: skip
+    call.state = CLOSED
+    return before
+
+
+def reopened(call: Call, closed_s: float | None) -> bool:
+    """Bring back a call that was closed by mistake, at its old place; False when it waits already.
+
+    Parameters
+    ----------
+    call : Call
+    closed_s : float or None
+        For how long it has been closed; None when it did not wait then.
+
+    Raises
+    ------
+    Conflict
+        When it was not closed while it waited, or too long ago, or was answered or ended since.
+    """
+    if call.state == WAITING:
+        return False
+    if call.state != CLOSED or closed_s is None or call.answered_at_us is not None or call.ended_at_us is not None:
+        raise Conflict("the call cannot be brought back: it was not closed while it waited, or is over by now",
+                       [("call_id", "a call that was closed while it waited")])  # fmt: skip
+    if closed_s > REOPENED_S:
+        raise Conflict(f"the call cannot be brought back: it was closed more than {REOPENED_S:.0f} seconds ago",
+                       [("call_id", "a call that was closed a moment ago")])  # fmt: skip
+    call.state, call.operator = WAITING, None
+    return True
+
+
+def left(call: Call) -> bool:
+    """Let a call go of which nothing was heard for too long; False when it is taken or over.
+
+    A call that an operator has taken is that operator's to answer or to give back. Whatever is heard of a call later
+    brings it back: `heard`.
+    """
+    if call.state not in TIMED:
+        return False
+    call.state = ENDED if call.state == ANSWERED else ABANDONED
+    return True
+
+
+def let_go(call: Call) -> bool:
+    """Say whether a call is over only because nothing was heard of it; one that was imported never waited here."""
+    if call.ended_at_us is not None:
+        return False
+    return call.state == ABANDONED or (call.state == ENDED and call.answered_at_us is not None)
+
+
+def heard(call: Call) -> bool:
+    """Bring back a call that was let go without an end, to where it was; False when it was not.
+
+    A waiting call comes back at its old place: its arrival and deferral are what they were.
+    """
+    if not let_go(call):
+        return False
+    talking = call.answered_at_us is not None
+    call.state, call.operator = (ANSWERED, call.operator) if talking else (WAITING, None)
+    return True
+
+
+def not_before(call: Call, field: str, time: datetime) -> int:
+    """Give a time in microseconds, refusing one before the call's arrival.
+
+    Raises
+    ------
+    Conflict
+    """
+    time_us = microseconds(time)
+    if time_us < call.received_at_us:
+        raise Conflict(f"{field} lies before received_at", [(field, "a time not before received_at")])
+    return time_us

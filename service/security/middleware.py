@@ -1,0 +1,293 @@
+"""The guard at the door: what it takes to be let in, and what every answer carries.
+
+`Guard` stands around the whole application: it looks at the host, says who calls and dresses the answers, those to
+errors too. `GuardedRoute` lets in whom its endpoint names with `@allow` or `@public`, before a byte of the body is
+read; an endpoint that names nobody is closed to everybody.
+
+What it does not protect against: who can read the traffic (that takes TLS), a holder of a key who gives it away, and
+too many requests. What the server answers by itself, such as to a request that is no HTTP, never comes here.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
+from inspect import signature
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from model.errors import SaringError
+from service.contract.problems import Forbidden, Malformed, Misdirected, Problem
+from service.security.api_keys import Keys, Principal, Role
+from service.security.sessions import Session, without_session
+
+Pair = tuple[bytes, bytes]
+#: The headers of a request that the guard reads.
+Seen = dict[bytes, bytes]
+LOCAL = Principal("local", "local", Role.ADMIN)
+HEADERS: tuple[Pair, ...] = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_SECURE: tuple[Pair, ...] = (*HEADERS, (b"strict-transport-security", b"max-age=31536000"))
+_TO_PAGES = b"access-control-allow-origin"
+_PREFLIGHT: tuple[Pair, ...] = (
+    (b"access-control-allow-methods", b"GET, POST, PUT"),
+    (b"access-control-allow-headers", b"authorization, content-type, last-event-id, saring-clock, x-request-id"),
+    (b"access-control-max-age", b"600"),
+)
+#: A proxy says so that it stands between: whoever is behind it is not on this machine.
+_PROXIED = frozenset(
+    (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
+)
+_READ = _PROXIED | {
+    *(b"host", b"origin", b"authorization", b"cookie", b"x-request-id", b"access-control-request-method"),
+    *(b"sec-fetch-site", b"sec-fetch-mode"),
+}
+#: Stands for a header that came more than once, and is like no value that is taken.
+_TWICE = b"\0"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HOST = re.compile(
+    rb"([a-z0-9_](?:[a-z0-9._-]{0,252}))(?::([0-9]{1,5}))?|\[([0-9a-f:.]{2,45})\](?::([0-9]{1,5}))?", re.I
+)
+_ORIGIN = re.compile(r"(https?)://([^/]+)")
+
+
+class Guard:
+    """Pure ASGI middleware; the outermost, given to the server in the place of the application.
+
+    Parameters
+    ----------
+    app : ASGI application
+    keys : callable
+        Gives the keys of this moment.
+    insecure_local : bool
+        Everybody is an admin, without a key; so only who is on this machine is let in, and no page of another site.
+    hosts : sequence of str
+        Under which names the service answers: `name`, `name:port`, `[::1]:port`; without a port under all. `*` is any.
+        With `insecure_local` they are not asked for: only names of loopback are taken.
+    origins : sequence of str
+        Sites whose pages may call, such as `https://board.example.org`.
+    sessions : callable
+        Gives the session of a header Cookie at a moment, or None. It counts without another key only, and only when
+        the request comes from a page of this very host.
+
+    Raises
+    ------
+    SaringError
+        When a host or an origin is not written so.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Callable[[], Keys],
+        *,
+        insecure_local: bool,
+        hosts: Sequence[str],
+        origins: Sequence[str],
+        sessions: Callable[[bytes, int], Session | None] = lambda _cookie, _now_us: None,
+    ) -> None:
+        self._app, self._keys, self._open = app, keys, insecure_local
+        self._hosts = frozenset(_listed_host(text) for text in hosts if text != "*")
+        self._any_host = "*" in hosts
+        self._origins = frozenset(_listed_origin(text) for text in origins)
+        self._sessions = sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in or answer it, and dress the answer."""
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close", "code": 1008})  # nothing here speaks anything else
+        seen, problem = self.enter(scope)
+        send = self._dressing(send, scope, seen)
+        if problem is not None:
+            return await problem.response()(scope, receive, send)
+        if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
+            return await self._preflight(seen[b"origin"], scope, receive, send)
+        return await self._app(scope, receive, send)
+
+    def enter(self, scope: Scope) -> tuple[Seen, Problem | None]:
+        """Look at who is at the door; who it is stands in the scope's state afterwards.
+
+        Parameters
+        ----------
+        scope : dict
+            Of a request. Its key is taken out of it: nothing behind this door, such as a trace, gets to see one.
+
+        Returns
+        -------
+        seen : dict
+            What `dressed` needs to know of the request.
+        problem : Problem or None
+            Why the request goes no further.
+        """
+        seen: Seen = {}
+        for name, value in scope["headers"]:
+            if name in _READ:
+                seen[name] = _TWICE if name in seen else value.strip(b" \t")  # the server may leave blanks at its end
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"], state["principal"] = _request_id(seen.get(b"x-request-id", b"")), None
+        problem = self._refused(scope, seen)
+        if problem is not None:
+            return seen, problem
+        if b"authorization" in seen:
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+        if self._open:
+            state["principal"] = LOCAL
+        elif b"cookie" in seen and b"authorization" not in seen:
+            self._recall(scope, seen[b"cookie"])
+        else:
+            state["principal"] = self._keys().who(seen.get(b"authorization"), time.time_ns() // 1_000)
+        return seen, None
+
+    def dressed(self, own: Iterable[Pair], scope: Scope, seen: Seen) -> list[Pair]:
+        """Give the headers of an answer: its own, and what every answer carries."""
+        headers = list(own)
+        names = {name for name, _ in headers}
+        headers += [pair for pair in (_SECURE if scope["scheme"] == "https" else HEADERS) if pair[0] not in names]
+        headers.append((b"x-request-id", scope["state"]["request_id"].encode()))
+        if self._origins:
+            headers.append((b"vary", b"origin"))
+            origin = seen.get(b"origin")
+            if origin in self._origins:
+                headers.append((b"access-control-expose-headers", b"x-request-id"))
+                # Twice, it would let in no page: what says by itself that any page may read it is left as it is.
+                if _TO_PAGES not in names:
+                    headers.append((_TO_PAGES, origin))
+        return headers
+
+    def _recall(self, scope: Scope, cookie: bytes) -> None:
+        """Say who has signed in; what a page of another site sends is of nobody, whatever the browser adds to it."""
+        if from_own_page(scope):
+            session = self._sessions(cookie, time.time_ns() // 1_000)
+            if session is not None:
+                scope["state"] |= {"session": session, "principal": session.principal}
+        others = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
+        scope["headers"] = [*others, (b"cookie", without_session(cookie))]
+
+    def _refused(self, scope: Scope, seen: Seen) -> Problem | None:
+        # What is remembered of hosts stays small: no name is longer than 253, and what is cut is too long all the same.
+        host = _host(seen.get(b"host", b"")[:300], scope["scheme"])
+        if host is None:
+            return Malformed("the header Host is missing or no name of a host, expected one such as saring.example.org")
+        name, port = host
+        if not self._open:
+            if self._any_host or (name, None) in self._hosts or (name, port) in self._hosts:
+                return None
+            return Misdirected("this service does not answer for that Host, expected one that its settings list")
+        if not (name == "localhost" or _loopback(name)):
+            return Misdirected("this service is open to this machine alone, expected a Host such as localhost")
+        if not (scope.get("client") and _loopback(scope["client"][0])):
+            return Forbidden("this service is open to this machine alone, and this request came from another one")
+        if not _PROXIED.isdisjoint(seen):
+            return Forbidden("this service is open to this machine alone, and this request came through a proxy")
+        if self._foreign(scope, seen):
+            return Forbidden("this service is open to this machine alone, and a page of another site sent this request")
+        return None
+
+    def _foreign(self, scope: Scope, seen: Seen) -> bool:
+        """Whether a page of another site sent it; following a link from there is no harm."""
+        origin = seen.get(b"origin")
+        if origin is not None:
+            own = scope["scheme"].encode() + b"://" + seen[b"host"].lower()
+            return origin != own and origin not in self._origins
+        follows = scope["method"] == "GET" and seen.get(b"sec-fetch-mode") == b"navigate"
+        return seen.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin") and not follows
+
+    async def _preflight(self, origin: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        if origin not in self._origins:
+            problem = Forbidden("pages of that origin may not call, expected one that the settings list")
+            return await problem.response()(scope, receive, send)
+        await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
+        return await send({"type": "http.response.body", "body": b""})
+
+    def _dressing(self, send: Send, scope: Scope, seen: Seen) -> Send:
+        async def dressing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self.dressed(message.get("headers", ()), scope, seen)}
+            await send(message)
+
+        return dressing
+
+
+def from_own_page(scope: Scope) -> bool:
+    """Whether a request that a browser sends comes from a page of the host that it is sent to, or from no page.
+
+    Behind a proxy that ends TLS the scheme of the two may differ. What changes something must say where it is from.
+    """
+    told = {name: value for name, value in scope["headers"] if name in _READ}
+    origin, site = told.get(b"origin"), told.get(b"sec-fetch-site")
+    if origin is not None:
+        return bool(origin.partition(b"://")[2] == told[b"host"].lower())
+    if scope["method"] not in ("GET", "HEAD"):
+        return site == b"same-origin"
+    return site in (None, b"none", b"same-origin") or told.get(b"sec-fetch-mode") == b"navigate"
+
+
+@cache
+def _takes_it_all(endpoint: Callable[..., Any]) -> bool:
+    """Whether an endpoint makes a response of a request by itself: what FastAPI would read of it costs half a score."""
+    asked = signature(endpoint)
+    return [one.annotation for one in asked.parameters.values()] == [Request] and asked.return_annotation is Response
+
+
+def _request_id(given: bytes) -> str:
+    return given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
+
+
+@lru_cache(1_024)
+def _host(value: bytes, scheme: str) -> tuple[str, int] | None:
+    """Split a Host into name and port; the name in small letters, an address of IPv6 in its short form."""
+    match = _HOST.fullmatch(value)
+    if match is None:
+        return None
+    name, port, address, its_port = match.groups()
+    given = port or its_port
+    number = int(given) if given else 443 if scheme == "https" else 80
+    if number > 65_535:
+        return None
+    if name is not None:
+        return name.decode().lower(), number
+    try:
+        return str(IPv6Address(address.decode())), number
+    except ValueError:
+        return None
+
+
+@lru_cache(1_024)
+def _loopback(text: str) -> bool:
+    """Whether an address is of this machine; an address of IPv4 may be written as one of IPv6."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(text)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _listed_host(text: str) -> tuple[str, int | None]:
+    host = _host(text.encode(), "http")
+    if host is None:
+        raise SaringError(f"hosts: {text!r}, expected a name or an address like saring.example.org, [::1] or name:8112")
+    return host if re.search(r":\d+$", text) else (host[0], None)
+
+
+def _listed_origin(text: str) -> bytes:
+    match = _ORIGIN.fullmatch(text)
+    if match is None or _host(match[2].encode(), match[1]) is None:
+        raise SaringError(f"origins: {text!r}, expected a scheme and a host, like https://board.example.org")
+    return text.lower().encode()
+
+
+#: Anybody's page may load what anybody may read; nothing is sent along with it.
+TO_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}

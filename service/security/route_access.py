@@ -1,0 +1,128 @@
+"""Which roles may call which route: an endpoint that names nobody is closed to everybody."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from service.contract.problems import Forbidden, Problem, Unauthorized
+from service.security.api_keys import Principal, Role
+from service.security.middleware import _takes_it_all
+
+T = TypeVar("T")
+
+
+_ALLOWED = "_saring_allowed"
+
+
+_NOBODY: frozenset[Role] = frozenset()
+
+
+class GuardedRoute(APIRoute):
+    """A route that lets in whom its endpoint names: `APIRouter(route_class=GuardedRoute)`."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse before the body is read."""
+        problem = not_let_in(self.endpoint, scope)
+        if problem is not None:
+            await problem.response()(scope, receive, send)
+        elif _takes_it_all(self.endpoint) and scope["method"] in (self.methods or ()):
+            response = await self.endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
+
+
+def allow(*roles: Role) -> Callable[[T], T]:
+    """Let these roles call an endpoint; an admin always may."""
+    if not roles:
+        raise ValueError("allow() names nobody, expected a role")
+    return lambda endpoint: _declare(endpoint, frozenset((*roles, Role.ADMIN)))
+
+
+def public(endpoint: T) -> T:
+    """Let everybody call an endpoint (or a mounted application), with or without a key."""
+    return _declare(endpoint, None)
+
+
+def undeclared(app: FastAPI) -> list[str]:
+    """List the routes that name nobody, and those that are open because they are no `GuardedRoute`.
+
+    What FastAPI itself serves, such as /openapi.json, is public; another kind of route is fine when its endpoint or
+    mounted application is `public`.
+    """
+    own = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+    found = []
+    for route in iter_route_contexts(app.routes):
+        endpoint = route.endpoint or getattr(route, "app", None)
+        guarded = isinstance(route.original_route, GuardedRoute)
+        fine = hasattr(endpoint, _ALLOWED) if guarded else getattr(endpoint, _ALLOWED, _NOBODY) is None
+        framework = not isinstance(route.original_route, APIRoute) and route.path in own
+        if not (fine or framework):
+            found.append(f"{','.join(sorted(route.methods or ())) or type(route.original_route).__name__} {route.path}")
+    return sorted(found)
+
+
+def document(app: FastAPI) -> None:
+    """Make the OpenAPI document of an app say who may call what."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = plain()
+        components = schema.setdefault("components", {})
+        if "securitySchemes" not in components:
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            known = "ProblemDocument" in components.get("schemas", {})
+            shape = {"$ref": "#/components/schemas/ProblemDocument"} if known else {"type": "object"}
+            for route in iter_route_contexts(app.routes):
+                for operation in _operations(schema, route):
+                    _describe(operation, getattr(route.endpoint, _ALLOWED, _NOBODY), shape)
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operations(schema: dict[str, Any], route: RouteContext) -> Iterable[dict[str, Any]]:
+    found = schema.get("paths", {}).get(route.path_format or "", {})
+    return [found[method.lower()] for method in route.methods or () if method.lower() in found]
+
+
+def _describe(operation: dict[str, Any], allowed: frozenset[Role] | None, shape: dict[str, Any]) -> None:
+    if allowed is None:
+        operation["security"] = []
+        return
+    operation["security"] = [{"bearer": []}]
+    content = {"application/problem+json": {"schema": shape}}
+    challenge = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    answers = operation.setdefault("responses", {})
+    answers["401"] = {"description": "No access key that is live", "headers": challenge, "content": content}
+    answers["403"] = {"description": f"Not with this role; {_expected(allowed)}", "content": content}
+
+
+def _declare(endpoint: T, allowed: frozenset[Role] | None) -> T:
+    if hasattr(endpoint, _ALLOWED):
+        raise ValueError(f"{endpoint!r} says twice who may call it")
+    setattr(endpoint, _ALLOWED, allowed)
+    return endpoint
+
+
+def not_let_in(endpoint: Any, scope: Scope) -> Problem | None:
+    """Say why an endpoint may not be called by who sent this; None when it may."""
+    allowed = getattr(endpoint, _ALLOWED, _NOBODY)
+    if allowed is None:
+        return None
+    if not allowed:
+        return Forbidden("nobody may call this, as long as it does not say who may")
+    principal: Principal | None = scope.get("state", {}).get("principal")
+    if principal is None:
+        return Unauthorized()
+    if principal.role not in allowed:
+        return Forbidden(f"this key has the role {principal.role}, {_expected(allowed)}")
+    return None
+
+
+def _expected(allowed: frozenset[Role]) -> str:
+    return f"expected {' or '.join(role for role in Role if role in allowed) or 'nobody'}"

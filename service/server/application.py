@@ -1,0 +1,218 @@
+"""Puts the service together: settings, release, store, intake, reception, routes, and the guard around them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from model.errors import StoreError
+from model.release.folder import Release, read_release
+from service.console import assets, badge_gallery, board, call, shift, sign_in, supervisor
+from service.contract.problems import Problem, answer
+from service.http import calls, centre, openapi, queue, scores
+from service.http.event_stream import Streams
+from service.intake.deadline import Reception
+from service.intake.intake import Intake
+from service.maintenance.number_keys import check_held, take_in_use
+from service.queue.holdout import RandomShare, share_for
+from service.queue.operations import Operations
+from service.security.api_keys import Keys
+from service.security.key_store import rows
+from service.security.middleware import Guard
+from service.security.pseudonyms import Pseudonyms, read_keys, read_secrets
+from service.security.route_access import document
+from service.security.sessions import Sessions
+from service.security.tokens import Tokens
+from service.server.connection import LEAVING
+from service.settings import Settings
+from service.store.journal import Journal
+from service.store.store import Store
+from service.telemetry.metrics import Metrics
+from service.telemetry.request_metrics import Observed, watch_loop
+from service.telemetry.traces import Traced, close_traces, open_traces
+from service.watch.certificate_monitor import LOOK_S, Watch
+from service.watch.drift_monitor import DriftWatch
+from service.watch.release_reload import LOOK_S as RENEW_S
+from service.watch.release_reload import Renewal
+from service.watch.shadow import Shadow
+from service.watch.tasks import Upkeep, every
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+SLOW_S, BEAT_S = 0.25, 10.0
+MOST_PROCESSES = 64
+log = logging.getLogger(__name__)
+
+
+class Opened(NamedTuple):
+    """What a running service is made of."""
+
+    intake: Intake
+    pseudonyms: Pseudonyms
+    secrets: list[bytes]
+    journals: list[Journal]
+    keys: Keys
+    metrics: Metrics
+    traces: "TracerProvider | None" = None
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Opened]:
+    """Open the release, the keys, the store and the journal, and close them in the end.
+
+    Raises
+    ------
+    SaringError, OSError
+        When one of them cannot be used; nothing is left open.
+    """
+    release = read_release(settings.release)
+    pseudonyms = Pseudonyms(read_keys(settings.key_file))
+    secrets = read_secrets(settings.secret_file or settings.key_file.with_suffix(".secret"))
+    metrics = Metrics()
+    with ExitStack() as stack:
+        store = Store(settings.database, metrics.committed)
+        stack.callback(store.close)
+        check_held(store, pseudonyms)
+        take_in_use(store, pseudonyms)
+        operations = Operations()
+        operations.take(store.decisions())
+        share = share_for(release.manifest["data"]) if settings.random_share is None else settings.random_share
+        intake = Intake(
+            release,
+            store,
+            operations,
+            RandomShare(pseudonyms.secret, share),
+            callers_in_memory=settings.callers_in_memory,
+            calls_in_memory=settings.calls_in_memory,
+            taken_timeout_s=settings.taken_timeout_s,
+            abandoned=metrics.abandoned,
+            network_attests=settings.network_attests,
+        )
+        journals = _journals(settings)
+        for journal in journals:
+            stack.callback(journal.close)
+        traces = open_traces()
+        if traces is not None:
+            stack.callback(close_traces, traces)
+        yield Opened(intake, pseudonyms, secrets, journals, Keys(rows(store.engine)), metrics, traces)
+
+
+def create_app(parts: Opened, settings: Settings) -> ASGIApp:
+    """Make the application around what is open, with the guard in front of it."""
+    intake, keys, metrics = parts.intake, parts.keys, parts.metrics
+    reception = Reception(
+        intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3, settings.last_digits
+    )
+    upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
+    drift = DriftWatch(intake, metrics, settings.database)
+    streams = Streams(intake, settings.mode, lambda: reception.down)
+
+    def served(release: Release) -> None:
+        watch.served(release)
+        drift.served(release)
+
+    renewal = Renewal(intake, settings.release, served)
+    # Beside a release lies its challenger, when there is one: `service.watch.registry_mirror` keeps it there.
+    shadow = Shadow(settings.release.with_name("challenger"), lambda: intake.release)
+    intake.seen, intake.closed = shadow.see, shadow.closed
+
+    async def beat() -> None:
+        if intake.store.shared:
+            await asyncio.to_thread(take_in_use, intake.store, parts.pseudonyms)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        await upkeep.read_decisions()
+        upkeep.start(
+            every(LOOK_S, watch.look),
+            every(RENEW_S, renewal.look),
+            every(BEAT_S, beat),
+            reception.retelling.run(),
+            watch_loop(metrics),
+            drift.run(),
+            shadow.run(),
+        )
+        try:
+            # The server asks for the end of the lifespan when no request is open.
+            yield {LEAVING: streams.close}
+        finally:
+            streams.close()
+            await upkeep.stop()
+
+    app = FastAPI(
+        title="Saring",
+        version="1",
+        summary="How likely an emergency call is a prank, from call metadata alone",
+        openapi_url=None,  # service.http.calls has it, for whoever has a key
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # it would send raw paths: service.telemetry.traces
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
+    app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
+    app.state.drift, app.state.shadow = drift, shadow
+    app.state.tokens = Tokens(parts.secrets)
+    sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
+    app.state.sessions = sessions
+    # What stands behind a call_id comes before the call.
+    for routes in (scores, queue, centre, calls, sign_in, board, shift, call, supervisor, badge_gallery, assets,
+                   openapi):  # fmt: skip
+        app.include_router(routes.router)
+    app.include_router(board.answers)
+    for error in (Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(error, answer)
+    document(app)
+    openapi.describe(app)
+    guarded = Guard(
+        app,
+        lambda: keys,
+        insecure_local=settings.insecure_local,
+        hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),
+        origins=settings.origins,
+        sessions=sessions.of,
+    )
+    observed = Observed(guarded, metrics, SLOW_S)
+    return Traced(observed, parts.traces) if parts.traces else observed
+
+
+def _journals(settings: Settings) -> list[Journal]:
+    """Open the first journal that nobody holds, and what others left that died; none when the disk takes none."""
+    folder = settings.journal
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        own = _first_free(folder, settings.journal_mib * 2**20)
+    except (OSError, StoreError) as error:
+        log.error("without a journal: what the store does not take is not kept: %s", error)
+        return []
+    left: list[Journal] = []
+    for path in Journal.orphans(folder):
+        try:
+            left.append(Journal(path))
+        except StoreError as error:
+            log.warning("what an earlier process left waits: %s", error)
+    return [own, *left]
+
+
+def _first_free(folder: Path, size: int) -> Journal:
+    for number in range(MOST_PROCESSES):
+        try:
+            return Journal(folder / f"journal-{number}.saring", size)
+        except StoreError:
+            if number == MOST_PROCESSES - 1:
+                raise
+    raise AssertionError

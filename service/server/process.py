@@ -1,0 +1,141 @@
+"""Runs the service on this machine: one process on a SQLite file, one or several on PostgreSQL."""
+
+import atexit
+import gc
+import json
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import ExitStack
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from model.errors import SaringError
+from service.server.application import Opened, create_app, opened
+from service.server.listener import raise_file_limit
+from service.settings import Settings
+from service.store.store import alone
+from service.telemetry.logs import configure
+from service.telemetry.multiprocess import share
+from service.watch.registry_follower import following
+
+#: What uvicorn is told, wherever this runs.
+OPTIONS: dict[str, Any] = {
+    "http": "service.server.connection:Connection",
+    "loop": "service.server.listener:Loop",
+    "ws": "none",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "date_header": False,
+    "proxy_headers": False,
+    "timeout_graceful_shutdown": 5,
+}
+
+
+def run(
+    settings: Settings, host: str, port: int, *, workers: int = 1, tls: Mapping[str, Path | None] | None = None
+) -> None:
+    """Serve until stopped.
+
+    Parameters
+    ----------
+    settings : Settings
+    host : str
+    port : int
+    workers : int
+        How many processes serve; more than one only on a database that several may share.
+    tls : mapping, optional
+        uvicorn's own `ssl_certfile` and `ssl_keyfile`.
+
+    Raises
+    ------
+    SaringError
+        When everybody would be let in from other machines, or something that is needed cannot be opened.
+    """
+    if settings.insecure_local and not _loopback(host):
+        raise SaringError(f"--host: {host!r}, expected a loopback address such as 127.0.0.1 with --insecure-local")
+    configure(settings.log_level, settings.log_format)
+    options = OPTIONS | {"host": host, "port": port, **(tls or {})}
+    raise_file_limit()
+    where = f"{'https' if tls else 'http'}://{host}:{port}"
+    # The server ends what is under way and then raises the signal again: leave in order, with the store closed.
+    signal.signal(signal.SIGTERM, _leave)
+    with ExitStack() as stack:
+        if settings.registry is not None:
+            champion = stack.enter_context(following(settings.registry, settings.registry_folder))
+            settings = settings.model_copy(update={"release": champion})
+        if workers > 1:
+            _run_several(settings, workers, where, options)
+        else:
+            _run_one(settings, where, options)
+
+
+def _run_one(settings: Settings, where: str, options: dict[str, Any]) -> None:
+    with opened(settings) as parts:
+        print(f"Serving release {parts.intake.release.name} at {where} (Ctrl-C stops)", flush=True)
+        _who_may_call(settings, parts)
+        app = create_app(parts, settings)
+        _settle_memory()
+        uvicorn.run(app, **options)
+
+
+def application() -> ASGIApp:
+    """Make the application of one worker process, from the environment."""
+    settings = Settings()
+    configure(settings.log_level, settings.log_format)
+    stack = ExitStack()
+    atexit.register(stack.close)
+    app = create_app(stack.enter_context(opened(settings)), settings)
+    _settle_memory()
+    return app
+
+
+def _run_several(settings: Settings, workers: int, where: str, options: dict[str, Any]) -> None:
+    """Start worker processes that read the same settings, and count together."""
+    if alone(settings.database) is not None:
+        raise SaringError(f"--workers: {workers}, expected 1 on a SQLite file; PostgreSQL takes several")
+    with opened(settings) as parts:  # what cannot be opened is told once, here
+        _who_may_call(settings, parts)
+    _settle_memory()
+    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
+        os.environ[f"SARING_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    with TemporaryDirectory(prefix="saring-counts-") as folder:
+        share(Path(folder))
+        print(f"Serving release {parts.intake.release.name} at {where} with {workers} processes", flush=True)
+        uvicorn.run("service.server.process:application", factory=True, workers=workers, **options)
+
+
+def _settle_memory() -> None:
+    """Leave what lives as long as the process out of garbage collection, and collect the rest seldom.
+
+    A full collection of all that is at hand stops every call for a tenth of a second and more, so there is none now
+    either: what little of it is garbage stays. One of 50,000 new objects stops them for up to 50 ms, of 5,000 for 5.
+    """
+    gc.freeze()
+    gc.set_threshold(5_000, 200, 100)
+    gc.enable()
+
+
+def _who_may_call(settings: Settings, parts: Opened) -> None:
+    if settings.insecure_local:
+        print("Anybody on this machine may do everything (--insecure-local).", flush=True)
+    elif not parts.keys:
+        print("Nobody may call yet: make a key with `saring keys create --name pbx --role intake`.", flush=True)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

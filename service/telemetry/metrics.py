@@ -1,0 +1,245 @@
+"""What happened, told to the metrics: one method for each thing that can happen, each a few microseconds at most.
+
+Every label that is known beforehand is looked up once, when the service starts, so that a scored call costs a few
+additions; a metric is therefore also there, at 0, before the thing has ever happened.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import product
+from math import nan
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+
+from model.calls.columns import COLUMNS
+from model.policy.guardrails import SHOWN
+from model.policy.policy import Band
+from model.scorecard.features import STAGES
+from service.telemetry.logs import masked
+from service.telemetry.metric_table import METRICS, Instrument
+from service.telemetry.multiprocess import SharedCounts, shared
+
+OTHER = "other"
+BANDS = tuple(band.id for band in Band)
+#: The fields whose warnings are counted by name: those of the call log, and what only a request has.
+FIELDS = (*(column.name for column in COLUMNS), "expected_wait_s", "mean_handling_s", "stage", "operator")
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+MOST_QUEUES, MOST_REASONS, MOST_RELEASES, MOST_ROUTES = 50, 20, 50, 200
+_OPENMETRICS = "application/openmetrics-text"
+
+_I = TypeVar("_I", Counter, Gauge, Histogram)
+_Count = Callable[[], None]
+_Observe = Callable[[float], None]
+
+
+class Metrics:
+    """What this process counts, in a registry of its own; with other worker processes, what all of them do.
+
+    Raises
+    ------
+    SaringError
+        When the environment asks for shared counts that cannot be had; see `service.telemetry.multiprocess`.
+
+    Examples
+    --------
+    >>> metrics = Metrics()
+    >>> metrics.scored("opening", "unsure", 42.0, False, ["silence"], [])
+    >>> metrics.registry.get_sample_value("saring_calls_total", {"stage": "opening", "band": "unsure"})
+    1.0
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # or half of all lines say when this process began
+        together = shared()
+        self.registry = CollectorRegistry()
+        made = {metric.name: metric.make(None if together else self.registry) for metric in METRICS}
+        if together:
+            self.registry.register(SharedCounts(together))
+        self._counters, self._gauges = _those(made, Counter), _those(made, Gauge)
+        self._histograms = _those(made, Histogram)
+        self._scored = {
+            (stage, band): (
+                self._counters["calls_total"].labels(stage, band).inc,
+                self._histograms["deferral_seconds"].labels(stage).observe,
+            )
+            for stage, band in (*product(STAGES, BANDS), (OTHER, OTHER))
+        }
+        self._guardrails = self._each("guardrails_total", [guardrail.name for guardrail in SHOWN])
+        self._warnings = self._each("warnings_total", FIELDS)
+        self._abandoned = self._each("abandoned_total", BANDS)
+        self._deferred, self._held_out = self._counters["deferred_total"].inc, self._counters["held_out_total"].inc
+        self._requests: dict[tuple[str, str, int], tuple[_Count, _Observe]] = {}
+        self._routes, self._reasons = _Names(MOST_ROUTES), _Names(MOST_REASONS)
+        self._queues, self._releases = _Names(MOST_QUEUES), _Names(MOST_RELEASES)
+        self.monitor(1.0, 1.0, alarmed=False)
+
+    def scored(
+        self,
+        stage: str,
+        band: str,
+        defer_s: float,
+        held_out: bool,
+        guardrails: Sequence[str],
+        warnings: Sequence[Mapping[str, str]],
+    ) -> None:
+        """Count a score; all of it as the answer has it, `warnings` as mappings with a `field`."""
+        count, observe = self._scored.get((stage, band)) or self._scored[OTHER, OTHER]
+        count()
+        observe(defer_s)
+        if defer_s > 0.0:
+            self._deferred()
+        if held_out:
+            self._held_out()
+        for name in guardrails:
+            self._guardrails.get(name, self._guardrails[OTHER])()
+        self.warned(warnings)
+
+    def warned(self, warnings: Sequence[Mapping[str, str]]) -> None:
+        """Count warnings, each with a `field`."""
+        for warning in warnings:
+            self._warnings.get(warning["field"], self._warnings[OTHER])()
+
+    def request(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """Count a request.
+
+        Parameters
+        ----------
+        route : str
+            The template, such as "/v1/calls/{call_id}"; never a path.
+        method, status
+            Of HTTP.
+        seconds : float or None
+            None for a stream: how long it lasted is no latency.
+        """
+        key = (route, method if method in METHODS else OTHER, status)
+        count, observe = self._requests.get(key) or self._new_request(*key)
+        count()
+        if seconds is not None:
+            observe(seconds)
+
+    def ahead(self) -> None:
+        """Count a request that was refused because a time in it lies ahead of this machine's clock."""
+        self._counters["ahead_total"].inc()
+
+    def degraded(self, reason: str) -> None:
+        """Count what the store did not take as it should, and why: a word, never a text that was sent."""
+        self._counters["degraded_total"].labels(self._reasons.of(reason)).inc()
+
+    def abandoned(self, band: str) -> None:
+        """Count a caller who hung up before an operator answered."""
+        self._abandoned.get(band, self._abandoned[OTHER])()
+
+    def journal_kept(self) -> None:
+        """Count an event that went to the journal."""
+        self._counters["journal_kept_total"].inc()
+
+    def not_kept(self) -> None:
+        """Count an event that neither the store nor the journal took; its answer said so."""
+        self._counters["not_kept_total"].inc()
+
+    def journal_drained(self, events: int) -> None:
+        """Count events of the journal that the store has taken."""
+        self._counters["journal_drained_total"].inc(events)
+
+    def journal_holds(self, records: int) -> None:
+        """Say how many events this process's journal holds."""
+        self._gauges["journal_records"].set(records)
+
+    def store_is(self, up: bool) -> None:
+        """Say whether the store takes events."""
+        self._gauges["store_up"].set(up)
+
+    def committed(self, seconds: float, batch: int, again: int) -> None:
+        """Count a commit of `batch` events that was tried `again` so often because another one came between."""
+        if again:
+            self._counters["store_conflicts_total"].inc(again)
+        self._histograms["store_write_seconds"].observe(seconds)
+        self._histograms["store_batch_size"].observe(batch)
+
+    def waiting(self, calls: Mapping[str, int]) -> None:
+        """Say how many calls wait in each queue; "" is a call without one. Queues that are not named are empty."""
+        counts = dict.fromkeys((*self._queues.known, OTHER), 0)
+        for queue, count in calls.items():
+            # Somebody may take a field for another: a caller's number never becomes a label.
+            name = self._queues.of(queue) if masked(queue) == queue else OTHER
+            counts[name] = counts.get(name, 0) + count
+        for name, count in counts.items():
+            self._gauges["waiting_calls"].labels(name).set(count)
+
+    def operators(self, on_duty: int | None) -> None:
+        """Say how many operators are on duty, None while unknown."""
+        self._gauges["operators_on_duty"].set(nan if on_duty is None else on_duty)
+
+    def deferral(self, *, switch_on: bool, on: bool) -> None:
+        """Say whether people allow deferral, and whether anything is deferred."""
+        self._gauges["switch_on"].set(switch_on)
+        self._gauges["deferral_on"].set(on)
+
+    def monitor(self, all_calls: float, random_share: float, *, alarmed: bool) -> None:
+        """Say what the monitor has seen: its e-values, and whether it has switched things off."""
+        self._gauges["monitor_e_value"].labels("all").set(all_calls)
+        self._gauges["monitor_e_value"].labels("random_share").set(random_share)
+        self._gauges["monitor_alarmed"].set(alarmed)
+
+    def drift(self, moved: int) -> None:
+        """Say how many measures of drift moved beyond their limit when calls were last looked at."""
+        self._gauges["drift_measures_moved"].set(moved)
+
+    def certificate(self, expires_at: datetime | None) -> None:
+        """Say when the certificate expires, None when there is none."""
+        self._gauges["certificate_expires_timestamp_seconds"].set(expires_at.timestamp() if expires_at else 0.0)
+
+    def event_loop_lag(self, seconds: float) -> None:
+        """Say how late the event loop came."""
+        self._gauges["event_loop_lag_seconds"].set(seconds)
+
+    def release(self, name: str) -> None:
+        """Say which release is served from now on."""
+        label = self._releases.of(name)
+        for known in (*self._releases.known, label):
+            self._gauges["release_info"].labels(known).set(known == label)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Write everything down for Prometheus; a few milliseconds, so not in the event loop.
+
+        Parameters
+        ----------
+        accept : str
+            The Accept header; "" when there is none.
+
+        Returns
+        -------
+        body : bytes
+        media_type : str
+        """
+        # Only what is asked for is looked at: prometheus_client fails on a version that is no number.
+        encode, media_type = choose_encoder(f"{_OPENMETRICS}; version=1.0.0" if _OPENMETRICS in accept else "")
+        return encode(self.registry), media_type
+
+    def _each(self, name: str, labels: Sequence[str]) -> dict[str, _Count]:
+        return {label: self._counters[name].labels(label).inc for label in (*labels, OTHER)}
+
+    def _new_request(self, route: str, method: str, status: int) -> tuple[_Count, _Observe]:
+        name = self._routes.of(route)
+        count = self._counters["requests_total"].labels(name, method, str(status)).inc
+        found = self._requests[name, method, status] = (count, self._histograms["request_seconds"].labels(name).observe)
+        return found
+
+
+class _Names:
+    """Names that are not known beforehand, up to a number; those that come later are "other"."""
+
+    def __init__(self, most: int) -> None:
+        self.known: dict[str, None] = {}
+        self._most = most
+
+    def of(self, name: str) -> str:
+        if name not in self.known and len(self.known) < self._most:
+            self.known[name] = None
+        return name if name in self.known else OTHER
+
+
+def _those(made: Mapping[str, Instrument], kind: type[_I]) -> dict[str, _I]:
+    return {name: instrument for name, instrument in made.items() if isinstance(instrument, kind)}

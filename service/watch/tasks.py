@@ -1,0 +1,151 @@
+"""What a running service does by itself: follow the others, read decisions, let ghosts go, free calls, watch itself."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from model.errors import StoreError
+from model.policy.policy import Band
+from service.intake.intake import Intake
+from service.maintenance.retention import removed_before_us
+from service.queue.deferral_gate import Allows
+from service.queue.operations import protected_now, take_back
+from service.queue.operator_leases import LOOKED, exchange
+from service.security.api_keys import Keys
+from service.settings import Settings
+from service.store.records import Call
+from service.store.store import MOST_FOLLOWED, Following
+from service.store.tables import access_keys
+from service.telemetry.metrics import Metrics
+from service.timestamps import microseconds
+from service.watch.silence import Silence
+
+FOLLOW_S, DECISIONS_S, SILENCE_S = 0.25, 0.4, 5.0
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The tasks of a running service.
+
+    Parameters
+    ----------
+    intake : Intake
+    keys : Keys
+        Is loaded anew when it changes.
+    metrics : Metrics
+    settings : Settings
+    """
+
+    def __init__(self, intake: Intake, keys: Keys, metrics: Metrics, settings: Settings) -> None:
+        self._intake, self._keys, self._metrics = intake, keys, metrics
+        self.silence = Silence(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
+        self._seen = dict(intake.store.seen)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._allows = Allows(deferral=False, marks=False)
+        #: Whether deferrals were taken back that may still stand in the store.
+        self._taken_back = not intake.gate.defers(datetime.now(UTC))
+
+    def start(self, *more: Coroutine[Any, Any, None]) -> None:
+        """Begin, in the running event loop, together with what else goes on until the end."""
+        work: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (DECISIONS_S, self.read_decisions),
+            (SILENCE_S, self.silence.look),
+        ]
+        work.append((self._intake.leases.lasts_s / LOOKED, self.free_calls))
+        if self._intake.store.shared:
+            work.append((FOLLOW_S, self.follow))
+        own = [every(seconds, step) for seconds, step in work]
+        self._tasks = [asyncio.create_task(task) for task in (*own, *more)]
+
+    async def stop(self) -> None:
+        """End, and wait until all have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def follow(self) -> None:
+        """Take note of what other processes wrote."""
+        intake, more = self._intake, True
+        while more:
+            own: dict[str, tuple[int, Call]] = {}
+            intake.known.own = own
+            others, seen = await intake.store.since(self._seen)
+            self._seen |= seen
+            intake.follow([self._newest(event, own) for event in others])
+            more = len(others) >= MOST_FOLLOWED
+
+    def _newest(self, event: Following, own: Mapping[str, tuple[int, Call]]) -> Following:
+        """Give an event with its call as it is by now: this process may have added to it since it was read."""
+        call = event.call
+        before = self._intake.board.calls.get(call.call_id)
+        if before is not None:
+            call.asked, call.answers = before.asked | call.asked, before.answers | call.answers
+        nth, mine = own.get(call.call_id, (0, call))
+        return event._replace(call=mine if nth > event.nth else call)
+
+    async def read_decisions(self) -> None:
+        """Take note of what people decided: within half a second here, however it was told."""
+        intake, operations = self._intake, self._intake.operations
+        erased = operations.erased
+        operations.take(await asyncio.to_thread(intake.store.decisions, operations.last))
+        keys, operations.protected, operations.removed_before_us = await intake.store.in_thread(_lists)
+        now_us = microseconds(datetime.now(UTC))
+        before = self._keys.names(now_us)
+        self._keys.load(keys)
+        if operations.erased != erased:
+            intake.known.forget_all()
+            # What is on the board was stored before; what comes in while the store is asked is none of these.
+            intake.board.remove(await intake.store.gone(list(intake.board.calls)))
+        self.tell_deferral()
+        if self._taken_back:
+            await intake.store.in_thread(take_back)
+            self._taken_back = False
+        for revoked in before - self._keys.names(now_us):
+            await intake.give_back(revoked, "revoked", datetime.now(UTC))
+
+    def tell_deferral(self) -> None:
+        """Take back every deferral as soon as nothing may be deferred any more, and tell streams and metrics."""
+        now, board = datetime.now(UTC), self._intake.board
+        allows, before = self._intake.gate.allows(now), self._allows
+        if not allows.deferral:
+            self._taken_back |= board.take_back()
+        if before.deferral and not allows.deferral:
+            log.warning("deferral is off: %s", self._intake.gate.off_because(now))
+        if before.marks != allows.marks:
+            board.tell_again(Band.LIKELY_PRANK.id)
+        self._allows = allows
+        self._metrics.deferral(switch_on=self._intake.operations.switch.on, on=allows.deferral)
+        self._metrics.operators(self._intake.operations.staff_of(None).operators)
+        self._metrics.waiting(self._intake.board.counts())
+
+    async def free_calls(self) -> None:
+        """Give back what operators have taken who are not there any more."""
+        intake, leases = self._intake, self._intake.leases
+        holders = {call.operator for call in intake.board.taken() if call.operator}
+        if holders and intake.store.shared:
+            here = leases.to_tell(holders)
+            leases.heard(await intake.store.in_thread(lambda connection: exchange(connection, here, holders)))
+        for operator in leases.gone(holders):
+            await intake.give_back(operator, "gone", datetime.now(UTC))
+
+
+async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Do something again and again, until cancelled; a fault in one round does not end the later ones."""
+    while True:
+        try:
+            await step()
+        except StoreError as error:
+            log.info("upkeep waits for the store: %s", error)
+        except Exception:
+            log.exception("upkeep failed")
+        await asyncio.sleep(seconds)
+
+
+def _lists(connection: Connection) -> tuple[list[Any], dict[bytes, int], int]:
+    keys = list(connection.execute(sa.select(access_keys)).mappings())
+    return keys, protected_now(connection), removed_before_us(connection)

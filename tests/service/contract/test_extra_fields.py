@@ -1,0 +1,28 @@
+"""Fields of the sender's own: what is kept of a call is bounded, however often it is told."""
+
+import json
+from datetime import UTC, datetime
+
+from service.maintenance.verify import known_facts, labels_of, verify
+from service.store.database import connect
+
+
+def test_what_is_kept_of_one_call_is_bounded_however_many_updates_bring_new_fields(
+    serving, rows, tmp_path, release_folder
+):
+    said = {"call_id": "a", "received_at": datetime.now(UTC).isoformat(), "caller": "+6281234567890"}
+    with serving(tmp_path, release_folder) as client:
+        for number in range(12):
+            own = {f"x_{number}_{field}": "a" * 900 for field in range(60)}
+            answer = client.post("/v1/score", json=said | own | {"duration_s": float(number)})
+            assert answer.status_code == 200
+        assert "x_*" in {one["field"] for one in answer.json()["warnings"]}
+        changed = client.post("/v1/score", json=said | {"x_0_0": "b"}).json()
+        assert changed["warnings"] == []  # what is kept already may change
+        assert client.get("/v1/calls/a").json()["x_0_0"] == "b"
+    extra = rows(tmp_path, "calls")[0]["extra"]
+    assert len(extra) <= 65_536 + 1_000
+    assert len(json.loads(extra)) <= 100
+    engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
+    assert verify(engine, labels_of(known_facts(engine)), lambda _: None).differs == []
+    engine.dispose()

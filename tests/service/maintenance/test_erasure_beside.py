@@ -1,0 +1,345 @@
+"""What goes on beside an erasure or a retention: nobody who rings meanwhile is lost, and nothing comes back."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from service.maintenance.retention import retain
+from service.security.pseudonyms import Pseudonyms, read_keys
+from service.store.database import connect
+from tests.support.call_histories import us
+from tests.support.processes import CHECKOUT, Process, all_told, processes, until
+
+NUMBER, OTHER = "+6281234567890", "+6281298765432"
+RECORDED = {"Saring-Clock": "as-recorded"}
+LONG_AGO = datetime.now(UTC) - timedelta(days=300)
+
+
+def score(client: httpx.Client, call_id: str, number: str = NUMBER, at: datetime | None = None) -> httpx.Response:
+    said = {"call_id": call_id, "received_at": (at or datetime.now(UTC)).isoformat(), "caller": number}
+    return client.post("/v1/score", json=said, headers=RECORDED if at else {})
+
+
+def take_place(client: httpx.Client, call_id: str, number: str = NUMBER, at: datetime | None = None) -> None:
+    assert score(client, call_id, number, at).json()["durable"]
+    over = {"ended_at": ((at or datetime.now(UTC)) + timedelta(seconds=1) * bool(at)).isoformat(), "duration_s": 1.0}
+    answer = client.post(f"/v1/calls/{call_id}/ended", json=over, headers=RECORDED if at else {})
+    assert answer.status_code == 200, answer.text
+
+
+def erase(client: httpx.Client, number: str = NUMBER) -> httpx.Response:
+    return client.post("/v1/callers/erase", json={"caller": number, "reason": "asked for"})
+
+
+def lookup(client: httpx.Client, number: str = NUMBER) -> float:
+    return client.post("/v1/callers/lookup", json={"caller": number}).json()["history"]["calls_ever"]
+
+
+def waiting(client: httpx.Client) -> set[str]:
+    return {call["call_id"] for call in client.get("/v1/queue").json()["calls"]}
+
+
+def stored(url: str, query: str) -> list[tuple[Any, ...]]:
+    engine = connect(url)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(query))]
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'saring.db'}"
+    return request.getfixturevalue("postgres")
+
+
+def test_after_an_erasure_over_http_the_service_keeps_its_store_whoever_else_opens_it(tmp_path, release_folder):
+    path = tmp_path / "saring.db"
+    command = [sys.executable, "-m", "service.cli.main", "switch", "off", "--reason", "a drill", "--database"]
+    with processes(1, tmp_path, release_folder, f"sqlite:///{path}") as (one,):
+        with httpx.Client(base_url=one.url, timeout=30.0) as client:
+            take_place(client, "mine")
+            assert erase(client).status_code == 200
+            subprocess.run([*command, f"sqlite:///{path}"], check=True, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+            open_files = [str(file.readlink()) for file in Path(f"/proc/{one.process.pid}/fd").iterdir()]
+            assert f"{path}-wal" in open_files
+            assert [name for name in open_files if name.endswith("(deleted)")] == []
+            until(lambda: not client.get("/v1/operations").json()["switch"]["on"], 2.0)
+            told = [f"call {n}" for n in range(100)]
+            assert all(score(client, call_id, OTHER).json()["durable"] for call_id in told)
+        one.stop(signal.SIGKILL)
+    kept = {row[0] for row in stored(f"sqlite:///{path}", "SELECT call_id FROM calls")}
+    assert kept == set(told)
+
+
+def test_no_process_opens_a_store_past_sqlite_while_it_has_it_open(serving, tmp_path, release_folder):
+    """Closing such a file drops every lock that the process has on it."""
+    path, opened, over = str(tmp_path / "saring.db"), list[str](), threading.Event()
+
+    def seen(event: str, values: tuple[Any, ...]) -> None:  # it stays until this process ends
+        if event == "open" and not over.is_set() and str(values[0]) == path:
+            opened.append(path)
+
+    with serving(tmp_path, release_folder) as client:
+        sys.addaudithook(seen)
+        take_place(client, "mine")
+        assert erase(client).status_code == 200
+        assert client.get("/metrics").status_code == 200
+    over.set()
+    assert opened == []
+
+
+def test_erasures_and_retention_take_no_call_of_anybody_else_off_the_board(serving, tmp_path, release_folder):
+    database = f"sqlite:///{tmp_path / 'saring.db'}"
+    with serving(tmp_path, release_folder) as client:
+        for number in range(12):
+            take_place(client, f"erased {number}", f"+62813000000{number:02}")
+        with calls_coming_in(client) as came_in:
+            for number in range(12):
+                assert erase(client, f"+62813000000{number:02}").json()["calls"] == 1
+                now = datetime.now(UTC)
+                engine = connect(database)
+                retain(engine, us(now - timedelta(days=60)), us(now), lambda _: None, "command")
+                engine.dispose()
+                time.sleep(0.1)
+            time.sleep(1.0)
+        assert len(came_in) > 50
+        on_board = client.get("/v1/operations").json()["waiting"]
+        assert sum(on_board.values()) == len(came_in)
+
+
+@contextmanager
+def calls_coming_in(client: httpx.Client) -> Iterator[list[str]]:
+    """Let calls of strangers come in from four sides; gives those that were acknowledged."""
+    done, came_in = threading.Event(), list[str]()
+
+    def ring(side: int) -> None:
+        with httpx.Client(base_url=client.base_url, timeout=30.0) as own:
+            while not done.is_set():
+                number = len(came_in)
+                if score(own, f"{side} {number}", f"+62814{side}{number % 100_000:06}").json()["durable"]:
+                    came_in.append(f"{side} {number}")
+
+    with ThreadPoolExecutor(4) as sides:
+        ringing = [sides.submit(ring, side) for side in range(4)]
+        try:
+            yield came_in
+        finally:
+            done.set()
+    for side in ringing:
+        side.result()
+
+
+def test_whoever_rings_while_being_erased_is_refused_an_erasure_or_begins_a_new_history(
+    serving, tmp_path, release_folder, database
+):
+    with ExitStack() as stack:
+        beside = {"database": database, "key_file": tmp_path / "saring.key"}
+        clients = []
+        for name in ("one", "other")[: 1 if database.startswith("sqlite") else 2]:
+            (tmp_path / name).mkdir()
+            clients.append(stack.enter_context(serving(tmp_path / name, release_folder, **beside)))
+        threads = stack.enter_context(ThreadPoolExecutor(8))
+        erased = 0
+        for turn in range(12):
+            take_place(clients[0], f"past {turn}")
+            until(lambda: lookup(clients[-1]) > 0.0)
+            take_place(clients[-1], f"past too {turn}")  # it is at hand everywhere
+            ringing = [threads.submit(ring_at, turn, side, clients[-1]) for side in range(8)]
+            time.sleep(0.004 * (turn % 4))
+            answer = erase(clients[0])
+            rang = [one.result() for one in ringing]
+            assert answer.status_code in (200, 409), answer.text
+            erased += answer.status_code == 200
+            for call_id in rang:
+                known = clients[-1].get(f"/v1/calls/{call_id}")
+                assert known.status_code == 200, (turn, call_id, answer.text)
+                assert known.json()["state"] == "waiting"
+            time.sleep(0.6)  # every process has read of it
+            for client in clients:
+                assert set(rang) <= waiting(client), turn
+            if answer.status_code == 200:
+                assert lookup(clients[0]) == len(rang)
+            for call_id in rang:
+                over = {"ended_at": datetime.now(UTC).isoformat()}
+                assert clients[-1].post(f"/v1/calls/{call_id}/ended", json=over).status_code == 200
+            until(lambda: erase(clients[0]).status_code == 200)
+            assert lookup(clients[0]) == 0.0
+        assert erased > 0
+    left = stored(database, "SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM events)")
+    assert left == [(0, 0)]
+
+
+def ring_at(turn: int, side: int, client: httpx.Client) -> str:
+    call_id = f"rings {turn} {side}"
+    time.sleep(0.004 * side)
+    answer = score(client, call_id)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["durable"]
+    return call_id
+
+
+def test_an_erasure_waits_for_whoever_is_adding_to_the_caller_just_now(serving, tmp_path, release_folder, postgres):
+    """What was added before the erasure began is seen by it, also when it is committed while the erasure waits."""
+    with serving(tmp_path, release_folder, database=postgres) as client, psycopg.connect(postgres) as slow:
+        take_place(client, "past")
+        # Another service adds a waiting call, and is slow to commit it: as `service.store.statements` writes it.
+        slow.execute("SELECT 1 FROM events ORDER BY nth DESC LIMIT 1 FOR KEY SHARE")
+        names = ", ".join(f"{name}" for (name,) in slow.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'calls' "
+            "AND column_name NOT IN ('call_id', 'state')"
+        ))  # fmt: skip
+        slow.execute(f"INSERT INTO calls (call_id, state, {names}) SELECT 'live', 'waiting', {names} FROM calls")
+        slow.execute(
+            "INSERT INTO events (writer, seq, chain, nth, call_id, kind, received_at_us, known_at_us, recorded_at_us, "
+            "body) SELECT 99, 1, chain, nth + 1, 'live', 'received', received_at_us, known_at_us, recorded_at_us, body "
+            "FROM events ORDER BY nth DESC LIMIT 1"
+        )
+        with ThreadPoolExecutor(1) as threads:
+            erasing = threads.submit(erase, client)
+            with pytest.raises(TimeoutError):
+                erasing.result(0.5)
+            slow.commit()
+            assert erasing.result().status_code == 409
+        assert client.get("/v1/calls/past").status_code == 200
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_a_journal_kept_before_an_erasure_does_not_come_back(tmp_path, release_folder, postgres, waits):
+    """A service that dies with an untold journal is started again after its caller was erased at another one."""
+    with ExitStack() as stack:
+        one, other = stack.enter_context(
+            processes(2, tmp_path, release_folder, postgres, deadline_ms=800, mode="board")
+        )
+        client, beside = (stack.enter_context(httpx.Client(base_url=it.url, timeout=30.0)) for it in (one, other))
+        take_place(client, "past")
+        take_place(client, "theirs", OTHER)
+        until(lambda: beside.get("/v1/calls/past").status_code == 200)
+        with psycopg.connect(postgres) as locked:
+            locked.execute("LOCK TABLE calls, events")
+            assert score(beside, "kept").json()["degraded"]
+            assert score(beside, "kept too", OTHER).json()["durable"]
+            if not waits:
+                over = {"ended_at": datetime.now(UTC).isoformat()}
+                assert beside.post("/v1/calls/kept/ended", json=over).json()["durable"]
+            other.stop(signal.SIGKILL)
+        until(lambda: all_told(one.url))
+        assert erase(client).json()["calls"] == 1
+        again = Process(tmp_path, "service 1", release_folder, postgres, deadline_ms=800, mode="board")
+        stack.callback(again.stop)
+        until(lambda: all_told(again.ready().url), 20.0)
+        hashes = {Pseudonyms(read_keys(tmp_path / "saring.key")).hash(number): number for number in (NUMBER, OTHER)}
+        told = {
+            call_id: hashes[bytes(caller)] for call_id, caller in stored(postgres, "SELECT call_id, caller FROM calls")
+        }
+        if not waits:
+            assert told == {"theirs": OTHER, "kept too": OTHER}
+            assert {bytes(row[0]) for row in stored(postgres, "SELECT chain FROM events")} == {
+                one for one, number in hashes.items() if number == OTHER
+            }
+        else:  # an erasure takes no live call: it is on the board, and the past is not in its history
+            assert told == {"theirs": OTHER, "kept too": OTHER, "kept": NUMBER}
+            until(lambda: "kept" in waiting(client))
+            assert client.get("/v1/calls/kept").json()["history"]["calls_ever"] == 0.0
+            client.post("/v1/calls/kept/ended", json={"ended_at": datetime.now(UTC).isoformat()})
+            assert erase(client).json()["calls"] == 1
+
+
+def test_what_retention_removed_counts_once_when_it_is_told_again(serving, tmp_path, release_folder):
+    with serving(tmp_path, release_folder) as client:
+        for number in range(4):
+            take_place(client, f"call {number}", at=LONG_AGO + timedelta(days=number))
+        take_place(client, "last", at=LONG_AGO + timedelta(days=200))
+        cutoff = us(LONG_AGO + timedelta(days=100))
+        engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
+        removed = retain(engine, cutoff, cutoff, lambda _: None, "command")
+        engine.dispose()
+        assert removed.calls == 4
+        until(lambda: client.get("/v1/calls/call 0").status_code == 404)
+        for _ in range(2):
+            for number in range(4):
+                take_place(client, f"call {number}", at=LONG_AGO + timedelta(days=number))
+        assert lookup(client) == 5.0
+        take_place(client, "next", at=LONG_AGO + timedelta(days=201))
+        assert client.get("/v1/calls/next").json()["history"]["calls_ever"] == 5.0
+        # A stranger whose clock is wrong is a caller like any other.
+        take_place(client, "early", OTHER, at=LONG_AGO)
+        assert lookup(client, OTHER) == 1.0
+    status = subprocess.run(
+        [sys.executable, "-m", "service.cli.main", "rebuild", "--database", f"sqlite:///{tmp_path / 'saring.db'}"],
+        cwd=CHECKOUT, check=False, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert status.returncode == 0
+
+
+def test_a_file_by_another_name_is_the_same_file(serving, tmp_path, release_folder):
+    (tmp_path / "link.db").symlink_to(tmp_path / "saring.db")
+    names = [f"sqlite:///{tmp_path / 'link.db'}", f"sqlite:///file:{tmp_path / 'saring.db'}?uri=true"]
+    with serving(tmp_path, release_folder):
+        for name in names:
+            command = [sys.executable, "-m", "service.cli.main", "serve", "--port", "1", "--insecure-local"]
+            command += ["--release", release_folder, "--database", name]
+            own = {"SARING_JOURNAL": str(tmp_path / "another"), "SARING_KEY_FILE": str(tmp_path / "saring.key")}
+            found = subprocess.run(
+                command, cwd=CHECKOUT, env=os.environ | own, capture_output=True, text=True, check=False, timeout=60
+            )
+            assert found.returncode == 1
+            assert "is in use by another process" in found.stderr or "expected sqlite:///FILE" in found.stderr
+
+
+def test_nobody_else_can_read_the_store_and_what_is_exported(serving, tmp_path, release_folder):
+    before = os.umask(0o022)
+    try:
+        with serving(tmp_path, release_folder) as client:
+            take_place(client, "mine")
+            made = [path for path in tmp_path.iterdir() if path.name.startswith("saring.db")]
+            assert {path.name for path in made} == {"saring.db", "saring.db-wal", "saring.db-shm", "saring.db.lock"}
+            for ending in ("csv", "parquet"):
+                command = [sys.executable, "-m", "service.cli.main", "export", "--out", tmp_path / f"log.{ending}"]
+                command += ["--database", f"sqlite:///{tmp_path / 'saring.db'}"]
+                subprocess.run(command, cwd=CHECKOUT, check=True, stdout=subprocess.DEVNULL)
+                made += [tmp_path / f"log.{ending}", tmp_path / f"log.corrections.{ending}"]
+            assert {path.name: oct(path.stat().st_mode & 0o777) for path in made} == {
+                path.name: "0o600" for path in made
+            }
+    finally:
+        os.umask(before)
+
+
+def test_of_the_staff_only_the_last_day_is_kept(serving, tmp_path, release_folder):
+    path = tmp_path / "saring.db"
+    with serving(tmp_path, release_folder) as client:
+        for queue in (None, "police"):
+            for operators in (3, 4, 5):
+                told = {"queue": queue, "operators": operators, "mean_handling_s": 60.0}
+                assert client.put("/v1/operations", json=told).status_code == 200
+        yesterday = time.time_ns() // 1_000 - 86_500_000_000
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE decisions SET at_us = ? WHERE kind = 'staff'", (yesterday,))
+        client.put("/v1/operations", json={"operators": 6, "mean_handling_s": 60.0})
+        kept = stored(f"sqlite:///{path}", "SELECT body FROM decisions WHERE kind = 'staff'")
+        assert len(kept) == 4
+        assert on_duty(client) == {None: 6, "police": 5}
+    with serving(tmp_path, release_folder) as client:
+        assert on_duty(client) == {None: 6, "police": 5}
+
+
+def on_duty(client: httpx.Client) -> dict[str | None, int]:
+    return {one["queue"]: one["operators"] for one in client.get("/v1/operations").json()["staff"]}

@@ -1,0 +1,85 @@
+"""The last digits of a number: kept only when the setting asks for them, seen on the board, and never exported."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import expect
+from pydantic import ValidationError
+
+from service.settings import Settings
+from tests.support.call_histories import saring
+from tests.support.crashes import locked
+from tests.support.keyed_service import keyed
+from tests.support.processes import until
+
+NUMBER, SHORT = "+6281234567890", "110"
+
+
+def asked(call_id: str, caller: str | None, **more) -> dict:
+    at = datetime.now(UTC) - timedelta(seconds=5)
+    return {"call_id": call_id, "received_at": at.isoformat(), "caller": caller, **more}
+
+
+def digits(service) -> dict[str, str | None]:
+    waiting = service.ask("operator", "GET", "/v1/queue").json()["calls"]
+    return {call["call_id"]: call["last_digits"] for call in waiting}
+
+
+def ring(service, *bodies: dict) -> None:
+    for body in bodies:
+        assert service.ask("intake", "POST", "/v1/score", json=body).status_code == 200
+
+
+def in_store(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_without_the_setting_none_are_kept_whatever_is_sent(tmp_path, release_folder):
+    with keyed(tmp_path, release_folder) as service:
+        ring(service, asked("a", NUMBER), asked("b", NUMBER, x_last_digits=NUMBER))
+        assert digits(service) == {"a": None, "b": None}
+    assert b"7890" not in in_store(tmp_path)
+
+
+def test_with_it_they_are_seen_on_the_board_and_no_more_of_the_number_is_kept(tmp_path, release_folder, browser):
+    with keyed(tmp_path, release_folder, last_digits=4) as service:
+        ring(service, asked("a", "0812-3456-7890"), asked("b", SHORT), asked("c", None, x_last_digits="1234"))
+        assert digits(service) == {"a": "7890", "b": None, "c": None}
+        again = service.ask("intake", "POST", "/v1/score", json=asked("d", NUMBER, x_trunk="7"))
+        assert "7890" not in again.text
+        with browser.new_context(base_url=f"http://127.0.0.1:{service.port}", locale="en-GB") as context:
+            page = context.new_page()
+            page.goto("/console")
+            page.locator("#key").fill(service.keys["operator"])
+            page.keyboard.press("Enter")
+            expect(page.locator("li.row")).to_have_count(4)
+            expect(page.locator("li.row").first).to_contain_text("…7890")
+            assert NUMBER[1:] not in page.content()
+    assert b"4567890" not in in_store(tmp_path)
+    database = f"sqlite:///{tmp_path / 'saring.db'}"
+    assert saring("rebuild", "--database", database)[0] == 0
+    assert saring("export", "--database", database, "--out", tmp_path / "out.parquet")[0] == 0
+    exported = pd.read_parquet(tmp_path / "out.parquet")
+    assert "x_last_digits" not in exported
+    assert exported["x_trunk"].dropna().tolist() == ["7"]
+
+
+def test_they_come_through_the_journal_and_go_with_the_caller(tmp_path, release_folder):
+    with keyed(tmp_path, release_folder, last_digits=3, deadline_ms=200) as service:
+        with locked(tmp_path / "saring.db"):
+            ring(service, asked("a", NUMBER))
+        until(lambda: digits(service) == {"a": "890"})
+        over = {"ended_at": datetime.now(UTC).isoformat(), "ended_by": "caller"}
+        assert service.ask("intake", "POST", "/v1/calls/a/ended", json=over).is_success
+        erased = service.ask("admin", "POST", "/v1/callers/erase", json={"caller": NUMBER, "reason": "asked to"})
+        assert erased.status_code == 200, erased.text
+        assert digits(service) == {}
+    assert b'"x_last_digits"' not in in_store(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [-1, 5])
+def test_more_than_four_are_refused(wrong):
+    with pytest.raises(ValidationError, match="last_digits"):
+        Settings(last_digits=wrong)

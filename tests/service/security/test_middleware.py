@@ -1,0 +1,639 @@
+"""The guard around a small application, asked over real connections of a real server."""
+
+import asyncio
+import json
+import logging
+import re
+import socket
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from model.errors import SaringError
+from service.contract.problems import Problem, answer
+from service.security.api_keys import Keys, Role
+from service.security.key_store import create, revoke, rows
+from service.security.middleware import Guard
+from service.security.route_access import GuardedRoute, allow, document, public, undeclared
+from service.store.database import connect
+
+NOW = datetime.now(UTC)
+SITE = "https://board.example.org"
+HOSTS = ["127.0.0.1", "saring.example.org", "[2001:db8::1]", "narrow.example.org:8443"]
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+def small_app() -> FastAPI:
+    """One route a role, one for everybody, one that names nobody, and some that go wrong."""
+    router = APIRouter(route_class=GuardedRoute)
+
+    @router.get("/public")
+    @public
+    async def everybody(request: Request) -> dict:
+        principal = request.state.principal
+        return {
+            "name": principal and principal.name,
+            "role": principal and principal.role,
+            "request_id": request.state.request_id,
+            "authorization": request.headers.get("authorization"),
+        }
+
+    for role in Role:
+
+        @router.get(f"/{role}", name=role)
+        @allow(role)
+        async def one(request: Request) -> dict:
+            return {"key_id": request.state.principal.key_id}
+
+    @router.post("/body/{name:path}")
+    @allow(Role.INTAKE, Role.OPERATOR)
+    async def body(request: Request, name: str) -> dict:
+        return {"bytes": len(await request.body()), "name": name}
+
+    @router.get("/nobody")
+    async def nobody() -> dict:
+        return {}
+
+    @router.get("/page")
+    @public
+    async def page() -> Response:
+        own = {"Content-Security-Policy": "default-src 'self'", "CACHE-CONTROL": "max-age=60"}
+        return Response("<p>page", media_type="text/html", headers=own)
+
+    @router.get("/broken")
+    @public
+    async def broken() -> dict:
+        raise RuntimeError("broken")
+
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.include_router(router, prefix="/v1")
+    for error in (Problem, Exception):
+        app.add_exception_handler(error, answer)
+    document(app)
+    return app
+
+
+@contextmanager
+def serving(guard: Guard, **options) -> Iterator[int]:
+    config = uvicorn.Config(guard, port=0, log_config=None, timeout_graceful_shutdown=1, **options)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class Service(NamedTuple):
+    port: int
+    client: httpx.Client
+    keys: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory) -> Iterator[Service]:
+    engine = connect(f"sqlite:///{tmp_path_factory.mktemp('guard') / 'saring.db'}")
+    made = {role.value: create(engine, role.value, role, NOW) for role in Role}
+    made["revoked"] = create(engine, "revoked", "admin", NOW)
+    revoke(engine, made["revoked"].split("_")[1], NOW)
+    made["expired"] = create(engine, "expired", "admin", NOW - timedelta(hours=1), NOW - timedelta(seconds=1))
+    made["unknown"] = "saring_0123456789_" + "a" * 43
+    made["wrong"] = made["admin"][:18] + "a" * 43
+    held = Keys(rows(engine))
+    engine.dispose()
+    guard = Guard(small_app(), lambda: held, insecure_local=False, hosts=HOSTS, origins=[SITE])
+    with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        yield Service(port, client, made)
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[tuple[int, httpx.Client]]:
+    guard = Guard(small_app(), Keys, insecure_local=True, hosts=[], origins=[])
+    with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        yield port, client
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def raw(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send these very bytes, read until the server closes; give status, headers and body of the first answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        answered = b""
+        while more := connection.recv(65_536):
+            answered += more
+    head, _, body = answered.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers: dict[str, str] = {}
+    for name, value in (line.split(": ", 1) for line in lines):
+        assert name.lower() not in headers, f"{name} came twice"
+        headers[name.lower()] = value
+    return int(status.split()[1]), headers, body
+
+
+def get(path: str, *lines: bytes, host: bytes = b"127.0.0.1") -> bytes:
+    all_lines = [b"GET " + path.encode() + b" HTTP/1.1", b"Host: " + host, *lines, b"Connection: close", b"", b""]
+    return b"\r\n".join(all_lines)
+
+
+# Who may call
+
+
+def test_each_role_opens_its_own_and_an_admin_everything(service):
+    for holder in Role:
+        for route in Role:
+            answered = service.client.get(f"/v1/{route}", headers=bearer(service.keys[holder]))
+            expected = 200 if holder in (route, Role.ADMIN) else 403
+            assert answered.status_code == expected, (holder, route)
+            if expected == 200:
+                assert answered.json() == {"key_id": service.keys[holder].split("_")[1]}
+            else:
+                wanted = "admin" if route is Role.ADMIN else f"{route} or admin"
+                assert answered.json()["detail"] == f"this key has the role {holder}, expected {wanted}"
+    for holder, expected in (("intake", 200), ("operator", 200), ("scientist", 403), ("admin", 200)):
+        answered = service.client.post("/v1/body/a/b", content=b"1234", headers=bearer(service.keys[holder]))
+        assert answered.status_code == expected
+    assert answered.json() == {"bytes": 4, "name": "a/b"}
+
+
+def test_a_route_that_names_nobody_is_closed_to_everybody(service):
+    for headers in ({}, *(bearer(key) for key in service.keys.values())):
+        answered = service.client.get("/v1/nobody", headers=headers)
+        assert answered.status_code == 403
+        assert answered.headers["content-type"] == "application/problem+json"
+
+
+def test_a_public_route_is_open_and_knows_who_calls(service):
+    assert service.client.get("/v1/public").json()["name"] is None
+    known = service.client.get("/v1/public", headers=bearer(service.keys["scientist"])).json()
+    assert (known["name"], known["role"]) == ("scientist", "scientist")
+    assert service.client.get("/v1/public", headers=bearer(service.keys["revoked"])).json()["name"] is None
+
+
+def test_nothing_tells_a_missing_an_unknown_a_wrong_an_expired_and_a_revoked_key_apart(service):
+    answers = []
+    for name in ("revoked", "expired", "unknown", "wrong", None):
+        headers = {"X-Request-ID": "same"} | (bearer(service.keys[name]) if name else {})
+        answered = service.client.get("/v1/admin", headers=headers)
+        told = {key: value for key, value in answered.headers.items() if key != "date"}
+        answers.append((answered.status_code, told, answered.content))
+    assert answers[0][0] == 401
+    assert answers[0][1]["www-authenticate"] == "Bearer"
+    assert json.loads(answers[0][2])["status"] == 401
+    assert all(answered == answers[0] for answered in answers)
+
+
+def test_who_may_not_is_told_before_a_byte_of_the_body_is_read(service):
+    head = (
+        "POST /v1/body/a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000\r\nExpect: 100-continue\r\n"
+        "Authorization: Bearer {}\r\n\r\n"
+    )
+    for key, expected in ((service.keys["unknown"], 401), (service.keys["scientist"], 403)):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+            connection.sendall(head.format(key).encode())
+            assert connection.recv(65_536).startswith(f"HTTP/1.1 {expected} ".encode())
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(head.format(service.keys["intake"]).encode())
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
+
+
+def test_a_method_that_is_not_there_is_told_to_who_may_call(service):
+    assert service.client.delete("/v1/intake").status_code == 401
+    assert service.client.delete("/v1/intake", headers=bearer(service.keys["operator"])).status_code == 403
+    assert service.client.delete("/v1/intake", headers=bearer(service.keys["intake"])).status_code == 405
+    assert service.client.get("/v1/neverwhere").status_code == 404
+
+
+def test_a_route_without_the_guard_around_it_is_closed():
+    with serving(small_app()) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}/v1") as client:
+        assert client.get("/admin", headers=bearer("saring_0123456789_" + "a" * 43)).status_code == 401
+        assert client.get("/nobody").status_code == 403
+
+
+AUTHORIZATIONS = [
+    (lambda key: [b"Authorization: Bearer " + key], 200),
+    (lambda key: [b"authorization: bearer " + key], 200),
+    (lambda key: [b"AUTHORIZATION:\t BEARER " + key + b"  "], 200),  # blanks around a value are no part of it
+    (lambda key: [b"Authorization: Bearer " + key] * 2, 401),
+    (lambda key: [b"Authorization: Bearer " + key, b"Authorization: Basic YTpi"], 401),
+    (lambda key: [b"Authorization: ", b"Authorization: Bearer " + key], 401),
+    (lambda key: [b"Authorization: Bearer " + key + b", Bearer " + key], 401),
+    (lambda key: [b"Authorization: Bearer  " + key], 401),
+    (lambda key: [b"Authorization: Bearer\t" + key], 401),
+    (lambda key: [b"Authorization: Bearer \xff\xfe" + key], 401),
+    (lambda key: [b"Authorization: Bearer " + key[:18] + b"\xff" * 43], 401),
+    (lambda key: [b"Authorization: " + key], 401),
+    (lambda key: [b"Authorization: Basic " + key], 401),
+    (lambda key: [b"Authorization: Bearer " + key * 16_000], 401),
+    (lambda key: [b"Proxy-Authorization: Bearer " + key], 401),
+    (lambda key: [b"X-Authorization: Bearer " + key], 401),
+    (lambda key: [b"Cookie: Authorization=Bearer " + key], 401),
+    (lambda key: [b"X-Forwarded-For: 127.0.0.1", b"X-Real-IP: 127.0.0.1", b"Forwarded: for=127.0.0.1"], 401),
+    (lambda key: [b"X-Original-URL: /v1/public", b"X-HTTP-Method-Override: OPTIONS"], 401),
+    (lambda key: [b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="],
+     401),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "expected"), AUTHORIZATIONS)
+def test_only_one_header_with_exactly_a_key_opens(service, lines, expected):
+    key = service.keys["admin"].encode()
+    status, headers, body = raw(service.port, get("/v1/admin", *lines(key)))
+    assert status == expected
+    assert headers["x-content-type-options"] == "nosniff"
+    assert key not in body
+
+
+def test_a_key_in_the_address_opens_nothing(service):
+    key = service.keys["admin"]
+    for path in (
+        f"/v1/admin?access_token={key}",
+        f"/v1/admin?authorization=Bearer%20{key}",
+        "/v1//admin",
+        "//v1/admin",
+    ):
+        assert raw(service.port, get(path))[0] in (401, 404)
+
+
+def test_nothing_behind_the_guard_sees_the_key_and_nothing_of_it_is_logged(service, caplog):
+    caplog.set_level(logging.DEBUG)
+    for name in ("admin", "unknown", "revoked"):
+        answered = service.client.get("/v1/public", headers=bearer(service.keys[name]))
+        assert answered.json()["authorization"] is None
+        service.client.get("/v1/admin", headers=bearer(service.keys[name]))
+        raw(service.port, get("/v1/broken", b"Authorization: Bearer " + service.keys[name].encode()))
+    assert "RuntimeError: broken" in caplog.text
+    assert not any(key.split("_", 2)[2] in caplog.text for key in service.keys.values())
+
+
+# The host
+
+
+def host_lines(*hosts: bytes) -> bytes:
+    lines = [b"GET /v1/public HTTP/1.1", *(b"Host: " + host for host in hosts), b"Connection: close", b"", b""]
+    return b"\r\n".join(lines)
+
+
+TAKEN = [b"saring.example.org", b"SARING.example.ORG:1", b"127.0.0.1:8112", b"[2001:db8::1]", b"[2001:DB8:0::1]:65535",
+         b"narrow.example.org:8443"]  # fmt: skip
+ELSEWHERE = [b"evil", b"evil.example.org", b"saring.example.org.evil.org", b"saring.example.org.", b"localhost", b"0",
+             b"127.1", b"[::1]", b"narrow.example.org", b"narrow.example.org:8444", b"[2001:db8::2]"]  # fmt: skip
+NO_HOST = [b"", b"*", b"a b", b"saring.example.org:", b"saring.example.org:65536", b"saring.example.org:x", b"[::1",
+           b"saring.example.org:-1", b"[::1]x", b"[zz::1]", b"[fe80::1%25eth0]", b"2001:db8::1",
+           b"user@saring.example.org", b"saring.example.org/path", b"saring.example.org#", b"saring.example.org, evil",
+           b"s\xc3\xa4ring.example.org", b"http://saring.example.org", b".", b"-a", b"a" * 300,
+           b"a" * 1_000_000]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [(h, 200) for h in TAKEN] + [(h, 421) for h in ELSEWHERE] + [(h, 400) for h in NO_HOST]
+)
+def test_only_the_listed_hosts_are_answered_for(service, host, expected):
+    status, headers, body = raw(service.port, host_lines(host))
+    assert status == expected
+    if status != 200:
+        assert headers["content-type"] == "application/problem+json"
+        assert headers["content-security-policy"] == API_POLICY
+        assert json.loads(body)["status"] == expected
+        assert b"evil" not in body
+        assert len(body) < 300
+
+
+def test_hosts_of_a_megabyte_are_not_kept():
+    async def nowhere(*_: object) -> None: ...
+
+    async def ask(guard: Guard, host: bytes) -> None:
+        scope = {"type": "http", "method": "GET", "scheme": "http", "headers": [(b"host", host)]}
+        await guard(scope, nowhere, nowhere)
+
+    guard = Guard(nowhere, Keys, insecure_local=False, hosts=["a"], origins=[])
+    asyncio.run(ask(guard, b"warm"))
+    tracemalloc.start()
+    try:
+        for place in range(20):
+            asyncio.run(ask(guard, b"%d" % place + b"a" * 1_000_000))
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_host_and_two_hosts_are_none(service):
+    assert raw(service.port, b"GET /v1/public HTTP/1.0\r\n\r\n")[0] == 400
+    assert raw(service.port, host_lines())[0] == 400
+    assert raw(service.port, host_lines(b"saring.example.org", b"saring.example.org"))[0] == 400
+    assert raw(service.port, host_lines(b"saring.example.org", b"evil"))[0] == 400
+
+
+def test_an_address_with_another_host_in_it_changes_nothing(service):
+    for target, host, expected in (
+        (b"http://evil/v1/public", b"saring.example.org", 200),
+        (b"http://saring.example.org/v1/public", b"evil", 421),
+        (b"http://user:pass@evil/v1/admin", b"saring.example.org", 401),
+    ):
+        status, headers, body = raw(
+            service.port, b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
+        )
+        assert status == expected
+        assert b"evil" not in body
+        assert "evil" not in str(headers)
+
+
+def test_a_host_without_a_port_has_that_of_its_scheme():
+    guard = Guard(small_app(), Keys, insecure_local=False, hosts=["a:80", "b:443"], origins=[])
+    over_tls = b"X-Forwarded-Proto: https"  # from a proxy on this machine
+    with serving(guard) as port:
+        for host, lines, expected in (
+            (b"a", [], 200),
+            (b"a", [over_tls], 421),
+            (b"b", [], 421),
+            (b"b", [over_tls], 200),
+        ):
+            assert raw(port, get("/v1/public", *lines, host=host))[0] == expected
+
+
+def test_any_host_is_taken_only_when_the_settings_say_so():
+    guard = Guard(small_app(), Keys, insecure_local=False, hosts=["*"], origins=[])
+    with serving(guard) as port:
+        assert raw(port, host_lines(b"evil"))[0] == 200
+        assert raw(port, host_lines(b"a b"))[0] == 400
+    guard = Guard(small_app(), Keys, insecure_local=False, hosts=[], origins=[])
+    with serving(guard) as port:
+        assert raw(port, host_lines(b"127.0.0.1"))[0] == 421
+
+
+@pytest.mark.parametrize("host", ["", "a b", "http://a", "a/", "::1", "*.example.org", "ä", "a:99999"])
+def test_a_listed_host_that_is_none_is_told(host):
+    with pytest.raises(SaringError, match=r"^hosts: .*expected"):
+        Guard(small_app(), Keys, insecure_local=False, hosts=["a", host], origins=[])
+
+
+@pytest.mark.parametrize("origin", ["", "*", "null", "a", "https://a/", "https://a b", "ftp://a", "https://a/b", "//a"])
+def test_a_listed_origin_that_is_none_is_told(origin):
+    with pytest.raises(SaringError, match=r"^origins: .*expected"):
+        Guard(small_app(), Keys, insecure_local=False, hosts=["a"], origins=[origin])
+
+
+# What every answer carries
+
+
+def test_every_answer_carries_the_same_protection(service):
+    expected = {
+        "content-security-policy": API_POLICY,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+        "cross-origin-resource-policy": "same-origin",
+    }
+    asked = [get(f"/v1/{path}") for path in ("public", "admin", "nobody", "broken", "neverwhere", "body/a")]
+    asked += [get("/openapi.json"), get("/v1/public", host=b"x")]
+    asked += [
+        get("/v1/admin", b"Origin: " + SITE.encode(), b"Access-Control-Request-Method: GET").replace(
+            b"GET", b"OPTIONS", 1
+        )
+    ]
+    answers = [raw(service.port, request)[:2] for request in asked]
+    assert [status for status, _ in answers] == [200, 401, 403, 500, 404, 401, 200, 421, 204]
+    for _, headers in answers:
+        assert expected.items() <= headers.items()
+        assert "strict-transport-security" not in headers
+        assert re.fullmatch("[0-9a-f]{16}", headers["x-request-id"])
+
+
+def test_an_answer_may_say_its_own_policy(service):
+    answered = service.client.get("/v1/page")
+    assert answered.headers.get_list("content-security-policy") == ["default-src 'self'"]
+    assert answered.headers.get_list("cache-control") == ["max-age=60"]
+    assert answered.headers["x-content-type-options"] == "nosniff"
+
+
+def test_only_an_answer_over_tls_binds_to_tls(service):
+    over_tls = service.client.get("/v1/admin", headers={"X-Forwarded-Proto": "https"})  # from a proxy on this machine
+    assert over_tls.headers["strict-transport-security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize("given", [b"a", b"call-1_2.3", b"A" * 64])
+def test_a_request_id_is_taken_and_given_back(service, given):
+    status, headers, body = raw(service.port, get("/v1/public", b"X-Request-ID: " + given))
+    assert (status, headers["x-request-id"], json.loads(body)["request_id"]) == (200, given.decode(), given.decode())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"X-Request-ID: " + given]
+        for given in (b"", b"A" * 65, b"a b", b"a,b", b"a/b", b"<a>", b"\xff", b"1" * 1_000_000)
+    ]
+    + [[b"X-Request-ID: a", b"X-Request-ID: b"], []],
+)
+def test_an_odd_request_id_is_replaced_by_one_of_its_own(service, lines):
+    found = set()
+    for _ in range(2):
+        status, headers, body = raw(service.port, get("/v1/public", *lines))
+        assert status == 200
+        assert re.fullmatch(r"[0-9a-f]{16}", headers["x-request-id"])
+        assert json.loads(body)["request_id"] == headers["x-request-id"]
+        found.add(headers["x-request-id"])
+    assert len(found) == 2
+
+
+# Pages of other sites
+
+
+def test_a_listed_site_may_read_and_its_preflight_is_answered_without_a_key(service):
+    asked = {"Origin": SITE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    preflight = service.client.options("/v1/body/a", headers=asked)
+    assert (preflight.status_code, preflight.content) == (204, b"")
+    assert preflight.headers["access-control-allow-origin"] == SITE
+    assert "authorization" in preflight.headers["access-control-allow-headers"]
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    for path, expected in (("/v1/public", 200), ("/v1/admin", 401)):
+        answered = service.client.get(path, headers={"Origin": SITE})
+        assert answered.status_code == expected
+        assert answered.headers["access-control-allow-origin"] == SITE
+        assert answered.headers["vary"] == "origin"
+        assert "access-control-allow-credentials" not in answered.headers
+    assert "access-control-allow-credentials" not in preflight.headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "null", SITE + ".evil.org", "http://board.example.org", SITE + ":8443", SITE + "/"],
+)
+def test_a_site_that_is_not_listed_may_neither_read_nor_send(service, origin):
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    preflight = service.client.options("/v1/public", headers=asked)
+    assert preflight.status_code == 403
+    assert preflight.headers["content-type"] == "application/problem+json"
+    answered = service.client.get("/v1/public", headers={"Origin": origin})
+    for headers in (preflight.headers, answered.headers):
+        assert not [name for name in headers if name.startswith("access-control")]
+        assert headers["vary"] == "origin"
+
+
+def test_two_origins_are_none(service):
+    lines = [b"Origin: " + SITE.encode()] * 2
+    assert "access-control-allow-origin" not in raw(service.port, get("/v1/public", *lines))[1]
+
+
+def test_what_is_neither_a_request_nor_the_life_of_the_server_is_closed():
+    async def told(scope: dict) -> list[dict]:
+        sent: list[dict] = []
+
+        async def app(scope, receive, send) -> None:
+            sent.append({"reached": scope["type"]})
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        guard = Guard(app, Keys, insecure_local=False, hosts=["*"], origins=[])
+        await guard(scope, None, send)
+        return sent
+
+    socket_of = {"type": "websocket", "headers": [(b"host", b"a")], "scheme": "ws", "path": "/v1/public"}
+    assert asyncio.run(told(socket_of)) == [{"type": "websocket.close", "code": 1008}]
+    assert asyncio.run(told({"type": "lifespan"})) == [{"reached": "lifespan"}]
+
+
+# Without keys, for this machine alone
+
+
+def test_an_open_service_lets_this_machine_do_everything(local):
+    port, client = local
+    for path in ("/v1/admin", "/v1/intake", "/v1/public"):
+        assert client.get(path).status_code == 200
+    assert client.get("/v1/admin").json() == {"key_id": "local"}
+    assert client.get("/v1/nobody").status_code == 403
+    for host in (b"localhost", b"LOCALHOST:1", b"127.0.0.1", b"127.8.8.8:80", b"[::1]:8112", b"[0:0:0:0:0:0:0:1]"):
+        assert raw(port, get("/v1/admin", host=host))[0] == 200, host
+    own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    assert client.post("/v1/body/a", headers=own, content=b"1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", [b"evil.example", b"localhost.evil.example", b"a.localhost", b"0.0.0.0", b"[::]", b"192.168.0.1", b"0x7f.1",
+             b"2130706433", b"127.1", b"[::ffff:10.0.0.1]", b"localhost."]
+)  # fmt: skip
+def test_an_open_service_answers_for_no_other_host_so_that_a_rebound_name_reaches_nothing(local, host):
+    status, headers, _ = raw(local[0], get("/v1/admin", host=host))
+    assert status == 421
+    assert headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://localhost"},
+        {"Origin": "https://127.0.0.1:{port}"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-For": "10.0.0.1"},
+        {"X-Forwarded-Host": "localhost"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Via": "1.1 proxy"},
+    ],
+)
+def test_an_open_service_refuses_pages_of_other_sites_and_whoever_comes_through_a_proxy(local, headers):
+    port, client = local
+    headers = {name: value.format(port=port) for name, value in headers.items()}
+    for path in ("/v1/admin", "/v1/public"):
+        answered = client.get(path, headers=headers)
+        assert answered.status_code == 403
+        assert answered.headers["content-type"] == "application/problem+json"
+        assert "access-control-allow-origin" not in answered.headers
+    assert client.post("/v1/body/a", headers=headers | {"Sec-Fetch-Mode": "navigate"}).status_code == 403
+
+
+def test_an_open_service_may_be_reached_by_a_link_and_by_a_site_that_is_listed(local):
+    _, client = local
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/v1/public", headers=link).status_code == 200
+    guard = Guard(small_app(), Keys, insecure_local=True, hosts=[], origins=["http://localhost:5173"])
+    with serving(guard) as port:
+        listed = {"Origin": "http://localhost:5173", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}
+        answered = httpx.get(f"http://127.0.0.1:{port}/v1/admin", headers=listed)
+        assert (answered.status_code, answered.headers["access-control-allow-origin"]) == (200, listed["Origin"])
+
+
+def test_an_open_service_refuses_another_machine():
+    """A proxy that the server trusts says that the peer is another machine; nothing else says so in between."""
+
+    async def seen_from(address: str | None, scope, receive, send) -> None:
+        await guard(scope | {"client": address and (address, 1)}, receive, send)
+
+    guard = Guard(small_app(), Keys, insecure_local=True, hosts=[], origins=[])
+    for address, expected in (("10.0.0.1", 403), ("::ffff:10.0.0.1", 403), ("2001:db8::1", 403), ("evil", 403),
+                              (None, 403), ("::1", 200), ("::ffff:127.0.0.1", 200), ("127.0.0.9", 200)):  # fmt: skip
+        with serving(partial(seen_from, address), lifespan="off", interface="asgi3") as port:
+            assert raw(port, get("/v1/admin"))[0] == expected, address
+
+
+# What a route says of itself
+
+
+def test_routes_that_name_nobody_or_are_open_by_their_kind_are_listed():
+    app = small_app()
+
+    @app.get("/unguarded")
+    @allow(Role.ADMIN)
+    async def unguarded() -> dict:
+        return {}
+
+    async def plain(_request: Request) -> Response:
+        return PlainTextResponse("")
+
+    async def files(scope, receive, send) -> None:
+        await PlainTextResponse("")(scope, receive, send)
+
+    async def shared(scope, receive, send) -> None:
+        await PlainTextResponse("")(scope, receive, send)
+
+    app.router.routes += [Route("/plain", plain), Mount("/files", files), Mount("/shared", public(shared))]
+    assert undeclared(app) == ["GET /unguarded", "GET /v1/nobody", "GET,HEAD /plain", "Mount /files"]
+
+
+def test_saying_twice_or_nothing_of_who_may_call_is_a_mistake():
+    async def endpoint() -> None: ...
+
+    with pytest.raises(ValueError, match="names nobody"):
+        allow()
+    allow(Role.INTAKE)(endpoint)
+    with pytest.raises(ValueError, match="says twice"):
+        public(endpoint)
+
+
+def test_the_document_says_who_may_call_what(service):
+    schema = service.client.get("/openapi.json").json()
+    assert service.client.get("/openapi.json").json() == schema
+    assert schema["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}
+    paths = schema["paths"]
+    assert paths["/v1/public"]["get"]["security"] == []
+    assert "401" not in paths["/v1/public"]["get"]["responses"]
+    body = paths["/v1/body/{name}"]["post"]
+    assert body["security"] == [{"bearer": []}]
+    assert body["responses"]["403"]["description"] == "Not with this role; expected intake or operator or admin"
+    assert set(body["responses"]["401"]["content"]) == {"application/problem+json"}
+    assert set(body["responses"]["401"]["headers"]) == {"WWW-Authenticate"}
+    assert "expected nobody" in paths["/v1/nobody"]["get"]["responses"]["403"]["description"]
+    assert all("security" in operation for path in paths.values() for operation in path.values())

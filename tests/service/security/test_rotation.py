@@ -1,0 +1,119 @@
+"""A rotation of number keys, one service after the other: each sees all the while what the other keeps of a caller."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.maintenance.number_keys import stored_under
+from service.maintenance.verify import known_facts, labels_of, verify
+from service.security.pseudonyms import Pseudonyms, read_keys, rotate
+from service.store.database import connect
+from tests.support.processes import Process, until
+
+NUISANCE = "+6281234567890"
+
+
+def at(seconds: float = 0.0) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def ring(client: httpx.Client, call_id: str, caller: str = NUISANCE) -> dict:
+    said = {"call_id": call_id, "received_at": at(), "caller": caller, "line": "mobile", "expected_wait_s": 120.0}
+    answer = client.post("/v1/score", json=said | {"duration_s": 3.0, "silence_ratio": 0.3})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def close(client: httpx.Client, call_id: str, disposition: str) -> None:
+    for event, said in (("ended", {"ended_at": at(), "duration_s": 6.0}),
+                        ("disposition", {"disposition": disposition, "disposed_at": at()})):  # fmt: skip
+        assert client.post(f"/v1/calls/{call_id}/{event}", json=said).status_code == 200
+
+
+def pranks(client: httpx.Client, name: str, calls: int = 8) -> None:
+    for number in range(calls):
+        ring(client, f"{name} {number}")
+        close(client, f"{name} {number}", "prank")
+
+
+@contextmanager
+def running(folder: Path, name: str, release: Path, database: str, **more) -> Iterator[tuple[Process, httpx.Client]]:
+    process = Process(folder, name, release, database, random_share=0.0, **more).ready()
+    try:
+        with httpx.Client(base_url=process.url, timeout=30.0) as client:
+            yield process, client
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def rotated(postgres, tmp_path, acting_release):
+    """Two services; the first was started again with a new key before the old one, as the documents say."""
+    with running(tmp_path, "second", acting_release, postgres) as (_, second):
+        with running(tmp_path, "first", acting_release, postgres) as (_, first):
+            pranks(first, "before")
+        rotate(tmp_path / "saring.key")
+        with running(tmp_path, "first", acting_release, postgres) as (_, first):
+            yield first, second
+
+
+def test_who_was_closed_as_genuine_at_the_other_service_is_deferred_nowhere(rotated):
+    first, second = rotated
+    assert ring(first, "one")["defer_s"] > 0.0  # it would be: the past came with it
+    assert ring(second, "two")["defer_s"] > 0.0  # and it stayed here
+    close(second, "two", "genuine")
+    for client, call_id in ((first, "three"), (second, "four")):
+        answer = ring(client, call_id)
+        assert "closed_genuine" in answer["guardrails"]
+        assert answer["defer_s"] == 0.0
+    counts = [c.post("/v1/callers/lookup", json={"caller": NUISANCE}).json() for c in rotated]
+    assert [found["history"]["genuine_ever"] for found in counts] == [1.0, 1.0]
+    assert [found["history"]["calls_ever"] for found in counts] == [12.0, 12.0]
+
+
+def test_what_the_service_with_the_new_key_learns_is_known_to_the_other_and_one_call_may_be_told_to_both(rotated):
+    first, second = rotated
+    ring(first, "one")
+    close(first, "one", "genuine")
+    assert "closed_genuine" in ring(second, "two")["guardrails"]
+    said = {"call_id": "two", "received_at": first.get("/v1/calls/two").json()["received_at"], "caller": NUISANCE}
+    for client in (first, second):
+        assert client.post("/v1/score", json=said).status_code == 200
+    assert first.post("/v1/score", json=said | {"caller": "+6281300000001"}).status_code == 409
+
+
+def test_when_every_service_has_the_new_key_callers_move_to_it_and_nothing_that_comes_late_is_missed(
+    postgres, postgres_server, tmp_path, acting_release
+):
+    old_file = tmp_path / "old" / "saring.key"
+    old_file.parent.mkdir()
+    with running(tmp_path, "second", acting_release, postgres) as (_, second):
+        shutil.copy(tmp_path / "saring.key", old_file)
+        pranks(second, "before")
+    old = Pseudonyms(read_keys(old_file)).current
+    rotate(tmp_path / "saring.key")
+    engine = connect(postgres)
+    with running(tmp_path, "first", acting_release, postgres) as (_, first):
+        name = postgres.rsplit("/", 1)[1]
+        postgres_server.run(
+            name, "UPDATE writers SET seen_at_us = 0 WHERE number_keys NOT LIKE '% %'"
+        )  # a minute passes
+
+        def moved() -> bool:
+            ring(first, f"ring {at()}")
+            return stored_under(engine, old) == 0
+
+        until(moved, 30.0)
+        # A copy of the old file on another machine, taken for gone and back again: it is not let in any more.
+        late = Process(tmp_path, "third", acting_release, postgres, key_file=old_file)
+        assert late.process.wait(60) == 1
+        calls = first.post("/v1/callers/lookup", json={"caller": NUISANCE}).json()["history"]["calls_ever"]
+        with running(tmp_path, "second", acting_release, postgres) as (_, second):
+            assert second.post("/v1/callers/lookup", json={"caller": NUISANCE}).json()["history"]["calls_ever"] == calls
+    assert verify(engine, labels_of(known_facts(engine)), lambda _: None).differs == []
+    engine.dispose()

@@ -1,0 +1,154 @@
+"""What one connection holds: requests in pieces, in a row and at once, and clients that go away or do not read."""
+
+import json
+import logging
+import re
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from service.server import connection
+from tests.support.keyed_service import NOBODY, Keyed, keyed
+from tests.support.processes import until
+
+CALL = {"call_id": "one", "received_at": "2026-01-31T08:15:00+07:00", "caller": "0812-3456-7890", "duration_s": 3.5}
+BODY = json.dumps(CALL).encode()
+#: Requests with some 200 MB of answers.
+MANY = 100_000
+LEFT = 'saring_requests_total{method="POST",route="/v1/score",status="499"}'
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, release_folder: Path):
+    with keyed(tmp_path_factory.mktemp("connection"), release_folder) as running:
+        yield running
+
+
+def head(service: Keyed, *lines: str, who: str = "intake", path: str = "/v1/score") -> bytes:
+    key = [f"Authorization: Bearer {service.keys[who]}"] if who != NOBODY else []
+    host = [] if any(line.startswith("Host:") for line in lines) else ["Host: localhost"]
+    return "\r\n".join([f"POST {path} HTTP/1.1", *host, *key, *lines, "", ""]).encode()
+
+
+def plain(service: Keyed, body: bytes, *lines: str, who: str = "intake") -> bytes:
+    return head(service, *lines, f"Content-Length: {len(body)}", who=who) + body
+
+
+def in_chunks(service: Keyed, body: bytes, *lines: str, who: str = "intake") -> bytes:
+    return head(service, *lines, "Transfer-Encoding: chunked", who=who) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+def parts(answered: bytes) -> tuple[bytes, set[tuple[bytes, bytes]], bytes]:
+    """Take an answer apart: its first line, its headers, its body."""
+    above, _, body = answered.partition(b"\r\n\r\n")
+    first, *lines = above.split(b"\r\n")
+    headers = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
+    assert len(dict(headers)) == len(headers)
+    assert int(dict(headers)[b"content-length"]) == len(body)
+    return first, {pair for pair in headers if pair[0] != b"x-request-id"}, body
+
+
+def test_a_body_in_chunks_says_the_same(service):
+    whole = service.raw(plain(service, BODY, "Connection: close"))
+    assert parts(whole) == parts(service.raw(in_chunks(service, BODY, "Connection: close")))
+
+
+def test_whoever_is_not_let_in_is_told_so_before_the_body_is_read(service):
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10.0) as sender:
+        sender.sendall(head(service, "Content-Length: 500", who=NOBODY))
+        assert sender.recv(65_536).startswith(b"HTTP/1.1 401 ")
+        # What was announced is not taken for the next request.
+        sender.sendall(b"x" * 500 + plain(service, BODY))
+        assert sender.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_comes_in_pieces_is_one_body(service):
+    request = plain(service, BODY, "Connection: close")
+    pieces = [request[place : place + 40] for place in range(0, len(request), 40)]
+    assert b'"call_id":"one"' in service.raw(*pieces, pause_s=0.01)
+
+
+def test_a_request_may_wait_for_a_word_be_old_have_a_query_or_no_length(service):
+    waits = head(service, "Expect: 100-continue", "Connection: close", f"Content-Length: {len(BODY)}")
+    assert service.raw(waits, BODY, pause_s=0.2).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+    old = head(service, f"Content-Length: {len(BODY)}").replace(b"HTTP/1.1", b"HTTP/1.0") + BODY
+    assert service.raw(old).startswith(b"HTTP/1.1 200 ")
+    asked = head(service, "Connection: close", f"Content-Length: {len(BODY)}", path="/v1/score?a=b") + BODY
+    assert service.raw(asked).startswith(b"HTTP/1.1 200 ")
+    assert service.raw(plain(service, b" " * 65_537, "Connection: close")).startswith(b"HTTP/1.1 413 ")
+    assert service.raw(head(service, "Connection: close")).startswith(b"HTTP/1.1 400 ")
+
+
+def test_requests_in_a_row_are_answered_in_their_order(service):
+    bodies = [json.dumps(CALL | {"call_id": f"in order {place}"}).encode() for place in range(9)]
+    asked = [(in_chunks if place % 3 == 1 else plain)(service, body) for place, body in enumerate(bodies)]
+    answered = service.raw(b"".join(asked) + head(service, "Connection: close", who=NOBODY))
+    assert re.findall(rb'"call_id":"in order (\d)"', answered) == [b"%d" % place for place in range(9)]
+
+
+def test_as_many_as_fit_on_the_way_at_once_are_answered_wherever_they_are_cut(service, monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_LIMIT", 2_000)  # of one head; what arrives at once is much more
+    bodies = [json.dumps(CALL | {"call_id": f"at once {place}"}).encode() for place in range(500)]
+    asked = b"".join(plain(service, body) for body in bodies)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30.0) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(asked))
+        within_the_last_head = len(asked) - len(plain(service, bodies[-1])) + 30
+        sender.sendall(asked[:within_the_last_head])
+        time.sleep(0.2)
+        sender.sendall(asked[within_the_last_head:])
+        answered = b""
+        while answered.count(b"HTTP/1.1 ") < len(bodies):
+            more = sender.recv(1 << 20)
+            assert more, answered[-300:]
+            answered += more
+    assert re.findall(rb'"call_id":"at once (\d+)"', answered) == [b"%d" % place for place in range(500)]
+
+
+def test_what_went_wrong_is_in_the_log_and_not_in_the_answer(service, monkeypatch, caplog):
+    async def broken(*_about, **_more):
+        raise ZeroDivisionError("the secret of 0812-3456-7890")
+
+    monkeypatch.setattr(service.app.state.reception, "score", broken)
+    with caplog.at_level(logging.ERROR):
+        first, headers, body = parts(service.raw(plain(service, BODY, "Connection: close")))
+    assert first == b"HTTP/1.1 500 Internal Server Error"
+    assert (b"x-content-type-options", b"nosniff") in headers
+    assert json.loads(body)["detail"] == "Something is wrong in this service; its log says what."
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+def counted(service: Keyed) -> float:
+    lines = service.ask("admin", "GET", "/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(LEFT))
+
+
+def test_a_client_that_goes_away_is_counted_as_gone(service):
+    before = counted(service)
+    with socket.create_connection(("127.0.0.1", service.port)) as sender:
+        sender.sendall(plain(service, BODY)[:-10])
+    until(lambda: counted(service) == before + 1)
+
+
+def test_a_client_that_does_not_read_is_not_answered_for_ever(service):
+    one, sent = plain(service, BODY), 0
+    with socket.create_connection(("127.0.0.1", service.port)) as deaf:
+        deaf.settimeout(2.0)
+        with suppress(OSError):  # it takes no more, or ends the connection
+            for sent in range(MANY):  # noqa: B007 - how many it took
+                deaf.sendall(one)
+        assert service.ask("intake", "POST", "/v1/score", json=CALL).status_code == 200
+    assert 20 < sent < MANY - 1
+
+
+def test_a_connection_is_kept_for_some_seconds_after_an_answer_and_no_longer(service):
+    with socket.create_connection(("127.0.0.1", service.port), timeout=15.0) as kept:
+        for _ in range(3):
+            kept.sendall(plain(service, BODY))
+            assert kept.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            time.sleep(1.0)
+        started = time.monotonic()
+        assert kept.recv(1) == b""
+        assert 2.0 < time.monotonic() - started < 8.0

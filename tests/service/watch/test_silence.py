@@ -1,0 +1,212 @@
+"""Calls of which nothing is heard are let go, and no others: a repeat is heard, and who is heard again comes back."""
+
+import asyncio
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+
+import httpx
+
+from model.policy.deferral import DeferralSettings
+from service.maintenance.verify import verify
+from service.queue import states
+from service.queue.board import Board
+from service.queue.operations import Operations
+from service.store.records import Call
+from tests.support.call_histories import START, Step, house, saring
+from tests.support.older_database import make_older
+from tests.support.processes import Process, until
+from tests.system.test_order import ago, nuisance, told_as_prank
+
+TIMEOUT_S = 10.0
+#: By then a call of which nothing was heard is gone: it is looked for every five seconds.
+GONE_S = TIMEOUT_S + 12.0
+
+
+def ring(client, call_id: str, **more) -> dict:
+    said = {"call_id": call_id, "received_at": ago(), "caller": "+6281300000001", **more}
+    assert client.post("/v1/score", json=said).status_code == 200
+    return said
+
+
+def on_board(client) -> list[str]:
+    return [call["call_id"] for call in client.get("/v1/queue").json()["calls"]]
+
+
+@contextmanager
+def repeated(client, *requests: dict):
+    """Say the same again every half a second, as a PBX does that asks for as long as a caller waits."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(0.5):
+            for said in requests:
+                assert client.post("/v1/score", json=said).status_code == 200
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_caller_of_whom_the_same_is_said_again_stays_on_the_board_and_a_ghost_does_not(
+    serving, tmp_path, release_folder
+):
+    with serving(tmp_path, release_folder, waiting_timeout_s=TIMEOUT_S) as client:
+        ring(client, "ghost")
+        said = ring(client, "waits")
+        first = client.get("/v1/queue").json()["calls"]
+        with repeated(client, said):
+            until(lambda: "ghost" not in on_board(client), GONE_S)
+            time.sleep(TIMEOUT_S)
+            assert on_board(client) == ["waits"]
+        heard = client.get("/v1/queue").json()["calls"][0]["heard_at"]
+        assert heard > max(call["heard_at"] for call in first)  # the board shows it as one that is heard of
+        assert len(client.get("/v1/calls/waits").json()["said"]) == 1  # and no event was written for it
+
+
+def test_what_one_process_hears_again_keeps_a_caller_on_the_board_of_each_also_after_a_restart(
+    postgres, tmp_path, release_folder
+):
+    def service(name: str) -> Process:
+        return Process(tmp_path, name, release_folder, postgres, waiting_timeout_s=TIMEOUT_S)
+
+    with ExitStack() as stack:
+        processes = [service(name).ready() for name in ("one", "other")]
+        stack.callback(lambda: [process.stop() for process in processes])
+        one, other = (stack.enter_context(httpx.Client(base_url=process.url)) for process in processes)
+        ring(one, "ghost")
+        said = ring(one, "waits")
+        with repeated(one, said):
+            until(lambda: on_board(other) == ["waits"], GONE_S)
+            time.sleep(TIMEOUT_S)
+            assert (on_board(one), on_board(other)) == (["waits"], ["waits"])
+            assert processes[1].stop() == 0
+            processes[1] = service("other").ready()
+            again = stack.enter_context(httpx.Client(base_url=processes[1].url))
+            time.sleep(2 * TIMEOUT_S)
+            assert (on_board(one), on_board(again)) == (["waits"], ["waits"])
+        until(lambda: on_board(one) == on_board(again) == [], 2 * GONE_S)
+
+
+def test_a_clock_that_is_set_twenty_minutes_ahead_loses_no_caller(serving, tmp_path, release_folder, monkeypatch):
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(minutes=20)
+
+    with serving(tmp_path, release_folder) as client:
+        for number in range(20):
+            ring(client, f"c{number}")
+        for name, module in list(sys.modules.items()):
+            if name.startswith("service.") and getattr(module, "datetime", None) is datetime:
+                monkeypatch.setattr(module, "datetime", Ahead)
+        time.sleep(12.0)
+        assert len(on_board(client)) == 20
+
+
+def test_a_call_that_was_let_go_comes_back_at_its_old_key_when_it_is_said_again(serving, tmp_path, acting_release):
+    with serving(tmp_path, acting_release, random_share=0.0, waiting_timeout_s=TIMEOUT_S) as client:
+        told_as_prank(client)
+        kept, changed = (nuisance(name, expected_wait_s=60.0) for name in ("kept", "changed"))
+        keys = {said["call_id"]: client.post("/v1/score", json=said).json()["queue_key"] for said in (kept, changed)}
+        ended = ring(client, "hung up")
+        client.post("/v1/calls/hung up/ended", json={"ended_at": ago()})
+        until(lambda: on_board(client) == [], GONE_S)
+        for call_id in keys:
+            assert client.get(f"/v1/calls/{call_id}").json()["state"] == "abandoned"
+        # A longer wait by now puts nobody further back.
+        answers = [
+            client.post("/v1/score", json=said).json() for said in (kept, changed | {"expected_wait_s": 600.0}, ended)
+        ]
+        assert {answer["call_id"]: answer["queue_key"] for answer in answers[:2]} == keys
+        queue = client.get("/v1/queue").json()["calls"]
+        assert {call["call_id"]: call["queue_key"] for call in queue} == keys
+        assert client.get("/v1/calls/hung up").json()["state"] == "abandoned"  # its end was told: that stays
+    assert saring("rebuild", "--release", acting_release, "--database", f"sqlite:///{tmp_path / 'saring.db'}")[0] == 0
+
+
+def test_a_call_that_an_operator_has_taken_is_never_abandoned(serving, tmp_path, release_folder):
+    with serving(tmp_path, release_folder, waiting_timeout_s=TIMEOUT_S, mode="board") as client:
+        ring(client, "taken")
+        ring(client, "ghost")
+        assert client.post("/v1/calls/taken/take", json={}).status_code == 200
+        until(lambda: "ghost" not in on_board(client), GONE_S)
+        time.sleep(6.0)
+        assert client.get("/v1/calls/taken").json()["state"] == "taken"
+
+
+def test_a_conversation_that_outlasts_its_time_out_comes_back_when_anything_is_said_of_it(tmp_path, release):
+    with house(tmp_path, release) as told:
+        asked = {"call_id": "long", "received_at": START, "line": "mobile"}
+        answered = {"answered_at": START + timedelta(seconds=5), "operator": "rina"}
+        score = Step(START, "score", "long", "+6281300000001", asked, START)
+        answer = Step(START, "answered", "long", None, answered, START)
+        told.tell([score, answer])
+        for again in (score, answer):
+            asyncio.run(told.intake.left("long", START + timedelta(hours=3)))
+            assert "long" not in told.intake.board.calls
+            told.tell([again])
+            call = told.intake.board.calls["long"]
+            assert (call.state, call.operator) == (states.ANSWERED, "rina")
+            assert told.intake.board._lane(None).busy == 1
+        assert verify(told.store.engine, release.labels, lambda _: None).differs == []
+
+
+def test_what_is_heard_while_a_call_is_about_to_be_let_go_keeps_it(tmp_path, release):
+    with house(tmp_path, release) as told:
+        score = Step(START, "score", "c", "+6281300000001", {"call_id": "c", "received_at": START}, START)
+        told.tell([score])
+
+        async def both() -> None:
+            board = told.intake.board
+            board._heard["c"].at_s -= 100.0
+            await asyncio.gather(
+                told._step(score), told.intake.left("c", START, lambda call: board.silent_s(call.call_id) > 50.0)
+            )
+
+        asyncio.run(both())
+        assert told.intake.board.calls["c"].state == states.WAITING
+
+
+def test_an_imported_call_waits_for_nobody_whatever_is_said_of_it(serving, tmp_path, release_folder):
+    log = tmp_path / "calls.csv"
+    log.write_text("call_id,received_at,line\nold,2026-01-01T00:00:00+00:00,mobile\n")
+    database = f"sqlite:///{tmp_path / 'saring.db'}"
+    status, said = saring("import", "--calls", log, "--database", database, "--release", release_folder,
+                          key_file=tmp_path / "saring.key")  # fmt: skip
+    assert status == 0, said
+    with serving(tmp_path, release_folder) as client:
+        asked = {"call_id": "old", "received_at": "2026-01-01T00:00:00+00:00", "line": "mobile"}
+        for _ in range(2):
+            assert client.post("/v1/score", json=asked).status_code == 200
+        assert on_board(client) == []
+
+
+def test_a_database_of_before_opens_with_the_callers_who_wait_in_it(serving, tmp_path, release_folder):
+    with serving(tmp_path, release_folder) as client:
+        ring(client, "waits")
+    make_older(tmp_path / "saring.db", "0002")
+    with serving(tmp_path, release_folder) as client:
+        assert on_board(client) == ["waits"]
+
+
+def test_the_calls_longest_not_heard_of_are_found_whatever_is_heard_in_between():
+    now_s = [0.0]
+    board = Board(Operations(), DeferralSettings(), clock=lambda: now_s[0])
+    for place in range(6):
+        now_s[0] = float(place)
+        board.put(Call(f"c{place}", 1_000_000 * place))
+    board.hear("c1")
+    board.hear("nobody")
+    now_s[0] = 10.0
+    assert [call.call_id for call in board.silent(6.5)] == ["c0", "c2", "c3"]
+    assert board.silent_s("c1") == 5.0
+    assert [call.call_id for call in board.heard_anew(4.0)] == ["c1"]
+    board.note("c1", 7)
+    assert (board.heard_anew(4.0), board.calls["c1"].heard_at_us) == ([], 7)

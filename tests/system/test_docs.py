@@ -1,0 +1,63 @@
+"""What the docs promise is there: every command, every setting, every file; and the README's lines run."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from service.cli.main import app
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = README + "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+
+
+def commands() -> list[str]:
+    return sorted(typer.main.get_command(app).commands)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_stands_in_the_docs(command):
+    assert f"saring {command}" in DOCS
+
+
+@pytest.mark.parametrize("setting", sorted(Settings.model_fields))
+def test_every_setting_stands_in_the_docs(setting):
+    assert f"SARING_{setting.upper()}" in (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+
+
+def test_every_file_of_the_house_stands_in_the_map_and_the_map_names_no_other():
+    named = set()
+    for line in README.splitlines():
+        if line.startswith("| `"):
+            room = ""
+            for path in re.findall(r"`([\w./]+\.py)`", line.split("|")[1]):
+                room = path.rsplit("/", 1)[0] if "/" in path else room
+                named.add(path if "/" in path else f"{room}/{path}")
+    there = {
+        str(path.relative_to(ROOT))
+        for room in ("model", "model/language", "model/report", "service", "service/console")
+        for path in (ROOT / room).glob("*.py")
+    }
+    assert named == {path for path in there if not path.endswith("__init__.py")}
+
+
+def test_every_link_of_the_docs_leads_somewhere():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_lines_of_the_readme_that_embed_the_client_run_as_they_are(
+    serving, tmp_path, release_folder, monkeypatch, capsys
+):
+    lines = README.split("## Embed it in an intake system")[1].split("\n\n    import os")[1].split("\n\n    Keep")[0]
+    code = "import os" + re.sub(r"\n    ", "\n", lines.split("\n\nKeep one client")[0])
+    monkeypatch.chdir(tmp_path)
+    with serving(tmp_path, release_folder, mode="pbx") as client:
+        port = client.base_url.port
+        exec(compile(code.replace(":8112", f":{port}"), "README.md", "exec"), {})
+        assert client.get("/v1/calls/112-0042").json()["disposition"] == "genuine"
+    assert capsys.readouterr().out.split()[1] in ("normal", "unsure", "likely_prank")

@@ -1,0 +1,223 @@
+"""A service that has fallen behind: it says so at once, and catches up while the same load goes on."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from benchmarks.generator import fixed_rate
+from service.contract.problems import Conflict, Unavailable, Unknown
+from service.contract.requests import Answered, Disposition, Ended, ScoreRequest
+from service.intake.adaptive_limiter import Room
+from service.intake.deadline import LEAST_WAITING, Reception
+from service.server.application import opened
+from service.settings import Settings
+from tests.support.crashes import locked
+from tests.support.processes import Process, until
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+RANG = 3 * LEAST_WAITING
+
+
+@pytest.fixture
+def parts(tmp_path: Path, release_folder: Path):
+    chosen = {"database": f"sqlite:///{tmp_path / 'saring.db'}", "key_file": tmp_path / "saring.key"}
+    chosen |= {"journal": tmp_path / "journal", "journal_mib": 1, "calls_in_memory": 1_000}
+    with opened(Settings(release=release_folder, insecure_local=True, **chosen)) as parts:
+        yield parts
+
+
+def request(number: int) -> ScoreRequest:
+    received_at = (START + timedelta(seconds=number)).isoformat()
+    asked = {"call_id": f"c{number}", "received_at": received_at, "caller": f"+62812{number:08}"}
+    return ScoreRequest.model_validate(asked)
+
+
+async def tell_all(reception: Reception) -> None:
+    """Let the store be told all that the journal holds."""
+    retelling = asyncio.create_task(reception.retelling.run())
+    while not reception.retelling.all_told():
+        await asyncio.sleep(0.01)
+    retelling.cancel()
+
+
+def received(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / "saring.db")) as connection:
+        found = connection.execute("SELECT call_id FROM events WHERE kind = 'received' ORDER BY call_id")
+        return [call_id for (call_id,) in found]
+
+
+def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_and_told_later(tmp_path, parts):
+    async def ring(reception: Reception, number: int) -> tuple[float, dict]:
+        started = time.perf_counter()
+        reply = await reception.score(request(number), [], datetime.now(UTC))
+        return time.perf_counter() - started, reply.answer
+
+    async def rush() -> list[tuple[float, dict]]:
+        # The deadline is long: whoever waits for it is told apart from who does not, on a busy machine too.
+        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        reception._room = Room(LEAST_WAITING, LEAST_WAITING)
+        with locked(tmp_path / "saring.db"):
+            answers = await asyncio.gather(*(ring(reception, number) for number in range(RANG)))
+        await tell_all(reception)
+        return answers
+
+    answers = asyncio.run(rush())
+    waited = [seconds >= 1.0 for seconds, _ in answers]
+    assert waited == [True] * LEAST_WAITING + [False] * (RANG - LEAST_WAITING)
+    assert {(answer["band"], answer["defer_s"], answer["durable"]) for _, answer in answers} == {
+        ("unscored", 0.0, True)
+    }
+    assert received(tmp_path) == sorted(f"c{number}" for number in range(RANG))
+    counted = parts.metrics.render("")[0].decode()
+    assert f'saring_degraded_total{{reason="busy"}} {float(RANG - LEAST_WAITING)}' in counted
+
+
+def test_what_is_refused_leaves_as_much_room_as_there_was(parts):
+    async def ask() -> float:
+        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        await reception.score(request(0), [], START)
+        before = reception._room._size
+        other = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"caller": "+6281300000000"})
+        for _ in range(5):
+            with pytest.raises(Conflict):
+                await reception.score(other, [], START)
+        return before - reception._room._size
+
+    assert asyncio.run(ask()) == 0.0
+
+
+def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(tmp_path, parts, monkeypatch):
+    looked: list[str] = []
+    find = parts.intake.find
+
+    async def watched(call_id: str):
+        looked.append(call_id)
+        return await find(call_id)
+
+    monkeypatch.setattr(parts.intake, "find", watched)
+
+    async def rush() -> None:
+        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        with locked(tmp_path / "saring.db"):
+            assert (await reception.score(request(0), [], START)).answer["degraded"]  # it was asked, in vain
+        reception.retelling.down = True
+        for number in range(1, 10):
+            assert (await reception.score(request(number), [], START)).answer["degraded"]
+        await tell_all(reception)
+
+    asyncio.run(rush())
+    assert looked == ["c0"]
+    assert received(tmp_path) == sorted(f"c{number}" for number in range(10))
+
+
+def test_a_store_that_answers_again_scores_calls_while_others_still_wait_in_the_journal(tmp_path, parts):
+    def reception() -> Reception:
+        return Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+
+    async def rush() -> None:
+        before = reception()
+        before.retelling.down = True
+        for number in range(3):
+            assert (await before.score(request(number), [], START)).answer["degraded"]
+        after = reception()  # as after a restart
+        assert after.retelling.down
+        after.retelling.down = False
+        assert after.retelling.behind
+        again = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"call_id": "again"})
+        assert (await after.score(again, [], START)).answer["degraded"]  # its caller must not be overtaken
+        assert not (await after.score(request(9), [], START)).answer["degraded"]
+        await tell_all(after)
+        last = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"call_id": "last"})
+        assert not (await after.score(last, [], START)).answer["degraded"]
+
+    asyncio.run(rush())
+    assert received(tmp_path) == ["again", "c0", "c1", "c2", "c9", "last"]
+
+
+def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_store_is_out_of_reach(tmp_path, parts):
+    at = START + timedelta(minutes=5)
+    closed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat()})
+
+    async def rush() -> None:
+        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        await reception.score(request(0), [], START)
+        with locked(tmp_path / "saring.db"):
+            assert not await reception.disposed("c0", closed, at)  # kept in the journal
+            assert not await reception.answered("c0", Answered.model_validate({"answered_at": at.isoformat()}), at)
+            await reception.score(request(1), [], START)
+            assert not await reception.disposed("c1", closed, at)  # its score is there, too
+            reception.retelling.down = True
+            with pytest.raises(Unavailable, match="no such call is known"):
+                await reception.disposed("nobody", closed, at)
+            with pytest.raises(Unavailable, match="no such call is known"):
+                await reception.ended("nobody", Ended.model_validate({"ended_at": at.isoformat()}), [], at)
+        await tell_all(reception)
+        with pytest.raises(Unknown):
+            await reception.disposed("nobody", closed, at)
+
+    asyncio.run(rush())
+    assert 'saring_degraded_total{reason="refused"}' not in parts.metrics.render("")[0].decode()
+    with closing(sqlite3.connect(tmp_path / "saring.db")) as connection:
+        found = connection.execute("SELECT call_id, state FROM calls ORDER BY call_id").fetchall()
+    assert found == [("c0", "closed"), ("c1", "closed")]
+
+
+def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts, monkeypatch):
+    intake = parts.intake
+    monkeypatch.setattr(intake.known, "_most_over", 1)
+
+    async def ring() -> None:
+        for number in range(3):
+            await intake.score(request(number), None, [], START)
+        closed = ThreadPoolExecutor()
+        closed.shutdown()
+        monkeypatch.setattr(intake.store, "_readers", closed)  # from here on, to read would fail
+        for number in range(3):
+            await intake.left(f"c{number}", START)
+        assert (await intake.find("c2")).state == "abandoned"
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await intake.find("c0")
+
+    asyncio.run(ring())
+
+
+@pytest.mark.slow
+def test_a_service_that_fell_behind_catches_up_while_the_same_load_goes_on(tmp_path, release_folder):
+    """Most of the processor is taken from it for a while: it stands still for 80 of every 100 ms."""
+    database = f"sqlite:///{tmp_path / 'saring.db'}"
+    process = Process(tmp_path, "service", release_folder, database, deadline_ms=200, waiting_timeout_s=10).ready()
+
+    def counted(name: str) -> float:
+        lines = httpx.get(f"{process.url}/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"saring_{name}"))
+
+    try:
+        _, wrong, _ = fixed_rate(process.port, "/v1/score", 1, 200.0, 5)
+        assert wrong == 0
+        until_s, stolen = (
+            time.monotonic() + 20.0,
+            threading.Thread(target=fixed_rate, args=(process.port, "/v1/score", 2, 200.0, 40)),
+        )
+        stolen.start()
+        while time.monotonic() < until_s:
+            for how, seconds in ((signal.SIGSTOP, 0.08), (signal.SIGCONT, 0.02)):
+                os.kill(process.process.pid, how)
+                time.sleep(seconds)
+        assert counted("degraded_total") > 500.0
+        until(lambda: counted("journal_records") == 0.0, 15.0)
+        time.sleep(1.0)
+        before = counted("degraded_total")
+        stolen.join()
+        assert counted("degraded_total") == before
+    finally:
+        assert process.stop() == 0
