@@ -28,20 +28,16 @@ def test_every_setting_stands_in_the_docs(setting):
     assert f"SARING_{setting.upper()}" in (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
 
 
-def test_every_file_of_the_house_stands_in_the_map_and_the_map_names_no_other():
-    named = set()
-    for line in README.splitlines():
-        if line.startswith("| `"):
-            room = ""
-            for path in re.findall(r"`([\w./]+\.py)`", line.split("|")[1]):
-                room = path.rsplit("/", 1)[0] if "/" in path else room
-                named.add(path if "/" in path else f"{room}/{path}")
-    there = {
-        str(path.relative_to(ROOT))
-        for room in ("model", "model/language", "model/report", "service", "service/console")
-        for path in (ROOT / room).glob("*.py")
-    }
-    assert named == {path for path in there if not path.endswith("__init__.py")}
+def test_every_room_stands_in_the_map_and_the_map_names_no_other():
+    house = README.split("## The house")[1].split("\n## ")[0]
+    there = {f"{path.parent.name}/" for root in ("model", "service") for path in (ROOT / root).glob("*/__init__.py")}
+    assert set(re.findall(r"^        (\w+/) ", house, re.MULTILINE)) == there
+
+
+def test_every_page_stands_in_the_index_of_the_docs():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    there = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\((\S+\.md)\)", index)) == there
 
 
 def test_every_link_of_the_docs_leads_somewhere():
