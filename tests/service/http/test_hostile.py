@@ -301,7 +301,7 @@ def test_a_call_is_taken_whatever_else_is_said_and_what_makes_no_sense_is_named(
     assert answered.status_code == 200, answered.text
     assert answered.json()["durable"]
     assert named(answered) == expected
-    found = looked_at(service.ask("intake", "GET", f"/v1/calls/{quote(name, safe='')}"))
+    found = looked_at(service.ask("operator", "GET", f"/v1/calls/{quote(name, safe='')}"))
     assert found.json()["call_id"] == name
     assert not any(form in found.text for form in FORMS)
 
@@ -313,7 +313,7 @@ def test_thousands_of_unknown_fields_are_not_told_back_one_by_one(service):
     assert "2,480 more" in answered.json()["warnings"][-1]["detail"]
     kept = with_call(call_id="many extras", **{f"x_{place}": place for place in range(2_500)})
     assert looked_at(service.ask("intake", "POST", "/v1/score", content=kept)).status_code == 200
-    found = service.ask("intake", "GET", "/v1/calls/many%20extras").json()
+    found = service.ask("operator", "GET", "/v1/calls/many%20extras").json()
     assert sum(name.startswith("x_") for name in found) == 100
     operate = json.dumps({f"field{place}": place for place in range(2_500)}).encode()
     refused = looked_at(service.ask("operator", "PUT", "/v1/operations", content=operate))
