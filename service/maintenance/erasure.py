@@ -33,6 +33,8 @@ from service.store.tables import bases, calls, checkpoints, events, protected
 from service.timestamps import microseconds
 
 LIVE = ("waiting", "taken", "answered")
+#: So many calls are removed by one statement: a database takes only so many values at once.
+AT_ONCE = 1_000
 #: So many of a number's last digits, written in whatever way, are the number.
 TELLING = 7
 
@@ -84,7 +86,6 @@ def erase_from(engine: Engine, hashes: Sequence[bytes], who: str, reason: str) -
 
     def noted(connection: Connection) -> Removed:
         lock(connection, hashes)
-        _check_nothing_live(connection, hashes)
         now_us = microseconds(datetime.now(UTC))
         removed = _remove(connection, hashes)
         tombstones.add(connection, hashes, now_us)
@@ -135,21 +136,20 @@ def check_journals(folder: Path) -> None:
         journal.close()
 
 
-def _check_nothing_live(connection: Connection, hashes: Sequence[bytes]) -> None:
-    live = sa.select(calls.c.call_id).where(calls.c.call_id.in_(_call_ids(hashes)), calls.c.state.in_(LIVE))
-    if connection.execute(live).first() is not None:
-        raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
-
-
 def _remove(connection: Connection, hashes: Sequence[bytes]) -> Removed:
-    of_caller = sa.select(calls.c.call_id).where(calls.c.call_id.in_(_call_ids(hashes)))
-    call_ids = list(connection.execute(of_caller).scalars())
-    connection.execute(sa.delete(calls).where(calls.c.call_id.in_(of_caller)))
-    said = connection.execute(sa.delete(events).where(events.c.chain.in_(hashes))).rowcount
+    """Remove what was said of a caller, and the calls that it was said of.
+
+    What is removed is what is asked whether it lives: the first event of a chain has none before it that could be
+    locked, and whoever rings for the first time in between keeps the call.
+    """
+    said = connection.execute(sa.delete(events).where(events.c.chain.in_(hashes)).returning(events.c.call_id))
+    of_events = [row.call_id for row in said]
+    call_ids, removed = sorted(set(of_events)), []
+    for start in range(0, len(call_ids), AT_ONCE):
+        of_them = sa.delete(calls).where(calls.c.call_id.in_(call_ids[start : start + AT_ONCE]))
+        removed += connection.execute(of_them.returning(calls.c.call_id, calls.c.state)).all()
+    if any(row.state in LIVE for row in removed):
+        raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
     for table in (checkpoints, bases, protected):
         connection.execute(sa.delete(table).where(table.c.chain.in_(hashes)))
-    return Removed(call_ids, said)
-
-
-def _call_ids(hashes: Sequence[bytes]) -> sa.Select[tuple[str]]:
-    return sa.select(events.c.call_id).where(events.c.chain.in_(hashes))
+    return Removed([row.call_id for row in removed], len(of_events))
