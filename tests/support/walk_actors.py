@@ -77,11 +77,11 @@ class Teller:
         before, sent_s = call.taken, time.monotonic()
         if self._tell(number, who, "take", call, {}).status != 200:
             return False
-        call.taken = (who, sent_s)
-        if before is not None and before[0] != who:
+        if before is not None and before[0] != who and call.taken is before:  # it was not given back meanwhile
             screen = self.model.screens.get(before[0])
             if screen is not None and screen.follows and screen.since_s < before[1]:
                 self.model.fault(f"{call.call_id}: {who} was given what {before[0]} has taken, who is still there")
+        call.taken = (who, sent_s)
         return True
 
     def released(self, number: int, who: str, call: WalkedCall) -> None:
