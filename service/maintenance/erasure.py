@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -145,7 +145,7 @@ def _remove(connection: Connection, hashes: Sequence[bytes]) -> Removed:
     said = connection.execute(sa.delete(events).where(events.c.chain.in_(hashes)).returning(events.c.call_id))
     of_events = [row.call_id for row in said]
     call_ids = sorted(set(of_events))
-    removed: list[sa.Row[tuple[str, str]]] = []
+    removed: list[sa.Row[Any, Any]] = []
     for start in range(0, len(call_ids), AT_ONCE):
         of_them = sa.delete(calls).where(calls.c.call_id.in_(call_ids[start : start + AT_ONCE]))
         removed += connection.execute(of_them.returning(calls.c.call_id, calls.c.state)).all()
