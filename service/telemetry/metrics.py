@@ -24,7 +24,7 @@ from service.telemetry.multiprocess import SharedCounts, shared
 OTHER = "other"
 BANDS = tuple(band.id for band in Band)
 #: The fields whose warnings are counted by name: those of the call log, and what only a request has.
-FIELDS = (*(column.name for column in COLUMNS), "expected_wait_s", "mean_handling_s", "stage", "operator")
+FIELDS = (*(column.name for column in COLUMNS), "expected_wait_s", "mean_handling_s", "stage", "operator", "confirm")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MOST_QUEUES, MOST_REASONS, MOST_RELEASES, MOST_ROUTES = 50, 20, 50, 200
 _OPENMETRICS = "application/openmetrics-text"
