@@ -40,8 +40,8 @@ def wanted(environ: Mapping[str, str]) -> bool:
 
     Examples
     --------
-    >>> wanted({}), wanted({"OTEL_TRACES_EXPORTER": "none"}), wanted({"OTEL_EXPORTER_OTLP_ENDPOINT":
-    "http://otel:4318"}) (False, False, True)
+    >>> wanted({}), wanted({"OTEL_TRACES_EXPORTER": "none"}), wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"})
+    (False, False, True)
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
