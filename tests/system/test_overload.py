@@ -146,7 +146,7 @@ def test_a_store_that_answers_again_scores_calls_while_others_still_wait_in_the_
 
 def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_store_is_out_of_reach(tmp_path, parts):
     at = START + timedelta(minutes=5)
-    closed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat()})
+    closed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat(), "confirm": True})
 
     async def rush() -> None:
         reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)

@@ -313,10 +313,10 @@ def test_an_event_whose_coroutine_is_cancelled_is_not_lost(tmp_path):
 
 @pytest.fixture
 def keyed(tmp_path):
-    """A store with a key of the role intake, and that key."""
+    """A store with a key of the role intake and one of the role operator, and these keys."""
     engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
     try:
-        return create(engine, "pbx", "intake", datetime.now(UTC))
+        return [create(engine, role, role, datetime.now(UTC)) for role in ("intake", "operator")]
     finally:
         engine.dispose()
 
@@ -325,11 +325,12 @@ def test_a_whole_call_is_told_to_the_real_service_with_a_key_and_over_a_restart(
     tmp_path, serving, release_folder, keyed
 ):
     outbox = tmp_path / "outbox"
+    intake, operator = keyed
     with serving(tmp_path, release_folder, insecure_local=False) as service:
         url = str(service.base_url)
         with Client(url, "wrong", deadline_s=5.0) as client:
             assert "401" in client.score(CALL)["warnings"][0]["detail"]
-        with Client(url, keyed, deadline_s=5.0, outbox=outbox) as client:
+        with Client(url, intake, deadline_s=5.0, outbox=outbox) as client:
             answer = client.score(CALL | {"duration_s": 5.0, "silence_ratio": 0.2})
             assert (answer["durable"], answer["degraded"], answer["warnings"]) == (True, False, [])
             assert list(answer) == FIELDS
@@ -338,13 +339,13 @@ def test_a_whole_call_is_told_to_the_real_service_with_a_key_and_over_a_restart(
             refused = client.disposition("a", "prankster", ENDED_AT)
             assert (refused["durable"], refused["queued"]) == (False, False)
             assert "disposition" in refused["warnings"][0]["detail"]
-    with Client(url, keyed, outbox=outbox, **PATIENT) as client:
+    with Client(url, intake, outbox=outbox, **PATIENT) as client:
         assert client.ended("a", ENDED_AT, duration_s=30.0)["queued"]
         assert client.disposition("a", "genuine", ENDED_AT, "fire")["queued"]
     with serving(tmp_path, release_folder, insecure_local=False) as service:
-        with Client(str(service.base_url), keyed, deadline_s=5.0, outbox=outbox) as client:
+        with Client(str(service.base_url), intake, deadline_s=5.0, outbox=outbox) as client:
             assert client.flush() == 0
-        call = service.get("/v1/calls/a", headers={"Authorization": f"Bearer {keyed}"}).json()
+        call = service.get("/v1/calls/a", headers={"Authorization": f"Bearer {operator}"}).json()
     assert call["duration_s"] == 30.0
     assert (call["disposition"], call["category"]) == ("genuine", "fire")
     (line,) = (tmp_path / "outbox.refused").read_text().splitlines()
