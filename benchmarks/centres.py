@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from model.evaluation.guardrail_ablation import all_on
+from model.evaluation.guardrail_ablation import enable_all_guardrails
 from model.evaluation.scenarios import handling
 from model.params import Params
 from model.policy.stage_scores import stage_scores
 from model.release.pipeline import set_policy
 from model.simulation.city import simulate
 from model.training.boosting import train
-from model.training.dataset import look_back
+from model.training.dataset import prepare_dataset
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -64,9 +64,9 @@ def city(name: str, seed: int) -> Centre:
     """Train on the first part of a made-up city, set the policy on the next, and give that and the certify part."""
     log, params = simulate(name, seed), Params()
     with threadpool_limits(1):
-        past = look_back(log.calls, params, corrections=log.corrections)
+        past = prepare_dataset(log.calls, params, corrections=log.corrections)
         _, scorecards = train(past, params)
-    policy = all_on(set_policy(past, scorecards, params))
+    policy = enable_all_guardrails(set_policy(past, scorecards, params))
     events = past.events
     certified = events.received_us[past.certify]
     window = (events.received_us >= certified.min()) & (events.received_us <= certified.max())

@@ -16,14 +16,14 @@ import pandas as pd
 
 from model.calls.call_events import events_of, microseconds, ordered
 from model.certification.bounds import exact_interval
-from model.certification.drift import DAYS, Drift, latest, look
+from model.certification.drift import DAYS, Drift, latest, measure_drift
 from model.certification.profile import DAY_US
 from model.params import Params
-from model.release.drift_samples import fingerprint, sample_of
+from model.release.drift_samples import sample_of, training_profile
 from model.scorecard.feature_table import FeatureTable
 from model.simulation.city import CityLog, simulate
 from model.training.boosting import train
-from model.training.dataset import look_back
+from model.training.dataset import prepare_dataset
 
 FIRST_SEED = 200
 #: The calls of children are what the made-up campaign is made of.
@@ -50,15 +50,17 @@ def looks(log: CityLog, until: pd.Timestamp, *, since: pd.Timestamp | None = Non
         Days.
     """
     calls, params = ordered(log.calls), Params(time_zone=log.time_zone, region=log.region)
-    past = look_back(calls, params, until, log.corrections)
+    past = prepare_dataset(calls, params, until, log.corrections)
     _, scorecards = train(past, params)
-    before = fingerprint(past, scorecards)
+    before = training_profile(past, scorecards)
     events = events_of(calls, params.labels, params.region, log.corrections)
     table = FeatureTable(calls, events, params.time_zone)
     first_us = past.until_us + DAYS * DAY_US if since is None else int(microseconds(pd.Series([since]))[0])
     for now_us in range(first_us + (0 if since is None else DAY_US), int(events.received_us[-1]), every * DAY_US):
         rows = latest(events.received_us, now_us)
-        yield Look((now_us - first_us) / DAY_US, look(before, sample_of(table, events, rows, scorecards, now_us)))
+        yield Look(
+            (now_us - first_us) / DAY_US, measure_drift(before, sample_of(table, events, rows, scorecards, now_us))
+        )
 
 
 def half(log: CityLog) -> pd.Timestamp:

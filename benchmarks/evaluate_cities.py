@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.centres import CITIES
 from model.evaluation.scenarios import CONDITIONS
 from model.params import Params
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.simulation.city import simulate
 
 SEEDS = (100, 101, 102)
@@ -155,7 +155,7 @@ def main() -> None:
     for city in CITIES:
         for seed in SEEDS:
             log = simulate(city, seed)
-            made = make(log.calls, Params(), datetime(2026, 11, 23, tzinfo=UTC), corrections=log.corrections)
+            made = make_release(log.calls, Params(), datetime(2026, 11, 23, tzinfo=UTC), corrections=log.corrections)
             runs.setdefault(city, []).append(dict(made.metrics))
             print(city, seed, made.metrics["summary"]["gap_closed"], flush=True)
     text = f"""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.centres import CITIES, Calls, Centre, city, drawn_centres
-from model.evaluation.scenarios import CONDITIONS, Queued, measured
+from model.evaluation.scenarios import CONDITIONS, Queued, measure_waits
 from model.policy.deferral import DeferralSettings
 from model.policy.deferral_curve import fit_factor
 
@@ -119,7 +119,7 @@ def replayed(centre: Centre, rules: dict[str, Rule], conditions: Iterable = FREE
         disciplines = (name,) if name else ("first_come", "by_score", "oracle")
         calls = replace(queued, factors={name: rule.factors(centre)})
         settings = DeferralSettings(rule.kappa, rule.base_s)
-        for _, discipline, numbers in measured(calls, disciplines, tuple(conditions), settings, OPERATORS, seed=0):
+        for _, discipline, numbers in measure_waits(calls, disciplines, tuple(conditions), settings, OPERATORS, seed=0):
             row = [numbers["gap_closed"], numbers["longest_ratio"], numbers["lost_share"]]
             found.setdefault(discipline, []).append(row)
     return {name: np.array(rows) for name, rows in found.items()}

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
-MOST_AT_ONCE = 256
+MAX_AT_ONCE = 256
 PATIENCE_S = 60.0
 Item = tuple[bytes, float]  # a request, and the moment from which its latency counts
 Outcome = tuple[list[float], int, float]  # latencies in milliseconds, wrong answers, seconds in all
@@ -32,7 +32,7 @@ def fixed_rate(port: int, path: str, run: int, rate: float, seconds: int) -> Out
     async def drive() -> Outcome:
         loop, waiting, requests = asyncio.get_running_loop(), deque[Item](), _requests(path, run)
         lines = _Lines(lambda: waiting.popleft() if waiting else None)
-        await lines.connect(port, MOST_AT_ONCE)
+        await lines.connect(port, MAX_AT_ONCE)
         started = loop.time() + 0.1
         for place in range(int(rate * seconds)):
             request, due = next(requests), started + place / rate

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.servers import serving
 from model.params import Params
 from model.release.folder import write_release
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.simulation.city import simulate
 
 READY = "/readyz"
@@ -22,7 +22,7 @@ NOT_WANTED = frozenset(("sklearn", "pandas", "mlflow"))
 def release(folder: Path) -> Path:
     """Train a release on 20,000 calls of a made-up city."""
     now, city = datetime.now(UTC), simulate("metro", 0, calls=20_000)
-    made = make(city.calls, Params(), now, corrections=city.corrections)
+    made = make_release(city.calls, Params(), now, corrections=city.corrections)
     write_release(folder / "release", made.files(), made.facts(now))
     return folder / "release"
 

@@ -17,7 +17,7 @@ from model.history.caller_history import ENDED, LABELLED, RECEIVED, Caller, Even
 from model.history.surge import Surge
 from model.params import Params
 from model.release.folder import read_release, write_release
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.scorecard.features import WIDTHS, fill
 from model.simulation.city import simulate
 from service.intake.scoring import Scorer
@@ -53,7 +53,7 @@ def chatty_caller() -> Caller:
 def main() -> None:
     now = datetime.now(UTC)
     city = simulate("metro", 0, calls=20_000)
-    made = make(city.calls, Params(), now, corrections=city.corrections)
+    made = make_release(city.calls, Params(), now, corrections=city.corrections)
     with TemporaryDirectory() as folder:
         write_release(Path(folder) / "release", made.files(), made.facts(now))
         scorer = Scorer(read_release(Path(folder) / "release"))
@@ -69,7 +69,7 @@ def main() -> None:
         return scorer.score(call, "opening", in_words=in_words)
 
     row = np.empty(WIDTHS["opening"])
-    fill(caller.read(at_us), scorer.vector(call), row)
+    fill(caller.read(at_us), scorer.feature_vector(call), row)
     rows = row.reshape(1, -1)
     ours = median_us(lambda: score(in_words=False))
     in_words = median_us(lambda: score(in_words=True))

@@ -30,12 +30,12 @@ from model.evaluation.evaluation import Effort
 from model.params import Params
 from model.policy.queue_replay import keys_after, replay
 from model.release.folder import read_release, write_release
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.simulation.city import simulate
 from service.maintenance.log_import import import_log
-from service.security.key_store import create
+from service.security.key_store import create_key
 from service.security.pseudonyms import Pseudonyms, read_keys
-from service.server.application import create_app, opened
+from service.server.application import create_app, open_parts
 from service.server.process import OPTIONS
 from service.settings import Settings
 from service.store.store import Store
@@ -139,7 +139,7 @@ def scene(folder: Path, mode: str = "board") -> Iterator[Scene]:
     now = datetime.now(UTC)
     calls.loc[calls["disposed_at"] > now, ["disposition", "disposed_at", "category"]] = None
     corrections = corrections[corrections["disposed_at"] < now]
-    made = make(calls, Params(), now, corrections=corrections, effort=Effort(seeds=1, resamples=20))
+    made = make_release(calls, Params(), now, corrections=corrections, effort=Effort(seeds=1, resamples=20))
     files = dict(made.files())
     certificate = json.loads(files["certificate.json"])
     certificate["issued_at"], certificate["expires_at"] = now.isoformat(), (now + timedelta(days=180)).isoformat()
@@ -160,9 +160,11 @@ def scene(folder: Path, mode: str = "board") -> Iterator[Scene]:
     store = Store(settings.database)
     release = read_release(folder / "release")
     import_log(calls, corrections, release, store, Pseudonyms(read_keys(settings.key_file)), lambda _: None)
-    keys = {name: create(store.engine, name, role, now) for name, role in (("rina", "operator"), ("admin", "admin"))}
+    keys = {
+        name: create_key(store.engine, name, role, now) for name, role in (("rina", "operator"), ("admin", "admin"))
+    }
     store.close()
-    with opened(settings) as parts:
+    with open_parts(settings) as parts:
         config = uvicorn.Config(create_app(parts, settings), **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)

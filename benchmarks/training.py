@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from model.params import Params
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.simulation.city import simulate
 
 CALLS = 1_000_000
@@ -18,7 +18,7 @@ def main() -> None:
     simulated = time.perf_counter() - started
     now = datetime.now(UTC)
     started = time.perf_counter()
-    made = make(city.calls, Params(), now, corrections=city.corrections)
+    made = make_release(city.calls, Params(), now, corrections=city.corrections)
     made.files()
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

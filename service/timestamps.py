@@ -10,7 +10,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def microseconds(time: datetime) -> int:
-    """Give a time as microseconds since 1970, exactly."""
+    """Return a time as microseconds since 1970, exactly."""
     return (time - EPOCH) // _MICROSECOND
 
 

@@ -23,9 +23,9 @@ from model.calls.columns import COLUMNS
 from model.evaluation.evaluation import Effort
 from model.params import Params
 from model.release.folder import read_release, write_release
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.simulation.city import simulate
-from service.server.application import create_app, opened
+from service.server.application import create_app, open_parts
 from service.server.process import OPTIONS
 from service.settings import Settings
 from tests.support.postgres_server import running
@@ -62,7 +62,7 @@ def city():
 
 @pytest.fixture(scope="session")
 def made(city):
-    return make(city.calls, Params(), NOW, corrections=city.corrections, effort=Effort(seeds=4, resamples=20))
+    return make_release(city.calls, Params(), NOW, corrections=city.corrections, effort=Effort(seeds=4, resamples=20))
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +105,7 @@ def _serving(folder: Path, release: Path, **changes) -> Iterator[httpx.Client]:
         "deadline_ms": 10_000,  # two busy cores are no fault of the store
     }
     chosen = Settings(**chosen | changes)
-    with opened(chosen) as parts:
+    with open_parts(chosen) as parts:
         config = uvicorn.Config(create_app(parts, chosen), **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)

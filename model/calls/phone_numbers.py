@@ -16,12 +16,12 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _DIALLED = re.compile(r"(tel:)?\+?\(?[0-9][0-9\s().\-/]{5,}")
 
 
-def shows_nothing(text: str | None) -> bool:
+def is_withheld(text: str | None) -> bool:
     """Say whether a caller's number was withheld, or is none.
 
     Examples
     --------
-    >>> shows_nothing("Anonymous"), shows_nothing("+0"), shows_nothing("a1f9c0")
+    >>> is_withheld("Anonymous"), is_withheld("+0"), is_withheld("a1f9c0")
     (True, True, False)
     """
     return text is None or _NO_NUMBER.fullmatch(text.strip()) is not None
@@ -56,7 +56,7 @@ def normal_number(text: str | None, region: str) -> str | None:
     text = text.strip()
     if _E164.fullmatch(text):
         return text
-    if shows_nothing(text):
+    if is_withheld(text):
         return None
     if _DIALLED.fullmatch(text):
         try:

@@ -119,7 +119,7 @@ class Certificate:
     Parameters
     ----------
     fingerprint
-        `fingerprint_of` the scorecard and everything fixed with it (policy, guardrails, mapping, numbering).
+        `certificate_hash` the scorecard and everything fixed with it (policy, guardrails, mapping, numbering).
     issued_at, expires_at
         Aware times; it holds from issued_at up to, not including, expires_at.
     base_rate
@@ -255,12 +255,12 @@ class Certificate:
         return _build(cls, document)
 
 
-def fingerprint_of(*documents: str) -> str:
+def certificate_hash(*documents: str) -> str:
     """SHA-256 of documents, each preceded by its length so that nothing can move from one to the next.
 
     Examples
     --------
-    >>> fingerprint_of("ab", "c") == fingerprint_of("a", "bc")
+    >>> certificate_hash("ab", "c") == certificate_hash("a", "bc")
     False
     """
     digest = hashlib.sha256()

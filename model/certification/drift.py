@@ -128,13 +128,13 @@ class Drift:
         }
 
 
-def look(fingerprint: Mapping[str, Any], sample: Sample) -> Drift:
+def measure_drift(fingerprint: Mapping[str, Any], sample: Sample) -> Drift:
     """Compare calls with the fingerprint of a release.
 
     Parameters
     ----------
     fingerprint : mapping
-        As `fingerprint_of` gives it.
+        As `profile_of` gives it.
     sample : Sample
         The `latest` calls, say.
     """

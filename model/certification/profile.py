@@ -22,7 +22,7 @@ BINS = 10
 #: A kind of line or of ending that fewer calls have than this share is counted with the other rare ones.
 RARE = 0.005
 #: A caller counts for so many calls of a week at most.
-MOST_A_WEEK = 3.0
+MAX_PER_WEEK = 3.0
 #: A number that was not heard of for so long is as good as new.
 HEARD_OF_H = 720.0
 SCORES = tuple(f"score_{stage}" for stage in STAGES)
@@ -83,7 +83,7 @@ class Sample:
 class Clusters:
     """Calls of one caller are alike, and so are those of one day, so that shares vary more than their number says.
 
-    A caller counts for `MOST_A_WEEK` calls of a week at most, however often he rings: what one telephone does is that
+    A caller counts for `MAX_PER_WEEK` calls of a week at most, however often he rings: what one telephone does is that
     caller's history, and no drift. Calls without a number of one hour count as one caller's. The variance of a share
     is that of Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering, Journal of Business and
     Economic Statistics 29: by caller, plus by day, less by both.
@@ -99,7 +99,7 @@ class Clusters:
         nobody = callers.max(initial=-1) + 1 + hours - hours.min(initial=np.iinfo(np.int64).max)
         by_caller = _numbered(np.where(callers < 0, nobody, callers))
         in_week = np.bincount(by_week := _both(by_caller, _numbered(days // 7)))[by_week]
-        self.weights = np.minimum(1.0, MOST_A_WEEK / in_week)
+        self.weights = np.minimum(1.0, MAX_PER_WEEK / in_week)
         self._by: tuple[Integers, ...] = (by_caller, by_day := _numbered(days), _both(by_caller, by_day))
 
     def of(self, rows: NDArray[np.bool_]) -> "Clusters":
@@ -147,7 +147,7 @@ def _both(one: Integers, other: Integers) -> Integers:
     return _numbered(one * (int(other.max(initial=0)) + 1) + other)
 
 
-def fingerprint_of(sample: Sample, late_s: float) -> dict[str, Any]:
+def profile_of(sample: Sample, late_s: float) -> dict[str, Any]:
     """Take the fingerprint of the calls that a release was calibrated and certified on.
 
     Parameters
@@ -175,7 +175,7 @@ def fingerprint_of(sample: Sample, late_s: float) -> dict[str, Any]:
     }
 
 
-def checked(document: Any) -> Mapping[str, Any]:
+def check_profile(document: Any) -> Mapping[str, Any]:
     """Give a fingerprint that this version can compare with.
 
     Raises

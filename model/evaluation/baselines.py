@@ -16,16 +16,16 @@ from threadpoolctl import threadpool_limits
 from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
-from model.training.boosting import without_the_missing
+from model.training.boosting import mask_missing_features
 
 Numbers = NDArray[np.float64]
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")
 _WORTH_A_THREAD = 200_000
 #: At most so many calls are fitted on, drawn at random: more would cost more time than the scorecards' own fit.
-MOST_CALLS = 100_000
+MAX_CALLS = 100_000
 
 
-class Yardsticks:
+class Baselines:
     """The yardsticks of each stage.
 
     Parameters
@@ -44,13 +44,13 @@ class Yardsticks:
     """
 
     def __init__(self, rows: Numbers, label: NDArray[np.int8], params: Params) -> None:
-        if len(rows) > MOST_CALLS:
-            some = np.random.default_rng(params.seed).choice(len(rows), MOST_CALLS, replace=False)
+        if len(rows) > MAX_CALLS:
+            some = np.random.default_rng(params.seed).choice(len(rows), MAX_CALLS, replace=False)
             rows, label = rows[some], label[some]
         if len(np.unique(label)) < 2:
             raise TrainingError("yardsticks: all calls have the same label, expected both kinds")
         self._fitted: dict[str, Mapping[str, Any]] = {}
-        rows = without_the_missing(rows)
+        rows = mask_missing_features(rows)
         with threadpool_limits(1 if len(rows) < _WORTH_A_THREAD else None):
             for stage in STAGES:
                 width = WIDTHS[stage]

@@ -15,16 +15,16 @@ from model.calls.call_events import UNLABELLED
 from model.certification.certificate import Certificate
 from model.errors import TrainingError
 from model.evaluation import guardrail_ablation, slices
-from model.evaluation.baselines import Yardsticks
-from model.evaluation.ranking import judge
-from model.evaluation.scenarios import CONDITIONS, PATIENCE_S, Queued, block_days, handling, over_seeds
+from model.evaluation.baselines import Baselines
+from model.evaluation.ranking import evaluate_ranking
+from model.evaluation.scenarios import CONDITIONS, PATIENCE_S, Queued, block_days, handling, measure_over_seeds
 from model.evaluation.summary import summary
 from model.evaluation.window import QUEUE_STAGE, Window
 from model.params import Params
 from model.policy.policy import Policy
 from model.policy.stage_scores import stage_scores
 from model.scorecard.features import STAGES
-from model.training.dataset import Past, thinned
+from model.training.dataset import Dataset, subsample
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -67,7 +67,7 @@ def evaluate(
     policy: Policy,
     certificate: Certificate,
     *,
-    earlier: Past | None,
+    earlier: Dataset | None,
     params: Params,
     about: Mapping[str, Any],
     effort: Effort | None = None,
@@ -118,7 +118,7 @@ def evaluate(
         }
         calls = window.queued(factors)
         size = {"operators": effort.operators, "most_calls": effort.most_calls}
-        waits = over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, seeds=effort.seeds, **size)
+        waits = measure_over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, seeds=effort.seeds, **size)
         document["waits"] = waits
         document["guardrails"] = _prices(window, policy, earlier, calls, effort)
         document |= _fairness(window, policy, calls, effort)
@@ -126,7 +126,7 @@ def evaluate(
     return tidy(document)  # type: ignore[no-any-return]
 
 
-def counts(past: Past) -> dict[str, Any]:
+def counts(past: Dataset) -> dict[str, Any]:
     """Count the calls of a log and of the splits of training."""
     outcome = past.events.outcome
     splits = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
@@ -154,24 +154,24 @@ def _settings(window: Window, policy: Policy, effort: Effort) -> dict[str, Any]:
     }
 
 
-def _yardsticks(earlier: Past | None, params: Params) -> Yardsticks | None:
+def _yardsticks(earlier: Dataset | None, params: Params) -> Baselines | None:
     if earlier is None:
         return None
-    fit = thinned(earlier, params)
+    fit = subsample(earlier, params)
     try:
-        return Yardsticks(earlier.table.matrix(fit), earlier.events.outcome[fit], params)
+        return Baselines(earlier.table.matrix(fit), earlier.events.outcome[fit], params)
     except TrainingError:
         return None
 
 
 def _ranking(
-    window: Window, stage: str, yardsticks: Yardsticks | None, effort: Effort
+    window: Window, stage: str, yardsticks: Baselines | None, effort: Effort
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     closed, scores = np.flatnonzero(window.closed), window.scores[stage]
     if len(closed) > effort.most_judged:
         closed = np.sort(np.random.default_rng(0).choice(closed, effort.most_judged, replace=False))
     beside = yardsticks.scores(stage, window.features[closed]) if yardsticks else {}
-    own, others = judge(
+    own, others = evaluate_ranking(
         window.genuine[closed],
         scores.log_odds[closed],
         scores.likelihood[closed],
@@ -183,17 +183,17 @@ def _ranking(
 
 
 def _prices(
-    window: Window, policy: Policy, earlier: Past | None, calls: Queued, effort: Effort
+    window: Window, policy: Policy, earlier: Dataset | None, calls: Queued, effort: Effort
 ) -> dict[str, Any] | None:
     if earlier is None or not earlier.calibrate.any():
         return None
-    scorecard, every = window.scorecards[QUEUE_STAGE], guardrail_ablation.all_on(policy)
+    scorecard, every = window.scorecards[QUEUE_STAGE], guardrail_ablation.enable_all_guardrails(policy)
     fitted = (
         stage_scores(earlier.table, scorecard, every, earlier.calibrate),
         earlier.events.outcome[earlier.calibrate] == 0,
         handling(earlier.events)[earlier.calibrate],
     )
-    return guardrail_ablation.prices(
+    return guardrail_ablation.ablate_guardrails(
         policy,
         fitted,
         stage_scores(window.table, scorecard, every, window.rows),
@@ -210,7 +210,7 @@ def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> 
     seeds = max(1, min(effort.seeds, effort.seeds * effort.most_calls // len(mine)))
     found = {}
     for condition in slices.CONDITIONS:
-        lived = slices.lived_through(calls, condition, policy.deferral, effort.operators, seeds)
+        lived = slices.replay_outcomes(calls, condition, policy.deferral, effort.operators, seeds)
         found[condition.name] = slices.compare(lived, members, window.callers[mine], effort.resamples_for(len(mine)))
     return {
         "slices": found,

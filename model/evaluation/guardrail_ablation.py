@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.scenarios import CONDITIONS, Queued, over_seeds
+from model.evaluation.scenarios import CONDITIONS, Queued, measure_over_seeds
 from model.policy.deferral_curve import fit_factor
 from model.policy.guardrails import GUARDRAILS, PROTECTED, SILENCE
 from model.policy.policy import Policy
@@ -17,21 +17,21 @@ Numbers = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
 
-def all_on(policy: Policy) -> Policy:
+def enable_all_guardrails(policy: Policy) -> Policy:
     """Give the policy with every guardrail on, so that scoring a call tells of each whether it holds."""
     caps = tuple(rail.cap if np.isnan(cap) else cap for rail, cap in zip(GUARDRAILS, policy.caps, strict=True))
     return replace(policy, caps=caps)
 
 
 def guarded(scores: StageScores, caps: tuple[float, ...], on: Collection[int]) -> tuple[Numbers, Numbers]:
-    """Give the score and the cap of calls, scored with `all_on`, when only some guardrails are on."""
+    """Give the score and the cap of calls, scored with `enable_all_guardrails`, when only some guardrails are on."""
     cap = np.ones(len(scores.held))
     for rail in on:
         cap = np.where(scores.held >> rail & 1, np.minimum(cap, caps[rail]), cap)
     return (scores.guarded if SILENCE in on else scores.likelihood), cap
 
 
-def prices(
+def ablate_guardrails(
     policy: Policy,
     fitted: tuple[StageScores, Booleans, Numbers],
     scores: StageScores,
@@ -48,9 +48,10 @@ def prices(
     policy : Policy
         As released.
     fitted : tuple
-        Scores with `all_on`, genuine and handling_s of the calls that the policy's curves were fitted on.
+        Scores with `enable_all_guardrails`, genuine and handling_s of the calls that the policy's curves were fitted
+        on.
     scores : StageScores
-        With `all_on`, of the calls to be replayed.
+        With `enable_all_guardrails`, of the calls to be replayed.
     calls : Queued
         Those calls.
     operators, seeds, most_calls : int
@@ -60,7 +61,7 @@ def prices(
     dict
         By guardrail, "none" and "all", as docs/metrics.md names it.
     """
-    everything = all_on(policy).caps
+    everything = enable_all_guardrails(policy).caps
     enabled = [rail for rail, cap in enumerate(policy.caps) if not np.isnan(cap)]
     before, genuine, handling_s = fitted
     sets = {"none": [], "all": enabled}
@@ -73,7 +74,7 @@ def prices(
         score, cap = guarded(before, everything, on)
         factors[name] = fit_factor(score, genuine, handling_s, cap).factors(*guarded(scores, everything, on))
     queued = replace(calls, factors=factors)
-    found = over_seeds(
+    found = measure_over_seeds(
         queued, tuple(sets), CONDITIONS, policy.deferral, operators=operators, seeds=seeds, most_calls=most_calls
     )
     short = {name: _short(found, name) for name in sets}

@@ -79,7 +79,7 @@ def _walk(genuine: Booleans, ends: NDArray[np.int64], weights: Numbers) -> tuple
     return auc, precision / below if below > 0.0 else np.nan
 
 
-def judge(
+def evaluate_ranking(
     genuine: Booleans,
     log_odds: Numbers,
     likelihood: Numbers,

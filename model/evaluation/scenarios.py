@@ -168,7 +168,7 @@ def run(
     return replay(calls.received_us, calls.handling_s, keys, operators, lives)
 
 
-def measured(
+def measure_waits(
     calls: Queued,
     disciplines: tuple[str, ...],
     conditions: tuple[Condition, ...],
@@ -215,7 +215,7 @@ def measured(
             )
 
 
-def over_seeds(
+def measure_over_seeds(
     calls: Queued,
     disciplines: tuple[str, ...],
     conditions: tuple[Condition, ...],
@@ -236,7 +236,7 @@ def over_seeds(
     found: dict[tuple[str, str, str], list[float]] = {}
     for seed in range(seeds):
         drawn = drawn_weeks(calls, seed, most_calls)
-        for condition, discipline, numbers in measured(drawn, disciplines, conditions, deferral, operators, seed):
+        for condition, discipline, numbers in measure_waits(drawn, disciplines, conditions, deferral, operators, seed):
             for name, value in numbers.items():
                 found.setdefault((condition, discipline, name), []).append(value)
     table: dict[str, dict[str, dict[str, float]]] = {}

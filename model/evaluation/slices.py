@@ -67,7 +67,7 @@ def slices(features: Numbers, callers: Integers, not_genuine: Booleans) -> dict[
 
 
 @dataclass(frozen=True)
-class Lived:
+class Outcomes:
     """What each genuine caller's call lived through, mean over seeds; arrays of one length."""
 
     first_come_s: Numbers
@@ -77,7 +77,9 @@ class Lived:
     lost: Numbers
 
 
-def lived_through(calls: Queued, condition: Condition, deferral: DeferralSettings, operators: int, seeds: int) -> Lived:
+def replay_outcomes(
+    calls: Queued, condition: Condition, deferral: DeferralSettings, operators: int, seeds: int
+) -> Outcomes:
     """Replay calls as they came, first come, first served and under the rule, with the same patience in both.
 
     Parameters
@@ -105,11 +107,11 @@ def lived_through(calls: Queued, condition: Condition, deferral: DeferralSetting
         columns = [first.wait_s[mine], rule.wait_s[mine], first.lost[mine], rule.lost[mine]]
         rounds.append(np.column_stack([*columns, *(longer > limit for limit in LONGER_S)]))
     mean = np.mean(rounds, axis=0)
-    return Lived(mean[:, 0], mean[:, 1], mean[:, 4:], mean[:, 2], mean[:, 3])
+    return Outcomes(mean[:, 0], mean[:, 1], mean[:, 4:], mean[:, 2], mean[:, 3])
 
 
 def compare(
-    lived: Lived, members: Mapping[str, Booleans], callers: Integers, resamples: int
+    lived: Outcomes, members: Mapping[str, Booleans], callers: Integers, resamples: int
 ) -> dict[str, dict[str, float | int]]:
     """Compare the rule with first come, first served in each slice, with intervals by bootstrap over callers.
 
@@ -141,7 +143,7 @@ def compare(
     }
 
 
-def _compared(lived: Lived, mask: Booleans, sums: Numbers, drawn: Numbers, callers: int) -> dict[str, float | int]:
+def _compared(lived: Outcomes, mask: Booleans, sums: Numbers, drawn: Numbers, callers: int) -> dict[str, float | int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         calls, first_s, rule_s, lost_first, lost = sums
         ratio = between(rule_s / first_s, drawn[:, 2] / drawn[:, 1])

@@ -17,7 +17,7 @@ def summary(window: Window, waits: Mapping[str, Any], bands: Mapping[str, Any]) 
     window : Window
         With genuine calls.
     waits : mapping
-        From `waits.over_seeds`.
+        From `scenarios.measure_over_seeds`.
     bands : mapping
         From `Window.bands`, at the stage that orders the queue.
 

@@ -172,7 +172,7 @@ def merge(one: State, other: State) -> State:
     return merged
 
 
-def fold(state: State, events: Iterable[Event]) -> None:
+def apply_events(state: State, events: Iterable[Event]) -> None:
     """Add events to a state, in place, in the order of the contract: time known, kind, then the call."""
     for event in sorted(events, key=order):
         apply(
@@ -220,7 +220,7 @@ class Caller:
             due = [event for event in self.pending if event.known_at_us < as_of_us]
             if due:
                 self.pending = [event for event in self.pending if event.known_at_us >= as_of_us]
-                fold(self.state, due)
+                apply_events(self.state, due)
 
     def read(self, as_of_us: int, *elsewhere: "Caller") -> State:
         """Give the history at `as_of_us`, an array of shape (SIZE,); nothing is changed by it.
@@ -244,5 +244,5 @@ class Caller:
         if not due:
             return self.state
         state = self.state.copy()
-        fold(state, due)
+        apply_events(state, due)
         return state

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from model.calls.call_events import Events, events_of, microseconds, ordered
 from model.certification.drift import latest
-from model.certification.profile import Sample, fingerprint_of
+from model.certification.profile import Sample, profile_of
 from model.release.folder import Release
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import NAMES, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
-from model.training.dataset import Past
+from model.training.dataset import Dataset
 
 #: A fingerprint is taken of at most so many calls, the latest.
-MOST_CALLS = 200_000
+MAX_CALLS = 200_000
 
 
 def sample_of(
@@ -47,14 +47,14 @@ def sample_of(
     return Sample(features, log_odds, events.caller[rows], received, label, outcome, now_us)
 
 
-def fingerprint(past: Past, scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:
+def training_profile(past: Dataset, scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:
     """Take the fingerprint of a training: of its calls later than those fitted on, the latest of them."""
     received = past.events.received_us
     first = received[past.calibrate | past.certify].min(initial=received[-1])
     rows = received >= first
-    if rows.sum() > MOST_CALLS:
-        rows[:-MOST_CALLS] = False
-    return fingerprint_of(sample_of(past.table, past.events, rows, scorecards, past.until_us), past.maturity_s)
+    if rows.sum() > MAX_CALLS:
+        rows[:-MAX_CALLS] = False
+    return profile_of(sample_of(past.table, past.events, rows, scorecards, past.until_us), past.maturity_s)
 
 
 def latest_calls(

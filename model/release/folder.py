@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from model.certification.certificate import Certificate, StageProof
-from model.certification.profile import checked
+from model.certification.profile import check_profile
 from model.errors import ReleaseError, ScorecardError
 from model.history.caller_history import VERSION
 from model.policy.policy import Policy
@@ -25,7 +25,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SERVED = ("scorecard.json", "policy.json", "certificate.json")
 #: What calls looked like; releases from before there was one have none.
-FINGERPRINT = "fingerprint.json"
+PROFILE = "fingerprint.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Release:
     time_zone, region : str
     labels : mapping of str to {0, 1}
     manifest : mapping
-    fingerprint : mapping, optional
+    profile : mapping, optional
         What calls looked like when it was made (`model.certification.profile`).
     """
 
@@ -54,7 +54,7 @@ class Release:
     region: str
     labels: Mapping[str, int]
     manifest: Mapping[str, Any]
-    fingerprint: Mapping[str, Any] | None = None
+    profile: Mapping[str, Any] | None = None
 
     def proof(self, stage: str) -> StageProof | None:
         """Give what is proven at a stage; None at one that does not act on the queue."""
@@ -141,7 +141,7 @@ def read_release(folder: Path) -> Release:
             region=manifest["region"],
             labels=manifest["labels"],
             manifest=manifest,
-            fingerprint=checked(_read_json(folder / FINGERPRINT)) if FINGERPRINT in manifest["files"] else None,
+            profile=check_profile(_read_json(folder / PROFILE)) if PROFILE in manifest["files"] else None,
         )
     except ScorecardError as error:
         raise ReleaseError(f"{folder / 'scorecard.json'}: {error}") from error

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 
 from model.calls.call_events import NEVER, UNLABELLED, Events, microseconds
-from model.certification.certificate import Certificate, fingerprint_of
+from model.certification.certificate import Certificate, certificate_hash
 from model.certification.proof import StageCalls, certify
 from model.errors import EvaluationError, TrainingError
 from model.evaluation.evaluation import ACTING, Effort, counts, evaluate
@@ -27,20 +27,20 @@ from model.policy.deferral import DeferralSettings
 from model.policy.deferral_curve import FactorCurve, fit_factor
 from model.policy.policy import Policy
 from model.policy.stage_scores import stage_scores
-from model.release.drift_samples import fingerprint
-from model.release.folder import FINGERPRINT, Release, to_bytes
+from model.release.drift_samples import training_profile
+from model.release.folder import PROFILE, Release, to_bytes
 from model.report.render import model_card, report
 from model.scorecard.features import STAGES
 from model.scorecard.scorecard import Scorecard
 from model.training.boosting import train
-from model.training.dataset import Past, look_back
-from model.training.label_bias import own_effect
+from model.training.dataset import Dataset, prepare_dataset
+from model.training.label_bias import label_bias
 
 PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
 
 
 @dataclass(frozen=True)
-class Made:
+class ReleaseContent:
     """All that a training decided, before it is written.
 
     Parameters
@@ -51,18 +51,18 @@ class Made:
     certificate : Certificate
     metrics : mapping
         Measured on the certify split, as docs/metrics.md says.
-    fingerprint : mapping
+    profile : mapping
         What calls looked like, as `model.certification.profile` has it.
     """
 
-    past: Past
+    past: Dataset
     params: Params
     estimators: Mapping[str, CalibratedClassifierCV]
     scorecards: Mapping[str, Scorecard]
     policy: Policy
     certificate: Certificate
     metrics: Mapping[str, Any]
-    fingerprint: Mapping[str, Any]
+    profile: Mapping[str, Any]
 
     def files(self) -> dict[str, bytes]:
         """Give the files of the release folder, but for the manifest."""
@@ -76,7 +76,7 @@ class Made:
             "policy.json": to_bytes(self.policy.to_json()),
             "certificate.json": self.certificate.to_json().encode(),
             "metrics.json": to_bytes(self.metrics),
-            FINGERPRINT: to_bytes(self.fingerprint),
+            PROFILE: to_bytes(self.profile),
             "report.html": page.encode(),
             "model_card.md": card.encode(),
             "estimator.joblib": estimators.getvalue(),
@@ -96,7 +96,7 @@ class Made:
             "data": {
                 "calls": len(self.past.events),
                 "genuine_calls": sum(self.metrics["genuine_calls"].values()),
-                "fingerprint": data_fingerprint(self.past.events),
+                "fingerprint": data_hash(self.past.events),
                 "first_call": pd.Timestamp(self.past.events.received_us[0], unit="us", tz="UTC").isoformat(),
                 "last_call": pd.Timestamp(self.past.events.received_us[-1], unit="us", tz="UTC").isoformat(),
                 "maturity_s": self.past.maturity_s,
@@ -108,14 +108,14 @@ class Made:
         }
 
 
-def make(
+def make_release(
     calls: pd.DataFrame,
     params: Params,
     now: datetime,
     until: pd.Timestamp | None = None,
     corrections: pd.DataFrame | None = None,
     effort: Effort | None = None,
-) -> Made:
+) -> ReleaseContent:
     """Make a release from a call log.
 
     Parameters
@@ -136,7 +136,7 @@ def make(
     TrainingError
         When no model can be made of the log.
     """
-    past = look_back(calls, params, until, corrections)
+    past = prepare_dataset(calls, params, until, corrections)
     estimators, scorecards = train(past, params)
     policy = set_policy(past, scorecards, params)
     received = past.events.received_us
@@ -149,16 +149,18 @@ def make(
         delta=params.certificate.delta,
         key=b"saring-one-call-per-caller",
         issued_at=now,
-        fingerprint=fingerprint_of(*(document.decode() for document in documents)),
+        fingerprint=certificate_hash(*(document.decode() for document in documents)),
         base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
     )
-    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
+    effect = label_bias(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
     about = counts(past) | {"evaluated_on": "certify split", "own_effect": effect}
     metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
-    return Made(past, params, estimators, scorecards, policy, certificate, metrics, fingerprint(past, scorecards))
+    return ReleaseContent(
+        past, params, estimators, scorecards, policy, certificate, metrics, training_profile(past, scorecards)
+    )
 
 
-def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:
+def set_policy(past: Dataset, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:
     """Fit the curves from score to defer_factor on the calls used for calibration, guardrails on and off."""
     nothing = dict.fromkeys(STAGES, FactorCurve((), (), (), scale=0.0))
     policy = Policy(nothing, nothing, params.caps(), params.limits(), DeferralSettings(**params.deferral.model_dump()))
@@ -172,7 +174,7 @@ def set_policy(past: Past, scorecards: Mapping[str, Scorecard], params: Params) 
     return Policy(curves, unguarded, policy.caps, policy.limits, policy.deferral)
 
 
-def data_fingerprint(events: Events) -> str:
+def data_hash(events: Events) -> str:
     """Give the sha-256 of what training saw of a log: arrivals, callers, ends and labels."""
     digest = sha256()
     for part in (events.received_us, events.caller, events.ended_us, events.label_row, events.label_us, events.outcome):
@@ -180,7 +182,7 @@ def data_fingerprint(events: Events) -> str:
     return digest.hexdigest()
 
 
-def _certified(past: Past, window: Window, stage: str) -> StageCalls:
+def _certified(past: Dataset, window: Window, stage: str) -> StageCalls:
     closed, scores = window.closed, window.scores[stage]
     factor = scores.factor[closed]
     return StageCalls(
@@ -230,7 +232,7 @@ def evaluate_release(
         raise EvaluationError(f"calls from {since} on were part of the release's training, expected {until} or later")
     params = Params.model_validate(release.manifest["params"])
     try:
-        past = look_back(calls, params, None, corrections)
+        past = prepare_dataset(calls, params, None, corrections)
     except TrainingError as error:
         raise EvaluationError(str(error)) from error
     received = past.events.received_us
@@ -244,12 +246,12 @@ def evaluate_release(
             "the release was made from all calls before (`saring train --until` leaves later ones)"
         )
     try:
-        earlier = look_back(calls, params, until, corrections)
+        earlier = prepare_dataset(calls, params, until, corrections)
     except TrainingError:
         earlier = None
     window = Window(past.events, past.table, rows, closed, release.scorecards, release.policy)
     splits = {"calls": None, "genuine_calls": None}
-    effect = own_effect(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
+    effect = label_bias(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
     return evaluate(
         window,
         release.policy,

@@ -25,7 +25,7 @@ from model.language.catalogue import catalogue
 from model.params import Params
 from model.release.folder import Release
 from model.release.promotion_margins import Margins, Measure
-from model.training.dataset import look_back
+from model.training.dataset import prepare_dataset
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -179,7 +179,7 @@ def _windows(releases: tuple[Release, Release], calls: pd.DataFrame, corrections
     windows = []
     for release in releases:
         try:
-            past = look_back(calls, Params.model_validate(release.manifest["params"]), None, corrections)
+            past = prepare_dataset(calls, Params.model_validate(release.manifest["params"]), None, corrections)
         except TrainingError as error:
             raise PromotionError(f"--calls: {error}") from error
         received = past.events.received_us
@@ -245,7 +245,7 @@ def _waits(
         acts = release.certificate.stage(QUEUE_STAGE).deferral.on
         factor = window.scores[QUEUE_STAGE].factor * float(acts)
         queued = window.queued({"rule": factor})
-        lived.append(slices.lived_through(queued, CONDITION, release.policy.deferral, effort.operators, 1))
+        lived.append(slices.replay_outcomes(queued, CONDITION, release.policy.deferral, effort.operators, 1))
     genuine_callers = windows[0].callers[windows[0].genuine]
     unit, count = units(genuine_callers)
     columns = np.column_stack([lived[0].first_come_s, *(one.rule_s for one in lived)])

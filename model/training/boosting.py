@@ -14,8 +14,8 @@ from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
-from model.training.dataset import Past, thinned
-from model.training.distillation import fold, platt
+from model.training.dataset import Dataset, subsample
+from model.training.distillation import distil, platt
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -26,7 +26,7 @@ WORTH_A_THREAD = 200_000
 MOSTLY_MISSING = 0.999
 
 
-def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
+def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
     """Fit, calibrate and fold the model of each stage.
 
     Returns
@@ -40,7 +40,7 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
     TrainingError
         When one of the two kinds of calls is missing where the model is fitted or calibrated.
     """
-    fit = thinned(past, params)
+    fit = subsample(past, params)
     for name, part in (("fit", fit), ("calibrate", past.calibrate)):
         counts = np.bincount(past.events.outcome[part], minlength=2)
         if not counts.all():
@@ -50,20 +50,22 @@ def train(past: Past, params: Params) -> tuple[Mapping[str, CalibratedClassifier
     rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
     label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
     estimators, scorecards = {}, {}
-    fitted = without_the_missing(rows)
+    fitted = mask_missing_features(rows)
     weighted = bool((past.weights != 1.0).any())
     # On few rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
     with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
         for stage in STAGES:
             width = WIDTHS[stage]
-            boosting = boosting_of(stage, params).fit(fitted[:, :width], label, past.weights[fit] if weighted else None)
+            boosting = make_boosting(stage, params).fit(
+                fitted[:, :width], label, past.weights[fit] if weighted else None
+            )
             weights = past.weights[past.calibrate] if weighted else None
             estimators[stage] = _calibrated(boosting, later[:, :width], later_label, weights)
-            scorecards[stage] = fold(estimators[stage], rows[:, :width], stage)
+            scorecards[stage] = distil(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
 
 
-def boosting_of(stage: str, params: Params) -> HistGradientBoostingClassifier:
+def make_boosting(stage: str, params: Params) -> HistGradientBoostingClassifier:
     """Give the boosting of a stage, not yet fitted: without interactions, each feature in its allowed direction."""
     return HistGradientBoostingClassifier(
         interaction_cst="no_interactions",
@@ -74,7 +76,7 @@ def boosting_of(stage: str, params: Params) -> HistGradientBoostingClassifier:
     )
 
 
-def without_the_missing(rows: Numbers) -> Numbers:
+def mask_missing_features(rows: Numbers) -> Numbers:
     """Make the features constant that hardly any call has: they are then never split on.
 
     scikit-learn cannot find the bins of a feature that is missing in all the rows it looks at, 200,000 at most.

@@ -22,7 +22,7 @@ MATURE = 0.95
 
 
 @dataclass(frozen=True)
-class Past:
+class Dataset:
     """A call log as known at one moment, and what each call of it is used for.
 
     Parameters
@@ -57,9 +57,9 @@ class Past:
         return int((self.events.received_us > self.until_us - self.maturity_s * 1e6).sum())
 
 
-def look_back(
+def prepare_dataset(
     calls: pd.DataFrame, params: Params, until: pd.Timestamp | None = None, corrections: pd.DataFrame | None = None
-) -> Past:
+) -> Dataset:
     """Arrange a call log for training.
 
     Parameters
@@ -95,7 +95,7 @@ def look_back(
     weights = training_weights(calls, params.training.random_share)
     learnt = labelled & (weights > 0.0)
     mature = labelled & (events.received_us <= until_us - maturity_s * 1e6)
-    return Past(
+    return Dataset(
         calls=calls,
         events=events,
         table=FeatureTable(calls, events, params.time_zone),
@@ -108,7 +108,7 @@ def look_back(
     )
 
 
-def thinned(past: Past, params: Params) -> Rows:
+def subsample(past: Dataset, params: Params) -> Rows:
     """Give the calls to fit on, bool (n,): of the commoner kind at most as many as the settings allow, at random."""
     rng = np.random.default_rng(params.seed)
     fit = past.fit.copy()

@@ -11,7 +11,7 @@ from model.scorecard.scorecard import Scorecard, Steps
 Numbers = NDArray[np.float64]
 
 
-def fold(estimator: CalibratedClassifierCV, rows: Numbers, stage: str) -> Scorecard:
+def distil(estimator: CalibratedClassifierCV, rows: Numbers, stage: str) -> Scorecard:
     """Write a calibrated boosting as step functions, centred on the mean of `rows`.
 
     Parameters

@@ -30,7 +30,7 @@ _DONE = ("held_out", "shown_band", "defer_s", "release")
 _HUNG_UP = ("abandoned", "unanswered")
 
 
-def arms(calls: pd.DataFrame) -> tuple[Rows, Rows]:
+def split_holdout(calls: pd.DataFrame) -> tuple[Rows, Rows]:
     """Say which calls belong to the random share, and which were deferred or marked though they could have.
 
     Parameters
@@ -71,7 +71,7 @@ def training_weights(calls: pd.DataFrame, share: Share) -> Numbers:
     float64 (n,)
     """
     weights = np.ones(len(calls))
-    held_out, acted_on = arms(calls)
+    held_out, acted_on = split_holdout(calls)
     if share == "ignore" or not held_out.any() or not acted_on.any():
         return weights
     every, kept = held_out.sum() + acted_on.sum(), 0.0 if share == "only" else 0.5
@@ -80,7 +80,7 @@ def training_weights(calls: pd.DataFrame, share: Share) -> Numbers:
     return weights
 
 
-def own_effect(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numbers) -> dict[str, Any]:
+def label_bias(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numbers) -> dict[str, Any]:
     """Compare the random share with the calls that were deferred or marked.
 
     Parameters
@@ -101,7 +101,7 @@ def own_effect(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numb
         or biased; `held_out_calls`, `acted_on_calls`; and `measures`, each with `held_out`, `acted_on` and `difference`
         with its interval, by bootstrap over callers, wide enough for four comparisons. Null where there is nothing.
     """
-    held_out, acted_on = (arm[rows] for arm in arms(calls))
+    held_out, acted_on = (arm[rows] for arm in split_holdout(calls))
     outcome = events.outcome[rows]
     labelled = outcome != UNLABELLED
     closed = [int((arm & labelled).sum()) for arm in (held_out, acted_on)]

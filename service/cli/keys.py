@@ -38,7 +38,7 @@ def create(
     database: Database = None,
 ) -> None:
     """Make a key; it is shown this once."""
-    from service.security.key_store import create as created
+    from service.security.key_store import create_key as created
 
     now = datetime.now(UTC)
     until = None if expires is None else now + duration("--expires", expires)
@@ -50,11 +50,11 @@ def create(
 @app.command(name="list")
 def list_(database: Database = None) -> None:
     """List the keys that ever were, without their secrets."""
-    from service.security.key_store import listed
+    from service.security.key_store import list_keys
 
     now = datetime.now(UTC)
     with _opened(database) as engine:
-        found = listed(engine)
+        found = list_keys(engine)
     if not found:
         print("no keys yet: saring keys create", file=sys.stderr)
         return
@@ -72,7 +72,7 @@ def rotate(
     database: Database = None,
 ) -> None:
     """Make a new key in the place of one; it is shown this once."""
-    from service.security.key_store import rotate as rotated
+    from service.security.key_store import rotate_key as rotated
 
     still = duration("--grace", grace)
     with _opened(database) as engine:
@@ -83,7 +83,7 @@ def rotate(
 @app.command()
 def revoke(key_id: KeyId, database: Database = None) -> None:
     """End a key now."""
-    from service.security.key_store import revoke as revoked
+    from service.security.key_store import revoke_key as revoked
 
     with _opened(database) as engine:
         revoked(engine, key_id, datetime.now(UTC))
@@ -93,19 +93,19 @@ def revoke(key_id: KeyId, database: Database = None) -> None:
 @app.command()
 def numbers(database: Database = None, key_file: KeyFile = None) -> None:
     """Show the keys of the hash of callers' numbers, the current one first, and how many callers are under each."""
-    from service.maintenance.number_keys import opened, stored_under
+    from service.maintenance.number_keys import count_callers, open_key_file
     from service.settings import Settings
 
     with _opened(database) as engine:
-        for place, name in enumerate(opened(engine, key_file or Settings().key_file).key_ids):
+        for place, name in enumerate(open_key_file(engine, key_file or Settings().key_file).key_ids):
             current = "  current" if place == 0 else ""
-            print(f"{name.hex()}  {stored_under(engine, name):>12,} callers{current}")
+            print(f"{name.hex()}  {count_callers(engine, name):>12,} callers{current}")
 
 
 @app.command()
 def rotate_numbers(key_file: KeyFile = None) -> None:
     """Make a new key of the hash of callers' numbers; each caller is moved to it when it rings, with its history."""
-    from service.security.pseudonyms import rotate as rotated
+    from service.security.pseudonyms import rotate_number_key as rotated
     from service.settings import Settings
 
     path = key_file or Settings().key_file

@@ -12,8 +12,8 @@ import typer
 from model.errors import SaringError
 from service.cli import keys, records, science
 from service.cli import registry as cli_registry
-from service.cli.options import Corrections, database_of, moment_of, read_log
-from service.cli.output import Bar, list_problems, tell_ranking
+from service.cli.options import Corrections, database_of, parse_timestamp, read_log
+from service.cli.output import Bar, list_problems, print_ranking
 
 app = typer.Typer(
     help="Scores how likely an emergency call is a prank, from call metadata alone. It never drops, blocks or answers "
@@ -105,18 +105,18 @@ def train(
     """Train on a call log and write a release."""
     from model.params import read_params
     from model.release.folder import write_release
-    from model.release.pipeline import make
+    from model.release.pipeline import make_release
 
     settings = read_params(params)
-    moment = moment_of("--until", until) if until else None
+    moment = parse_timestamp("--until", until) if until else None
     log, later = read_log(calls, corrections)
     now = datetime.now(UTC)
     with Bar("training"):
-        made = make(log, settings, now, moment, later)
+        made = make_release(log, settings, now, moment, later)
         facts = made.facts(now)
         write_release(out, made.files(), facts)
     print(f"release {facts['release']} in {out}")
-    tell_ranking(made.metrics["stages"])
+    print_ranking(made.metrics["stages"])
     print(made.certificate.sentence("en"))
 
 
@@ -165,7 +165,7 @@ def evaluate(
     from model.report.render import report
 
     opened = read_release(release)
-    moment = moment_of("--from", since) if since else None
+    moment = parse_timestamp("--from", since) if since else None
     log, later = read_log(calls, corrections)
     with Bar(f"evaluating {opened.name}"):
         metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
@@ -177,7 +177,7 @@ def evaluate(
     write_log(DataFrame(reliability(metrics)), out / "reliability.csv")
     window = metrics["window"]
     print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
-    tell_ranking(metrics["stages"])
+    print_ranking(metrics["stages"])
 
 
 @app.command()
@@ -258,12 +258,12 @@ def replay(
     import httpx
 
     from service.playback.log_replay import replay as replayed
-    from service.playback.log_replay import shifted, steps
+    from service.playback.log_replay import shift_to_now, steps
 
     log, later = read_log(calls, corrections)
     found = steps(log, later)
     if live:
-        found = shifted(found, datetime.now(UTC))
+        found = shift_to_now(found, datetime.now(UTC))
     with (
         httpx.Client(base_url=url, timeout=30.0, headers={"Authorization": f"Bearer {key}"} if key else {}) as client,
         Bar(f"replaying {len(log):,} calls", len(found)) as progress,

@@ -40,7 +40,7 @@ def database_of(url: str | None) -> str:
     return url
 
 
-def moment_of(option: str, text: str) -> Any:
+def parse_timestamp(option: str, text: str) -> Any:
     """Read a time that was given with an option; gives a Timestamp in UTC.
 
     Raises

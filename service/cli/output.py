@@ -54,7 +54,7 @@ def list_problems(broken: Any) -> None:
             print(f"  {place:<14} {'(nothing)' if value is None else value}")
 
 
-def tell_ranking(stages: Mapping[str, Any]) -> None:
+def print_ranking(stages: Mapping[str, Any]) -> None:
     """Print how well each stage of an evaluation ranks."""
     for stage in ("ring", "opening", "ended"):
         auc, precision = stages[stage]["auc"], stages[stage]["average_precision_genuine"]
@@ -62,7 +62,7 @@ def tell_ranking(stages: Mapping[str, Any]) -> None:
             print(f"  {stage:<8} AUC {auc:.3f}, average precision of genuine {precision:.3f}")
 
 
-def tell_drift(drift: Any, *, every: bool) -> None:
+def print_drift(drift: Any, *, every: bool) -> None:
     """Print what a look at the latest calls found: a sentence, then what came nearest to its limit, or went beyond."""
     print(drift.sentence("en"))
     shown = [one for place, one in enumerate(drift.findings) if every or one.moved or place < SHOWN]
@@ -79,7 +79,7 @@ def tell_drift(drift: Any, *, every: bool) -> None:
         print(f"\nand {len(drift.findings) - len(shown)} more, none of them moved; --all shows them")
 
 
-def tell_releases(versions: Sequence[Any], where: str) -> None:
+def print_releases(versions: Sequence[Any], where: str) -> None:
     """Print the versions of the registry, the newest first, each with what was put down beside it."""
     if not versions:
         print(f"{where}: nothing is registered yet; saring register adds a release")
@@ -98,7 +98,7 @@ def tell_releases(versions: Sequence[Any], where: str) -> None:
                 print(f"{'':<5}{what.replace('_', ' ')} {one.tags[f'{what}_at'][:16]}{who}: {because}")
 
 
-def tell_comparison(found: Any, margins: Any) -> None:
+def print_comparison(found: Any, margins: Any) -> None:
     """Print what the gate compared: for each slice of genuine callers both releases and their difference."""
     if found.differences:
         print(f"{found.calls:,} closed calls from {found.since:%Y-%m-%d} to {found.until:%Y-%m-%d}, later than both")

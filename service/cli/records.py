@@ -16,12 +16,12 @@ from service.cli.output import Bar
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from service.maintenance.verify import Found
+    from service.maintenance.verify import VerifyReport
     from service.settings import Settings
 
 #: Surge compares with the eight weeks before the last call, and an hour.
 SHORTEST = timedelta(weeks=8, hours=1)
-MOST_SHOWN = 50
+MAX_SHOWN = 50
 WHO = "command"
 Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store; default: SARING_DATABASE.")]
 ReleaseFolder = Annotated[Path | None, typer.Option(help="Release folder; default: SARING_RELEASE.")]
@@ -43,17 +43,17 @@ def rebuild(
 ) -> None:
     """Prove that every stored history follows from its events, or derive it anew for a release."""
     from model.release.folder import read_release
-    from service.maintenance.rebuild import nobody_serves
-    from service.maintenance.rebuild import write as written_anew
-    from service.maintenance.verify import count, known_facts, labels_of, made_by, verify
+    from service.maintenance.rebuild import exclude_services
+    from service.maintenance.rebuild import rebuild as written_anew
+    from service.maintenance.verify import count, history_facts, labels_of, read_history_facts, verify
 
     with opened_database(database) as engine:
-        stored = known_facts(engine)
+        stored = read_history_facts(engine)
         labels = read_release(release).labels if release else labels_of(stored)
-        others = {name: value for name, value in made_by(labels).items() if stored.get(name, value) != value}
+        others = {name: value for name, value in history_facts(labels).items() if stored.get(name, value) != value}
         total = count(engine)
         if write:
-            with nobody_serves(engine), Bar("writing", total) as bar:
+            with exclude_services(engine), Bar("writing", total) as bar:
                 written = written_anew(engine, labels, bar.advance)
             print(f"{written.checkpoints:,} checkpoints dropped, {written.events:,} labels of events written anew")
             if written.callers_with_old_labels:
@@ -65,8 +65,8 @@ def rebuild(
             _fail(f"the histories were made with {name} {stored[name]}, not {value}: saring rebuild --write")
         with Bar("checking", total) as bar:
             found = verify(engine, labels, bar.advance)
-        _tell(found)
-        if found.differs:
+        _print_report(found)
+        if found.differences:
             raise typer.Exit(1)
 
 
@@ -83,7 +83,7 @@ def retention(
     ] = False,
 ) -> None:
     """Remove old calls; what they taught of their callers stays, as sums. The service may go on running."""
-    from service.maintenance.retention import old_calls, retain, watched_since_us
+    from service.maintenance.retention import count_old_calls, monitor_since_us, remove_old_calls
     from service.maintenance.sqlite_scrub import compact as written_anew
     from service.timestamps import microseconds, rfc3339
 
@@ -93,14 +93,14 @@ def retention(
     now = datetime.now(UTC)
     cutoff_us = microseconds(now - age)
     with opened_database(database) as engine:
-        since_us = watched_since_us(engine)
+        since_us = monitor_since_us(engine)
         if since_us is not None and since_us < cutoff_us:
             print("note: the monitor of this release has counted callers whose calls are removed now, and starts anew "
                   f"at {rfc3339(cutoff_us)}", file=sys.stderr)  # fmt: skip
-        total = old_calls(engine, cutoff_us)
+        total = count_old_calls(engine, cutoff_us)
         with Bar("removing old calls", total) as bar:
-            removed = retain(engine, cutoff_us, microseconds(now), bar.advance, WHO)
-        print(f"{removed.calls:,} calls and {removed.events:,} events of {removed.chains:,} callers removed")
+            removed = remove_old_calls(engine, cutoff_us, microseconds(now), bar.advance, WHO)
+        print(f"{removed.calls:,} calls and {removed.events:,} events of {removed.streams:,} callers removed")
         if total > removed.calls:
             print(f"{total - removed.calls:,} old calls stay, behind later ones of the same callers, until these go")
         if compact:
@@ -118,7 +118,7 @@ def erase(
     """Forget a caller: history, hash and every observation. What is left is a note that it was done."""
     from service.contract.problems import Problem
     from service.maintenance.erasure import check_journals, check_reason, erase_from
-    from service.security.pseudonyms import short
+    from service.security.pseudonyms import short_pseudonym
 
     settings = _settings()
     with opened_database(database) as engine:
@@ -130,7 +130,7 @@ def erase(
             removed = erase_from(engine, hashes, WHO, reason)
         except Problem as problem:
             _fail(problem.detail)
-        print(f"{short(hashes[0])}: {removed.calls:,} calls and {removed.events:,} events removed")
+        print(f"{short_pseudonym(hashes[0])}: {removed.calls:,} calls and {removed.events:,} events removed")
 
 
 @protect.command(name="add")
@@ -145,10 +145,10 @@ def protect_add(
     """Put a caller on the list."""
     from service.contract.problems import Problem
     from service.maintenance.erasure import check_reason
-    from service.maintenance.number_keys import hash_in_use, opened
-    from service.queue.protected_callers import add
-    from service.security.pseudonyms import short
-    from service.store.event_streams import again
+    from service.maintenance.number_keys import hash_in_use, open_key_file
+    from service.queue.protected_callers import add_protected
+    from service.security.pseudonyms import short_pseudonym
+    from service.store.event_streams import retry_transaction
     from service.timestamps import microseconds
 
     settings, now = _settings(), datetime.now(UTC)
@@ -159,23 +159,25 @@ def protect_add(
             check_reason(reason, normal)
         except Problem as problem:
             _fail(problem.detail)
-        pseudonyms = opened(engine, key_file or settings.key_file)
+        pseudonyms = open_key_file(engine, key_file or settings.key_file)
         mine = hash_in_use(engine, pseudonyms, normal)
         hashes = list(dict.fromkeys((mine, pseudonyms.hash(normal), *pseudonyms.others(normal))))
-        again(engine, lambda connection: add(connection, hashes, reason, ends_us, microseconds(now), WHO))
-        print(f"{short(mine)} is protected for {expires}")
+        retry_transaction(
+            engine, lambda connection: add_protected(connection, hashes, reason, ends_us, microseconds(now), WHO)
+        )
+        print(f"{short_pseudonym(mine)} is protected for {expires}")
 
 
 @protect.command(name="list")
 def protect_list(database: Database = None) -> None:
     """Show the list."""
-    from service.queue.protected_callers import listed
+    from service.queue.protected_callers import list_protected
     from service.store.event_streams import transaction
     from service.timestamps import microseconds, rfc3339
 
     now_us = microseconds(datetime.now(UTC))
     with opened_database(database) as engine, transaction(engine) as connection:
-        for one in listed(connection):
+        for one in list_protected(connection):
             ended = " (ended)" if one.expires_at_us <= now_us else ""
             print(f"{one.caller}  until {rfc3339(one.expires_at_us)}{ended}  {one.reason}")
 
@@ -185,17 +187,17 @@ def protect_remove(
     number: Number, database: Database = None, release: ReleaseFolder = None, key_file: KeyFile = None
 ) -> None:
     """Take a caller off the list."""
-    from service.queue.protected_callers import remove
-    from service.security.pseudonyms import short
-    from service.store.event_streams import again
+    from service.queue.protected_callers import remove_protected
+    from service.security.pseudonyms import short_pseudonym
+    from service.store.event_streams import retry_transaction
     from service.timestamps import microseconds
 
     settings, now_us = _settings(), microseconds(datetime.now(UTC))
     with opened_database(database) as engine:
         hashes = _hashes(engine, key_file or settings.key_file, _number(number, release or settings.release))
-        if not again(engine, lambda connection: remove(connection, hashes, now_us, WHO)):
-            _fail(f"{short(hashes[0])} is not on the list")
-        print(f"{short(hashes[0])} is no longer protected")
+        if not retry_transaction(engine, lambda connection: remove_protected(connection, hashes, now_us, WHO)):
+            _fail(f"{short_pseudonym(hashes[0])} is not on the list")
+        print(f"{short_pseudonym(hashes[0])} is no longer protected")
 
 
 def switch(
@@ -204,8 +206,8 @@ def switch(
     database: Database = None,
 ) -> None:
     """Stop all deferral, from within a second on, or allow it again; without a word, show which it is."""
-    from service.queue.operations import decide
-    from service.store.event_streams import again
+    from service.queue.operations import record_decision
+    from service.store.event_streams import retry_transaction
     from service.timestamps import microseconds
 
     if to not in (None, "on", "off"):
@@ -215,7 +217,7 @@ def switch(
     with opened_database(database) as engine:
         if to is not None:
             body, now_us = {"on": to == "on", "reason": (reason or "").strip()}, microseconds(datetime.now(UTC))
-            again(engine, lambda connection: decide(connection, WHO, "switch", body, now_us))
+            retry_transaction(engine, lambda connection: record_decision(connection, WHO, "switch", body, now_us))
         _show_switch(engine)
 
 
@@ -227,24 +229,24 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _show_switch(engine: "Engine") -> None:
-    from service.queue.operations import of
+    from service.queue.operations import read_operations
     from service.timestamps import rfc3339
 
-    switch = of(engine).switch
+    switch = read_operations(engine).switch
     state = "on: calls may be deferred" if switch.on else "off: no call is deferred, none is marked"
     since = f" (since {rfc3339(switch.at_us)}, by {switch.who}: {switch.reason})" if switch.at_us else ""
     print(f"{state}{since}")
 
 
-def _tell(found: "Found") -> None:
-    print(f"{found.chains:,} callers, {found.events:,} events, {found.calls:,} calls looked at")
+def _print_report(found: "VerifyReport") -> None:
+    print(f"{found.streams:,} callers, {found.events:,} events, {found.calls:,} calls looked at")
     agreed = found.checkpoints - found.checkpoints_differ
     print(f"{agreed:,} of {found.checkpoints:,} checkpoints agree, {found.to_the_bit:,} of them to the bit")
-    for difference in found.differs[:MOST_SHOWN]:
+    for difference in found.differences[:MAX_SHOWN]:
         print(f"  {difference}")
-    if len(found.differs) > MOST_SHOWN:
-        print(f"  and {len(found.differs) - MOST_SHOWN:,} more")
-    print(f"{len(found.differs):,} differences" if found.differs else "everything agrees")
+    if len(found.differences) > MAX_SHOWN:
+        print(f"  and {len(found.differences) - MAX_SHOWN:,} more")
+    print(f"{len(found.differences):,} differences" if found.differences else "everything agrees")
 
 
 def _number(text: str, release: Path) -> str:
@@ -264,9 +266,9 @@ def _number(text: str, release: Path) -> str:
 
 
 def _hashes(engine: "Engine", key_file: Path, number: str) -> list[bytes]:
-    from service.maintenance.number_keys import opened
+    from service.maintenance.number_keys import open_key_file
 
-    pseudonyms = opened(engine, key_file)
+    pseudonyms = open_key_file(engine, key_file)
     return [pseudonyms.hash(number), *pseudonyms.others(number)]
 
 
@@ -283,7 +285,7 @@ def opened_database(database: str | None) -> Iterator["Engine"]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from service.cli.options import database_of
-    from service.store.database import cause, connect
+    from service.store.database import connect, driver_message
 
     url = database_of(database)
     parsed = sa.make_url(url) if "://" in url else None
@@ -293,7 +295,7 @@ def opened_database(database: str | None) -> Iterator["Engine"]:
     try:
         yield engine
     except SQLAlchemyError as error:
-        _fail(f"the database did not do it: {cause(error)}")
+        _fail(f"the database did not do it: {driver_message(error)}")
     finally:
         engine.dispose()
 

@@ -10,7 +10,7 @@ import typer
 
 from model.errors import PromotionError, ReleaseError
 from service.cli.options import Corrections, read_log
-from service.cli.output import Bar, tell_comparison, tell_releases
+from service.cli.output import Bar, print_comparison, print_releases
 
 Name = Annotated[str, typer.Option("--model", help="Name of the registered model.")]
 
@@ -37,7 +37,7 @@ def releases(name: Name = "saring") -> None:
     from model.release.registry import Registry
 
     registry = Registry(name)
-    tell_releases(registry.versions(), registry.uri)
+    print_releases(registry.versions(), registry.uri)
 
 
 def promote(
@@ -72,7 +72,7 @@ def promote(
                 raise
             said, passed = str(error), False
         else:
-            tell_comparison(found, margins)
+            print_comparison(found, margins)
             said, passed = found.sentence(), found.passed
     if not passed and force is None:
         raise PromotionError(said)

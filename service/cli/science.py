@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from model.errors import ReleaseError
-from service.cli.options import Corrections, moment_of, read_log
-from service.cli.output import Bar, tell_drift
+from service.cli.options import Corrections, parse_timestamp, read_log
+from service.cli.output import Bar, print_drift
 from service.cli.records import Database, opened_database
 
 
@@ -37,18 +37,18 @@ def drift(
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 when there is an alarm.")] = False,
 ) -> None:
     """Say whether calls still look like those that a release was made from."""
-    from model.certification.drift import look
+    from model.certification.drift import measure_drift
     from model.release.drift_samples import latest_calls
     from model.release.folder import read_release
 
     opened = read_release(release)
-    if opened.fingerprint is None:
+    if opened.profile is None:
         raise ReleaseError(f"{release}: was made before releases had a fingerprint; train again to watch for drift")
     log, later = read_log(calls, corrections)
     with Bar(f"looking at {calls}"):
-        start = moment_of("--from", since) if since else None
-        found = look(opened.fingerprint, latest_calls(log, opened, later, since=start))
-    tell_drift(found, every=every)
+        start = parse_timestamp("--from", since) if since else None
+        found = measure_drift(opened.profile, latest_calls(log, opened, later, since=start))
+    print_drift(found, every=every)
     if fail and found.alarm:
         raise typer.Exit(1)
 

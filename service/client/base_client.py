@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from service.client.core import Courier
+from service.client.core import ClientCore
 from service.client.outbox import OUTBOX_LIMIT, Outbox
-from service.client.transport.circuit_breaker import Breaker
+from service.client.transport.circuit_breaker import CircuitBreaker
 from service.client.transport.exchange import Exchange
 from service.client.transport.loop_thread import LoopThread
 
 T = TypeVar("T")
 
 
-class Embedded:
+class BaseClient:
     """A client without the methods that wait.
 
     A process that is forked off may go on using it, without the outbox, which stays with the process that opened it.
@@ -77,44 +77,44 @@ class Embedded:
             raise ValueError(f"max_defer_s: {max_defer_s!r}, expected 0 or more seconds")
         trusted = ssl.create_default_context() if tls is None and service.scheme == b"https" else tls
 
-        def breaker() -> Breaker:
-            return Breaker(failures=failures, open_s=open_s, longest_s=longest_open_s)
+        def breaker() -> CircuitBreaker:
+            return CircuitBreaker(failures=failures, open_s=open_s, longest_s=longest_open_s)
 
-        def courier(kept: Outbox | None) -> Courier:
-            return Courier(Exchange(service, checked, trusted), breaker, kept, max_defer_s)
+        def core(kept: Outbox | None) -> ClientCore:
+            return ClientCore(Exchange(service, checked, trusted), breaker, kept, max_defer_s)
 
-        self._url, self._deadline_s, self._make = url, deadline_s, courier
+        self._url, self._deadline_s, self._make = url, deadline_s, core
         self._outbox = None if outbox is None else Outbox(Path(outbox), outbox_limit)
-        self._thread, self._courier = LoopThread(), courier(self._outbox)
+        self._thread, self._core = LoopThread(), core(self._outbox)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_calling(weakref.WeakMethod(self._forked)))
         # Before the first call, which would otherwise wait for it.
-        started = self._submit(lambda courier: courier.start())
+        started = self._submit(lambda core: core.start())
         if started is not None:
             started.result()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r})"
 
-    def _submit(self, job: Callable[[Courier], Coroutine[Any, Any, T]]) -> Future[T] | None:
+    def _submit(self, job: Callable[[ClientCore], Coroutine[Any, Any, T]]) -> Future[T] | None:
         """Begin something in the background; None when the client is closed."""
-        courier = self._courier
-        return self._thread.submit(lambda: job(courier))
+        core = self._core
+        return self._thread.submit(lambda: job(core))
 
-    def _left(self) -> int:
+    def _pending(self) -> int:
         return 0 if self._outbox is None else len(self._outbox)
 
     def _close(self) -> None:
-        self._thread.close(self._courier.close)
+        self._thread.close(self._core.close)
         if self._outbox is not None:
             self._outbox.close()
 
     def _forked(self) -> None:
         # The parent's parts are kept, not closed: they share with it what it has under way.
-        self._parents = (self._thread, self._courier, self._outbox)
+        self._parents = (self._thread, self._core, self._outbox)
         if self._outbox is not None:
             self._outbox.close()
-        self._thread, self._courier, self._outbox = LoopThread(), self._make(None), None
+        self._thread, self._core, self._outbox = LoopThread(), self._make(None), None
 
 
 def _address(url: str) -> httpcore.URL:

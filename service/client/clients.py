@@ -14,10 +14,10 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from service.client.base_client import Embedded
-from service.client.event import Event, Time, untaken
-from service.client.fallback import first_come
-from service.client.score_request import Asked
+from service.client.base_client import BaseClient
+from service.client.event import Event, Time, undelivered_receipt
+from service.client.fallback import first_come_answer
+from service.client.score_request import ScoreRequest
 
 T = TypeVar("T")
 #: The exchange is cut a little before the deadline, so that what was begun can end; at the deadline whoever waits
@@ -31,7 +31,7 @@ _log = logging.getLogger("saring.client")
 _LATE, _CLOSED = "did not answer in time", "is no longer asked: the client is closed"
 
 
-class Client(Embedded):
+class Client(BaseClient):
     """The client for threads: any of them may call any method at any time."""
 
     def score(self, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,8 +54,8 @@ class Client(Embedded):
             When call_id or received_at lacks or makes no sense. Nothing else is raised, whatever the service does.
         """
         started = monotonic()
-        asked = Asked.of(call)
-        future = self._submit(lambda courier: courier.score(asked, started + _CUT * self._deadline_s))
+        asked = ScoreRequest.of(call)
+        future = self._submit(lambda core: core.score(asked, started + _CUT * self._deadline_s))
         return _result(future, started + self._deadline_s, cut=True) or _first_come(asked, future)
 
     def answered(self, call_id: str, answered_at: Time, operator: str | None = None) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Client(Embedded):
         ValueError
             When call_id or the time makes no sense. Nothing else is raised, whatever the service does.
         """
-        return self._tell(Event.answered(call_id, answered_at, operator))
+        return self._send(Event.answered(call_id, answered_at, operator))
 
     def ended(
         self,
@@ -99,7 +99,7 @@ class Client(Embedded):
         duration_s, silence_ratio : float, optional
             Of the conversation, on the caller's side; the share is from 0 to 1.
         """
-        return self._tell(Event.ended(call_id, ended_at, ended_by, duration_s, silence_ratio))
+        return self._send(Event.ended(call_id, ended_at, ended_by, duration_s, silence_ratio))
 
     def disposition(
         self,
@@ -117,12 +117,12 @@ class Client(Embedded):
         disposed_at : datetime or str
         category, operator : str, optional
         """
-        return self._tell(Event.disposition(call_id, disposition, disposed_at, category, operator))
+        return self._send(Event.disposition(call_id, disposition, disposed_at, category, operator))
 
     def flush(self, timeout_s: float = 5.0) -> int:
         """Tell what is in the outbox now; give how many events are left in it."""
         until = monotonic() + timeout_s
-        return _result(self._submit(lambda courier: courier.flush(until)), until + _GRACE_S) or self._left()
+        return _result(self._submit(lambda core: core.flush(until)), until + _GRACE_S) or self._pending()
 
     def close(self) -> None:
         """Let what is under way end and let go of everything; the outbox stays for the next client."""
@@ -136,13 +136,13 @@ class Client(Embedded):
     ) -> None:
         self.close()
 
-    def _tell(self, event: Event) -> dict[str, Any]:
+    def _send(self, event: Event) -> dict[str, Any]:
         until = monotonic() + self._deadline_s
-        future = self._submit(lambda courier: courier.tell(event, until))
+        future = self._submit(lambda core: core.send(event, until))
         return _result(future, until + _DISK_S) or _untaken(event, future)
 
 
-class AsyncClient(Embedded):
+class AsyncClient(BaseClient):
     """The client for coroutines: the same methods with the same answers, to be awaited.
 
     It has a thread of its own too, so that a loop that is busy does not delay what is told in the background. Making
@@ -152,13 +152,13 @@ class AsyncClient(Embedded):
     async def score(self, call: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a call's place in the queue, as `Client.score` does."""
         started = monotonic()
-        asked = Asked.of(call)
-        future = self._submit(lambda courier: courier.score(asked, started + _CUT * self._deadline_s))
+        asked = ScoreRequest.of(call)
+        future = self._submit(lambda core: core.score(asked, started + _CUT * self._deadline_s))
         return await _awaited(future, started + self._deadline_s, cut=True) or _first_come(asked, future)
 
     async def answered(self, call_id: str, answered_at: Time, operator: str | None = None) -> dict[str, Any]:
         """Tell that an operator took up a call, as `Client.answered` does."""
-        return await self._tell(Event.answered(call_id, answered_at, operator))
+        return await self._send(Event.answered(call_id, answered_at, operator))
 
     async def ended(
         self,
@@ -169,7 +169,7 @@ class AsyncClient(Embedded):
         silence_ratio: float | None = None,
     ) -> dict[str, Any]:
         """Tell that a call ended, as `Client.ended` does."""
-        return await self._tell(Event.ended(call_id, ended_at, ended_by, duration_s, silence_ratio))
+        return await self._send(Event.ended(call_id, ended_at, ended_by, duration_s, silence_ratio))
 
     async def disposition(
         self,
@@ -180,12 +180,12 @@ class AsyncClient(Embedded):
         operator: str | None = None,
     ) -> dict[str, Any]:
         """Tell how an operator closed a call, as `Client.disposition` does."""
-        return await self._tell(Event.disposition(call_id, disposition, disposed_at, category, operator))
+        return await self._send(Event.disposition(call_id, disposition, disposed_at, category, operator))
 
     async def flush(self, timeout_s: float = 5.0) -> int:
         """Tell what is in the outbox now; give how many events are left in it."""
         until = monotonic() + timeout_s
-        return await _awaited(self._submit(lambda courier: courier.flush(until)), until + _GRACE_S) or self._left()
+        return await _awaited(self._submit(lambda core: core.flush(until)), until + _GRACE_S) or self._pending()
 
     async def aclose(self) -> None:
         """Let what is under way end and let go of everything; the outbox stays for the next client."""
@@ -199,9 +199,9 @@ class AsyncClient(Embedded):
     ) -> None:
         await self.aclose()
 
-    async def _tell(self, event: Event) -> dict[str, Any]:
+    async def _send(self, event: Event) -> dict[str, Any]:
         until = monotonic() + self._deadline_s
-        future = self._submit(lambda courier: courier.tell(event, until))
+        future = self._submit(lambda core: core.send(event, until))
         return await _awaited(future, until + _DISK_S) or _untaken(event, future)
 
 
@@ -230,11 +230,11 @@ async def _awaited(future: Future[T] | None, until: float, *, cut: bool = False)
     return None
 
 
-def _first_come(asked: Asked, future: Future[Any] | None) -> dict[str, Any]:
-    return first_come(asked, _CLOSED if future is None else _LATE, datetime.now(UTC))
+def _first_come(asked: ScoreRequest, future: Future[Any] | None) -> dict[str, Any]:
+    return first_come_answer(asked, _CLOSED if future is None else _LATE, datetime.now(UTC))
 
 
 def _untaken(event: Event, future: Future[Any] | None) -> dict[str, Any]:
     why = _CLOSED if future is None else f"{_LATE}, nor did the disk of the outbox"
     _log.error("%s of call %r may be lost: the service %s", event.kind, event.call_id, why)
-    return untaken(event, why)
+    return undelivered_receipt(event, why)

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from model.errors import StoreError
-from service.client.event import Event, taken, untaken
-from service.client.fallback import ROUNDING_S, disbelieved, first_come
+from service.client.event import Event, accepted_receipt, undelivered_receipt
+from service.client.fallback import ROUNDING_S, first_come_answer, implausible_answer
 from service.client.outbox import Outbox
-from service.client.redelivery import Backlog
-from service.client.score_request import Asked, moment, rfc3339
-from service.client.transport.circuit_breaker import Breaker
+from service.client.redelivery import Redelivery
+from service.client.score_request import ScoreRequest, moment, rfc3339
+from service.client.transport.circuit_breaker import CircuitBreaker
 from service.client.transport.exchange import Exchange, RefusedError, UnansweredError
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class _SkippedError(UnansweredError):
     """The breaker is open."""
 
 
-class Courier:
+class ClientCore:
     """Everything that a client does, without its threads.
 
     Parameters
@@ -42,11 +42,11 @@ class Courier:
     """
 
     def __init__(
-        self, exchange: Exchange, breaker: Callable[[], Breaker], outbox: Outbox | None, max_defer_s: float
+        self, exchange: Exchange, breaker: Callable[[], CircuitBreaker], outbox: Outbox | None, max_defer_s: float
     ) -> None:
         self._exchange, self._max_defer_s = exchange, max_defer_s
         self._scores, self._events = breaker(), breaker()
-        self._backlog = None if outbox is None else Backlog(outbox, self._told)
+        self._backlog = None if outbox is None else Redelivery(outbox, self._send_in_order)
         #: Calls that the service may not know: it takes no event of a call that it never heard of.
         self._unknown: dict[str, bytes] = {}
         #: The place in the queue that each call was last given.
@@ -74,35 +74,37 @@ class Courier:
         if self._backlog is not None:
             self._backlog.shut()
 
-    async def score(self, asked: Asked, until: float) -> dict[str, Any]:
+    async def score(self, asked: ScoreRequest, until: float) -> dict[str, Any]:
         """Ask about a call, until a moment of the loop's clock."""
         _remember(self._unknown, asked.call_id, asked.body)
         try:
-            answer = await self._attempt(self._scores, lambda: self._asked(asked, until))
+            answer = await self._attempt(self._scores, lambda: self._request_score(asked, until))
         except (UnansweredError, RefusedError) as error:
             if isinstance(error, RefusedError) and error.final:
                 self._unknown.pop(asked.call_id, None)
             _say(error, "call %r is not scored", asked.call_id)
-            answer = first_come(asked, str(error), datetime.now(UTC))
+            answer = first_come_answer(asked, str(error), datetime.now(UTC))
         except asyncio.CancelledError:
-            self._placed(first_come(asked, "", datetime.now(UTC)))  # whoever waited has such an answer already
+            self._placed(first_come_answer(asked, "", datetime.now(UTC)))  # whoever waited has such an answer already
             raise
         return self._placed(answer)
 
-    async def tell(self, event: Event, until: float) -> dict[str, Any]:
+    async def send(self, event: Event, until: float) -> dict[str, Any]:
         """Tell an event, until a moment of the loop's clock; what does not arrive is kept."""
         # The events of one call go one after another, each behind those that are left of it.
         async with self._turns.setdefault(event.call_id, asyncio.Lock()):
             if self._backlog is not None and self._backlog.holds(event.call_id):
                 return await self._keep(event, "did not take an earlier event of this call yet")
             try:
-                return taken(event, await self._attempt(self._events, lambda: self._told(event, until)))
+                return accepted_receipt(
+                    event, await self._attempt(self._events, lambda: self._send_in_order(event, until))
+                )
             except RefusedError as error:
                 _say(error, "%s of call %r is not taken", event.kind, event.call_id)
                 if error.final:
                     if self._backlog is not None:
                         await self._backlog.put_aside(event, error)
-                    return untaken(event, str(error))
+                    return undelivered_receipt(event, str(error))
                 why = str(error)
             except UnansweredError as error:
                 _say(error, "%s of call %r is not taken", event.kind, event.call_id)
@@ -115,7 +117,7 @@ class Courier:
         """Tell the outbox now, until a moment of the loop's clock; give how many events are left in it."""
         return 0 if self._backlog is None else await self._backlog.flush(until)
 
-    async def _attempt(self, breaker: Breaker, job: Callable[[], Awaitable[T]]) -> T:
+    async def _attempt(self, breaker: CircuitBreaker, job: Callable[[], Awaitable[T]]) -> T:
         """Do something with the service, unless it is left alone, and note how it went."""
         ticket = breaker.admit()
         if ticket is None:
@@ -135,7 +137,7 @@ class Courier:
             self._note(breaker, ticket, answered)
         return result
 
-    def _note(self, breaker: Breaker, ticket: int, answered: bool) -> None:
+    def _note(self, breaker: CircuitBreaker, ticket: int, answered: bool) -> None:
         if answered:
             breaker.succeeded(ticket)
             if self._backlog is not None:
@@ -145,9 +147,9 @@ class Courier:
         if open_s is not None:
             _log.warning("the service is left alone for %.1f s, after several times without an answer", open_s)
 
-    async def _asked(self, asked: Asked, until: float) -> dict[str, Any]:
+    async def _request_score(self, asked: ScoreRequest, until: float) -> dict[str, Any]:
         answer = await self._exchange.post("/v1/score", asked.body, until)
-        why = disbelieved(answer, asked, self._max_defer_s)
+        why = implausible_answer(answer, asked, self._max_defer_s)
         if why is not None:
             raise UnansweredError(why)
         if answer["durable"]:
@@ -166,16 +168,16 @@ class Courier:
         _remember(self._places, answer["call_id"], place)
         return answer
 
-    async def _told(self, event: Event, until: float) -> dict[str, Any]:
+    async def _send_in_order(self, event: Event, until: float) -> dict[str, Any]:
         call = self._unknown.get(event.call_id)
         if call is not None:
             try:
-                _kept(await self._exchange.post("/v1/score", call, until), event.call_id)
+                _check_receipt(await self._exchange.post("/v1/score", call, until), event.call_id)
             except RefusedError as error:
                 if not error.final:
                     raise
             self._unknown.pop(event.call_id, None)
-        return _kept(await self._exchange.post(event.path, event.body.encode("ascii"), until), event.call_id)
+        return _check_receipt(await self._exchange.post(event.path, event.body.encode("ascii"), until), event.call_id)
 
     async def _keep(self, event: Event, why: str) -> dict[str, Any]:
         try:
@@ -184,11 +186,11 @@ class Courier:
             await self._backlog.keep(event)
         except StoreError as error:
             _log.error("%s of call %r is lost: the service %s; %s", event.kind, event.call_id, why, error)
-            return untaken(event, f"{why}; {error}")
-        return untaken(event, why, queued=True)
+            return undelivered_receipt(event, f"{why}; {error}")
+        return undelivered_receipt(event, why, queued=True)
 
 
-def _kept(answer: dict[str, Any], call_id: str) -> dict[str, Any]:
+def _check_receipt(answer: dict[str, Any], call_id: str) -> dict[str, Any]:
     """Check that an answer says of this call that it was taken."""
     if answer.get("call_id") != call_id:
         raise UnansweredError("answered about another call")

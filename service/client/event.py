@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote
 
-from service.client.fallback import unsound
-from service.client.score_request import moment, text, written
+from service.client.fallback import malformed_answer
+from service.client.score_request import encode_json, moment, text
 
 Time = datetime | str
 KINDS = ("answered", "ended", "disposition")
@@ -34,7 +34,9 @@ class Event:
     @classmethod
     def answered(cls, call_id: str, answered_at: Time, operator: str | None) -> Self:
         """Make the event that an operator took up the call; as the others, a ValueError names what makes no sense."""
-        return cls._of(call_id, "answered", {"answered_at": moment("answered_at", answered_at), "operator": operator})
+        return cls._build(
+            call_id, "answered", {"answered_at": moment("answered_at", answered_at), "operator": operator}
+        )
 
     @classmethod
     def ended(
@@ -47,7 +49,7 @@ class Event:
     ) -> Self:
         """Make the event that the call ended."""
         heard = {"ended_by": ended_by, "duration_s": duration_s, "silence_ratio": silence_ratio}
-        return cls._of(call_id, "ended", {"ended_at": moment("ended_at", ended_at), **heard})
+        return cls._build(call_id, "ended", {"ended_at": moment("ended_at", ended_at), **heard})
 
     @classmethod
     def disposition(
@@ -55,11 +57,11 @@ class Event:
     ) -> Self:
         """Make the event that an operator closed the call."""
         said = {"disposition": disposition, "category": category, "operator": operator}
-        return cls._of(call_id, "disposition", {"disposed_at": moment("disposed_at", disposed_at), **said})
+        return cls._build(call_id, "disposition", {"disposed_at": moment("disposed_at", disposed_at), **said})
 
     @classmethod
-    def _of(cls, call_id: str, kind: str, fields: Mapping[str, Any]) -> Self:
-        body, _ = written({name: value for name, value in fields.items() if value is not None})
+    def _build(cls, call_id: str, kind: str, fields: Mapping[str, Any]) -> Self:
+        body, _ = encode_json({name: value for name, value in fields.items() if value is not None})
         return cls(text("call_id", call_id), kind, body.decode())
 
     @property
@@ -96,9 +98,9 @@ class Event:
         return cls(text("call_id", call_id), str(kind), json.dumps(body))
 
 
-def taken(event: Event, answer: Mapping[str, Any]) -> dict[str, Any]:
+def accepted_receipt(event: Event, answer: Mapping[str, Any]) -> dict[str, Any]:
     """Say what came of an event that the service took; for the end of a call with the score of the whole of it."""
-    scored = event.kind == "ended" and unsound(answer, event.call_id) is None
+    scored = event.kind == "ended" and malformed_answer(answer, event.call_id) is None
     warnings = answer.get("warnings")
     return {
         **(answer if scored else {}),
@@ -110,7 +112,7 @@ def taken(event: Event, answer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def untaken(event: Event, why: str, *, queued: bool = False) -> dict[str, Any]:
+def undelivered_receipt(event: Event, why: str, *, queued: bool = False) -> dict[str, Any]:
     """Say what came of an event that the service did not take; `queued` when it is kept on disk, to be told later."""
     warnings = [{"field": "service", "detail": f"the service {why}"}]
     return {"call_id": event.call_id, "durable": False, "queued": queued, "degraded": True, "warnings": warnings}

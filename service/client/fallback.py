@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from service.client.score_request import DAY_S, STAGES, Asked, moment, rfc3339, within
+from service.client.score_request import DAY_S, STAGES, ScoreRequest, moment, rfc3339, within
 
 BANDS = ("unscored", "normal", "unsure", "likely_prank")
 #: Queue keys are rounded to a millisecond.
 ROUNDING_S = 0.001
 
 
-def first_come(asked: Asked, why: str, now: datetime) -> dict[str, Any]:
+def first_come_answer(asked: ScoreRequest, why: str, now: datetime) -> dict[str, Any]:
     """Give the answer that puts nobody back.
 
     Parameters
@@ -86,7 +86,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
 }
 
 
-def unsound(answer: Mapping[str, Any], call_id: str) -> str | None:
+def malformed_answer(answer: Mapping[str, Any], call_id: str) -> str | None:
     """Say what keeps a document from being a score of this call; None when nothing does."""
     wrong = next((name for name, check in _FIELDS.items() if name not in answer or not check(answer[name])), None)
     if wrong is not None:
@@ -94,13 +94,13 @@ def unsound(answer: Mapping[str, Any], call_id: str) -> str | None:
     return None if answer["call_id"] == call_id else "answered about another call"
 
 
-def disbelieved(answer: Mapping[str, Any], asked: Asked, max_defer_s: float) -> str | None:
+def implausible_answer(answer: Mapping[str, Any], asked: ScoreRequest, max_defer_s: float) -> str | None:
     """Say why an answer is not followed; None when it is.
 
     It has to be a whole one, about this call, and may put it back by no more than it says and no more than
     `max_defer_s`.
     """
-    wrong = unsound(answer, asked.call_id)
+    wrong = malformed_answer(answer, asked.call_id)
     if wrong is not None:
         return wrong
     if answer["defer_s"] > max_defer_s:

@@ -56,7 +56,7 @@ class Outbox:
         """Say whether an event of this call is left: a later one then has to wait behind it."""
         return self._held.get(call_id, 0) > 0
 
-    def first(self) -> Event | None:
+    def peek(self) -> Event | None:
         """Give the oldest event that is left."""
         try:
             return self._events[0]
@@ -79,7 +79,7 @@ class Outbox:
         self._file.append(line)
         self._push(event, len(line))
 
-    def told(self, event: Event) -> None:
+    def acknowledge(self, event: Event) -> None:
         """Mark the oldest event as told; nothing happens when it is no longer the oldest one.
 
         Raises
@@ -87,7 +87,7 @@ class Outbox:
         StoreError
             When the mark is not on disk; the event is then told again after the next start.
         """
-        if self.first() is not event:
+        if self.peek() is not event:
             return
         self._pop()
         if self._events:

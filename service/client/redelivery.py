@@ -26,7 +26,7 @@ _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _log = logging.getLogger("saring.client")
 
 
-class Backlog:
+class Redelivery:
     """The outbox at work.
 
     Parameters
@@ -114,7 +114,7 @@ class Backlog:
         """Tell events, oldest first, up to the first one that is not taken; say whether none is left."""
         async with self._draining:
             told = 0
-            while (event := self._outbox.first()) is not None:
+            while (event := self._outbox.peek()) is not None:
                 try:
                     await self._tell(event, asyncio.get_running_loop().time() + TELL_S)
                 except RefusedError as error:
@@ -137,7 +137,7 @@ class Backlog:
             return not len(self._outbox)
 
     async def _mark(self, event: Event) -> None:
-        await self._on_disk(lambda: self._outbox.told(event))
+        await self._on_disk(lambda: self._outbox.acknowledge(event))
 
     async def _on_disk(self, write: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, write)

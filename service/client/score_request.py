@@ -12,7 +12,7 @@ DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScoreRequest:
     """A call about which the service is asked.
 
     Parameters
@@ -47,7 +47,7 @@ class Asked:
         call_id = text("call_id", call.get("call_id"))
         received_at = moment("received_at", call.get("received_at"))
         # One way of writing the time: what is asked about is then exactly what the answer is held against.
-        body, unwritten = written({**call, "received_at": received_at})
+        body, unwritten = encode_json({**call, "received_at": received_at})
         heard = call.get("duration_s") is not None or call.get("silence_ratio") is not None
         stage, wait_s = call.get("stage"), call.get("expected_wait_s")
         if stage not in STAGES:
@@ -106,7 +106,7 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def written(fields: Mapping[str, Any]) -> tuple[bytes, list[str]]:
+def encode_json(fields: Mapping[str, Any]) -> tuple[bytes, list[str]]:
     """Write fields as one JSON object.
 
     Returns

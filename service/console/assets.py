@@ -16,8 +16,8 @@ from starlette.responses import Response
 
 from service.contract.problems import Unknown
 from service.queue.badge import looks_css, looks_document
-from service.security.middleware import TO_ANY_PAGE
-from service.security.route_access import GuardedRoute, public
+from service.security.middleware import CROSS_ORIGIN_HEADERS
+from service.security.route_access import RoleRoute, public
 
 FOLDER = Path(__file__).parent / "static"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -35,13 +35,13 @@ def _read() -> dict[str, bytes]:
 FILES: Mapping[str, bytes] = _read()
 DIGEST = sha256(b"".join(name.encode() + b"\0" + content for name, content in FILES.items())).hexdigest()[:16]
 BASE = f"/console/static/{DIGEST}"
-router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
+router = APIRouter(route_class=RoleRoute, include_in_schema=False)
 
 
 @router.get("/console/static/{digest}/{name}")
 @public
 async def asset(digest: str, name: str) -> Response:
-    """Give one file."""
+    """Return one file."""
     if name not in FILES:
         raise Unknown("there is no such file")
     kept = "public, max-age=31536000, immutable" if digest == DIGEST else "no-cache"
@@ -51,8 +51,8 @@ async def asset(digest: str, name: str) -> Response:
 @router.get("/badge.js")
 @public
 async def element(request: Request) -> Response:
-    """Give the custom element `<saring-badge>`; a browser asks each time whether it has changed."""
-    headers = TO_ANY_PAGE | {"Cache-Control": "public, no-cache", "ETag": f'"{DIGEST}"'}
+    """Return the custom element `<saring-badge>`; a browser asks each time whether it has changed."""
+    headers = CROSS_ORIGIN_HEADERS | {"Cache-Control": "public, no-cache", "ETag": f'"{DIGEST}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(None, 304, headers)
     return Response(FILES[ELEMENT], media_type=_TYPES[".js"], headers=headers)

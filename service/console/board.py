@@ -12,12 +12,12 @@ from model.language.catalogue import Catalogue, catalogue
 from model.policy.guardrails import SHOWN
 from service.console.catalogues.catalogue import words_of
 from service.console.page import PageRoute, data_for, page
-from service.http.dependencies import json, principal_of, reception_of, settings_of, shown_of
-from service.http.queue_view import View, queued
+from service.http.dependencies import json_response, principal_of, scorer_of, settings_of, shown_of
+from service.http.queue_view import View, queued_call
 from service.queue.badge import LOOKS
 from service.queue.states import ANSWERED, TAKEN
 from service.security.api_keys import Role
-from service.security.route_access import GuardedRoute, allow
+from service.security.route_access import RoleRoute, require_role
 
 #: How an operator closes a call: one key each, the most frequent within reach of one hand.
 DISPOSITIONS = (
@@ -36,15 +36,15 @@ CATEGORY_KEYS = tuple((str(place), name) for place, name in enumerate(CATEGORIES
 #: So many reasons stand in a row.
 REASONS = 3
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-answers = APIRouter(route_class=GuardedRoute, include_in_schema=False)
+answers = APIRouter(route_class=RoleRoute, include_in_schema=False)
 
 
 @router.get("/console")
-@allow(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def board_page(request: Request) -> Response:
     """Show the board."""
     words, settings = words_of(request), settings_of(request)
-    zone = reception_of(request).intake.release.time_zone
+    zone = scorer_of(request).intake.release.time_zone
     data = data_for(
         words,
         *("nav.", "board.", "call.", "line.", "line_state.", "order.", "off.", "mine.", "keys.", "stop."),
@@ -59,29 +59,31 @@ async def board_page(request: Request) -> Response:
 
 
 @answers.get("/console/mine")
-@allow(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def mine(request: Request) -> Response:
-    """Give the calls that whoever asks has taken or is talking to, the last one last; and so long they are held."""
+    """Return the calls that whoever asks has taken or is talking to, the last one last; and so long they are held."""
     view, who = View(words_of(request).language, REASONS), principal_of(request).name
-    intake = reception_of(request).intake
+    intake = scorer_of(request).intake
     intake.leases.renew(who)
     calls = intake.board.calls.values()
     own = [shown_of(request, call) for call in calls if call.state in (TAKEN, ANSWERED) and call.operator == who]
-    return json({"calls": [queued(call, view) for call in sorted(own, key=lambda call: call.changed_at_us)]})
+    return json_response(
+        {"calls": [queued_call(call, view) for call in sorted(own, key=lambda call: call.changed_at_us)]}
+    )
 
 
 def closing_data(request: Request) -> dict[str, Any]:
-    """Give what a page needs in which calls are closed."""
+    """Return what a page needs in which calls are closed."""
     return {"operator": principal_of(request).name, "dispositions": DISPOSITIONS, "categories": CATEGORY_KEYS}
 
 
 def looks(words: Catalogue) -> dict[str, dict[str, str]]:
-    """Give the shape and the word of each state of the badge."""
+    """Return the shape and the word of each state of the badge."""
     return {name: {"shape": look.shape, "word": look.words[words.language]} for name, look in LOOKS.items()}
 
 
 def abbreviation(zone: str) -> str:
-    """Give what people call the centre's time.
+    """Return what people call the centre's time.
 
     Examples
     --------

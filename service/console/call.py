@@ -16,13 +16,13 @@ from service.console.board import closing_data, looks
 from service.console.catalogues.catalogue import words_of
 from service.console.page import PageRoute, data_for, now_us, page, refused
 from service.contract.problems import Problem
-from service.http.dependencies import CallIdInPath, out_of_reach, principal_of, reception_of, shown_of
-from service.http.queue_view import queued
+from service.http.dependencies import CallIdInPath, principal_of, scorer_of, shown_of, store_unavailable
+from service.http.queue_view import queued_call
 from service.queue.badge import percent, state_of
 from service.queue.states import CLOSED, IN_QUEUE, REOPENED_S
 from service.security.api_keys import Role
-from service.security.pseudonyms import short
-from service.security.route_access import allow
+from service.security.pseudonyms import short_pseudonym
+from service.security.route_access import require_role
 
 #: Bars are so wide, in the picture's own units, for the largest part of a score.
 BAR = 100.0
@@ -30,17 +30,17 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/console/calls/{call_id:path}")
-@allow(Role.OPERATOR, Role.SCIENTIST)
+@require_role(Role.OPERATOR, Role.SCIENTIST)
 async def story_page(request: Request, call_id: CallIdInPath) -> Response:
     """Tell one call's story."""
-    words, intake = words_of(request), reception_of(request).intake
+    words, intake = words_of(request), scorer_of(request).intake
     try:
-        call = shown_of(request, await intake.find(call_id))
-        said = await intake.store.said(call)
+        call = shown_of(request, await intake.find_call(call_id))
+        said = await intake.store.read_events(call)
     except Problem as problem:
         return refused(request, problem)
     except StoreError as error:
-        return refused(request, out_of_reach(error))
+        return refused(request, store_unavailable(error))
     # As long as it is of the random share and not closed, nobody is to know what its score was.
     hidden = call.held_out and call.state != CLOSED
     data = data_for(words, "close.", "disposition.", "category.", "story.", **closing_data(request), call_id=call_id)
@@ -50,15 +50,15 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         request,
         "story.html",
         call=call,
-        caller=short(call.caller) or words("call.somebody"),
-        known=queued(call),
+        caller=short_pseudonym(call.caller) or words("call.somebody"),
+        known=queued_call(call),
         look=looks(words)[state_of(call)],
         band=state_of(call),
         hidden=hidden,
         closes=closes,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
         guardrails={rule.name: catalogue(words.language)(f"guardrail.{rule.name}") for rule in SHOWN},
-        events=[] if hidden else [told(one, words) for one in said],
+        events=[] if hidden else [describe_event(one, words) for one in said],
         decimal=lambda value, digits=0: format_decimal(value, digits, language=words.language),
         data=data | {"time_zone": intake.release.time_zone},
     )
@@ -105,13 +105,13 @@ def explained(answer: dict[str, Any], stage: str, language: Language) -> dict[st
 
 
 def back_ms(said: list[dict[str, Any]]) -> float:
-    """Give for how long a call can still be brought back that was closed while it waited, in milliseconds."""
+    """Return for how long a call can still be brought back that was closed while it waited, in milliseconds."""
     closed_us = [one["recorded_at_us"] for one in said if one["kind"] == "disposed" and "was" in one["body"]]
     return 1e3 * REOPENED_S - (now_us() - closed_us[-1]) / 1e3 if closed_us else 0.0
 
 
-def told(one: dict[str, Any], words: Catalogue) -> dict[str, Any]:
-    """Say in words what was said of a call."""
+def describe_event(one: dict[str, Any], words: Catalogue) -> dict[str, Any]:
+    """Describe an event of a call in words."""
     kind, body = one["kind"], one["body"]
     who = body.get("operator") or words("story.somebody")
     name, values = f"said.{kind}", {"who": who}
@@ -129,5 +129,5 @@ def told(one: dict[str, Any], words: Catalogue) -> dict[str, Any]:
 
 
 def category_of(name: str | None, words: Catalogue) -> str | None:
-    """Give a category in the page's language; one of the centre's own as it is."""
+    """Return a category in the page's language; one of the centre's own as it is."""
     return words.get(f"category.{name}", name) if name else None

@@ -22,8 +22,8 @@ from service.store.tables import calls, decisions
 
 DAY_US = 86_400_000_000
 #: Genuine calls that were marked are told for as long as a certificate lives, the latest first.
-MARKED_US, MOST_MARKED = 180 * DAY_US, 50
-MOST_PUT = 10
+MARKED_US, MAX_MARKED = 180 * DAY_US, 50
+MAX_SWITCHES = 10
 Integers = npt.NDArray[np.int64]
 
 
@@ -92,7 +92,7 @@ def bands(found: Iterable[One], labels: Mapping[str, int]) -> list[Band]:
 
 
 def in_order_of_arrival(received_us: Integers, answered_us: Integers) -> Integers:
-    """Give when each call of a queue would have been answered, first come, first served, at the same moments.
+    """Return when each call of a queue would have been answered, first come, first served, at the same moments.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def waits(found: Iterable[One], labels: Mapping[str, int]) -> list[Wait]:
 
 
 def deferred(found: Iterable[One], labels: Mapping[str, int]) -> tuple[int, float]:
-    """Give how many genuine calls gave way to later ones, and by how many seconds at most (0.0 when none did)."""
+    """Return how many genuine calls gave way to later ones, and by how many seconds at most (0.0 when none did)."""
     seconds = [one.defer_s for one in found if one.defer_s > 0.0 and labels.get(one.disposition or "") == 0]
     return len(seconds), max(seconds, default=0.0)
 
@@ -153,19 +153,21 @@ def marked(connection: Connection, genuine: Sequence[str], since_us: int) -> lis
     genuine : sequence of str
         The dispositions that count as genuine.
     since_us : int
-        Closed since then; the latest first, one more than `MOST_MARKED` at most.
+        Closed since then; the latest first, one more than `MAX_MARKED` at most.
     """
     query = (
         sa.select(calls)
         .where(calls.c.disposed_at_us >= since_us, calls.c.disposition.in_(genuine))
         .where(sa.or_(calls.c.shown_band == "likely_prank", calls.c.silent_band == "likely_prank"))
         .order_by(calls.c.received_at_us.desc(), calls.c.call_id)
-        .limit(MOST_MARKED + 1)
+        .limit(MAX_MARKED + 1)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def put(connection: Connection) -> list[dict[str, Any]]:
     """Read the last times that the switch was put: at_us, who and body; the latest first."""
-    query = sa.select(decisions).where(decisions.c.kind == "switch").order_by(decisions.c.seq.desc()).limit(MOST_PUT)
+    query = (
+        sa.select(decisions).where(decisions.c.kind == "switch").order_by(decisions.c.seq.desc()).limit(MAX_SWITCHES)
+    )
     return [dict(row) for row in connection.execute(query).mappings()]

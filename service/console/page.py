@@ -14,10 +14,10 @@ from model.language.catalogue import Catalogue
 from service.console.assets import BASE
 from service.console.catalogues.catalogue import LANGUAGES, words_of
 from service.contract.problems import Problem, Unauthorized
-from service.http.dependencies import reception_of, settings_of
+from service.http.dependencies import scorer_of, settings_of
 from service.queue.badge import percent
 from service.security.api_keys import Principal, Role
-from service.security.route_access import GuardedRoute, not_let_in
+from service.security.route_access import RoleRoute, check_role
 from service.timestamps import EPOCH
 
 SIGN_IN = "/console/sign-in"
@@ -47,28 +47,28 @@ _templates = Environment(
 )
 
 
-class PageRoute(GuardedRoute):
+class PageRoute(RoleRoute):
     """A page: whoever has not signed in is led to where that is done, and a refusal is a page, too."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or lead to the sign-in, or refuse."""
-        problem = not_let_in(self.endpoint, scope)
+        problem = check_role(self.endpoint, scope)
         if problem is None:
             await super().handle(scope, receive, send)
             return
         request = Request(scope, receive)
-        answer = led_to_sign_in(request) if isinstance(problem, Unauthorized) else refused(request, problem)
+        answer = redirect_to_sign_in(request) if isinstance(problem, Unauthorized) else refused(request, problem)
         await answer(scope, receive, send)
 
 
-def led_to_sign_in(request: Request) -> Response:
+def redirect_to_sign_in(request: Request) -> Response:
     """Lead to the sign-in, and from there back to the page that was asked for."""
     back = request.url.path if request.method == "GET" and request.url.path != "/console" else ""
     return see_other(f"{SIGN_IN}?to={quote(back)}" if back else SIGN_IN)
 
 
 def refused(request: Request, problem: Problem) -> Response:
-    """Say on a page what cannot be shown."""
+    """Return a page that says what cannot be shown."""
     return page(request, "refused.html", problem.status.value, status=problem.status.value)
 
 
@@ -78,7 +78,7 @@ def see_other(path: str) -> RedirectResponse:
 
 
 def home_of(principal: Principal | None) -> str:
-    """Give the page that whoever has signed in begins with: the first of the navigation."""
+    """Return the page that whoever has signed in begins with: the first of the navigation."""
     return "/console/supervisor" if principal is not None and principal.role is Role.SCIENTIST else "/console"
 
 
@@ -115,16 +115,16 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
 
 
 def local_time(request: Request, time_us: int) -> datetime:
-    """Give a time in the centre's time zone, which the release knows."""
-    zone = ZoneInfo(reception_of(request).intake.release.time_zone)
+    """Return a time in the centre's time zone, which the release knows."""
+    zone = ZoneInfo(scorer_of(request).intake.release.time_zone)
     return (EPOCH + timedelta(microseconds=time_us)).astimezone(zone)
 
 
 def now_us() -> int:
-    """Give now, in microseconds since 1970."""
+    """Return now, in microseconds since 1970."""
     return (datetime.now(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 def data_for(words: Catalogue, *beginnings: str, **values: Any) -> dict[str, Any]:
-    """Give what a page hands to its modules, as the template writes it: values, language, and words by beginning."""
+    """Return what a page hands to its modules, as the template writes it: values, language, and words by beginning."""
     return {"language": words.language, "words": words.under(*beginnings), **values}

@@ -16,16 +16,16 @@ from model.language.numbers import format_duration
 from service.console.board import closing_data, looks
 from service.console.catalogues.catalogue import words_of
 from service.console.page import PageRoute, data_for, now_us, page, refused
-from service.http.dependencies import out_of_reach, principal_of, reception_of
+from service.http.dependencies import principal_of, scorer_of, store_unavailable
 from service.security.api_keys import Role
-from service.security.pseudonyms import short
-from service.security.route_access import allow
+from service.security.pseudonyms import short_pseudonym
+from service.security.route_access import require_role
 from service.store.tables import calls, events
 
 SHIFT_US = 12 * 3_600_000_000
 #: A call that is closed within the shift may have rung before it.
 BEFORE_US = 2 * 3_600_000_000
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 _KINDS = ("taken", "released", "answered", "disposed", "reopened")
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -63,15 +63,15 @@ class Handled:
 
 
 @router.get("/console/shift")
-@allow(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def shift_page(request: Request) -> Response:
     """Show the last twelve hours: the operator's own calls; to an admin everybody's, too."""
     words, who = words_of(request), principal_of(request)
     since_us = now_us() - SHIFT_US
     try:
-        handled = await reception_of(request).intake.store.in_thread(lambda connection: since(connection, since_us))
+        handled = await scorer_of(request).intake.store.in_thread(lambda connection: since(connection, since_us))
     except StoreError as error:
-        return refused(request, out_of_reach(error))
+        return refused(request, store_unavailable(error))
     own = [one for one in handled if who.name in (one.by, *(closing[1] for closing in one.closings))]
     everybody = Counter(one.by for one in handled if one.by)
     data = data_for(words, "close.", "disposition.", "category.", "shift.", **closing_data(request))
@@ -82,12 +82,12 @@ async def shift_page(request: Request) -> Response:
         own=summed(own, who.name),
         centre=summed(handled),
         operators=[(name, summed(handled, name)) for name in sorted(everybody)] if who.role is Role.ADMIN else [],
-        shown=own[:MOST_SHOWN],
+        shown=own[:MAX_SHOWN],
         corrected=[one for one in (handled if who.role is Role.ADMIN else own) if one.corrected],
         looks=looks(words),
-        short=short,
+        short=short_pseudonym,
         duration=lambda seconds: format_duration(seconds, language=words.language) if seconds is not None else "–",
-        data=data | {"time_zone": reception_of(request).intake.release.time_zone},
+        data=data | {"time_zone": scorer_of(request).intake.release.time_zone},
     )
 
 

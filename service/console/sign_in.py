@@ -10,13 +10,13 @@ from model.errors import StoreError
 from service.console.catalogues.catalogue import COOKIE, LANGUAGES
 from service.console.page import SIGN_IN, PageRoute, home_of, now_us, page, see_other
 from service.contract.problems import Problem
-from service.http.dependencies import body_of, reception_of
-from service.queue.operations import decide
+from service.http.dependencies import read_body, scorer_of
+from service.queue.operations import record_decision
 from service.security.api_keys import Role
-from service.security.middleware import from_own_page
-from service.security.route_access import allow, public
+from service.security.middleware import is_same_origin
+from service.security.route_access import public, require_role
 from service.security.sessions import COOKIES, SESSION_S, Session, Sessions
-from service.store.records import Teller
+from service.store.records import Source
 
 #: A form of ours holds a key and an address.
 FORM_LIMIT = 4_096
@@ -39,7 +39,7 @@ async def sign_in(request: Request) -> Response:
     """Begin a session of whoever holds the key; only pages of this host may ask."""
     form = await form_of(request)
     to, sessions = inside(form.get("to")), sessions_of(request)
-    begun = sessions.begin(form.get("key", "").strip(), now_us()) if from_own_page(request.scope) else None
+    begun = sessions.begin(form.get("key", "").strip(), now_us()) if is_same_origin(request.scope) else None
     if begun is None or begun[0].role is Role.INTAKE:
         fault = "sign_in.unknown" if begun is None else "sign_in.role"
         return page(request, "sign_in.html", 403, to=to, fault=fault)
@@ -53,7 +53,7 @@ async def sign_in(request: Request) -> Response:
 
 
 @router.post("/console/sign-out")
-@allow(Role.OPERATOR, Role.SCIENTIST)
+@require_role(Role.OPERATOR, Role.SCIENTIST)
 async def sign_out(request: Request) -> Response:
     """End the session for good, in every process: a copy of its cookie opens nothing any more."""
     session: Session | None = request.scope["state"].get("session")
@@ -81,12 +81,12 @@ async def ended(request: Request, session: Session) -> None:
 
     What the operator has taken waits again.
     """
-    intake, who = reception_of(request).intake, session.principal.name
+    intake, who = scorer_of(request).intake, session.principal.name
     intake.operations.signed_out.add(session.name)
     body = {"session": session.name}
     try:
-        await intake.give_back(who, "signed out", datetime.now(UTC), told_by=Teller(who))
-        await intake.store.in_thread(lambda connection: decide(connection, who, "sign-out", body, now_us()))
+        await intake.release_calls_of(who, "signed out", datetime.now(UTC), told_by=Source(who))
+        await intake.store.in_thread(lambda connection: record_decision(connection, who, "sign-out", body, now_us()))
     except StoreError:
         return  # this process knows, the browser forgets it, and the lease of what was taken ends
 
@@ -94,14 +94,14 @@ async def ended(request: Request, session: Session) -> None:
 async def form_of(request: Request) -> dict[str, str]:
     """Read a form; a field that comes twice or is not text counts as not given."""
     try:
-        fields = parse_qs((await body_of(request, FORM_LIMIT)).decode(), max_num_fields=10)
+        fields = parse_qs((await read_body(request, FORM_LIMIT)).decode(), max_num_fields=10)
     except (Problem, ValueError):
         return {}
     return {name: values[0] for name, values in fields.items() if len(values) == 1}
 
 
 def inside(path: str | None) -> str:
-    r"""Give a page of the console: the one that was named, else the board.
+    r"""Return a page of the console: the one that was named, else the board.
 
     Examples
     --------
@@ -113,6 +113,6 @@ def inside(path: str | None) -> str:
 
 
 def sessions_of(request: Request) -> Sessions:
-    """Give the sessions of the application."""
+    """Return the sessions of the application."""
     sessions: Sessions = request.app.state.sessions
     return sessions

@@ -12,13 +12,13 @@ from model.errors import StoreError
 from model.language.numbers import format_day, format_decimal, format_duration
 from service.console.board import looks
 from service.console.catalogues.catalogue import words_of
-from service.console.daily_stats import DAY_US, MARKED_US, MOST_MARKED, One, bands, deferred, marked, put, read, waits
+from service.console.daily_stats import DAY_US, MARKED_US, MAX_MARKED, One, bands, deferred, marked, put, read, waits
 from service.console.page import PageRoute, data_for, now_us, page, refused
 from service.http.centre import model
-from service.http.dependencies import out_of_reach, principal_of, reception_of
+from service.http.dependencies import principal_of, scorer_of, store_unavailable
 from service.security.api_keys import Role
-from service.security.pseudonyms import short
-from service.security.route_access import allow
+from service.security.pseudonyms import short_pseudonym
+from service.security.route_access import require_role
 from service.timestamps import microseconds
 
 #: With fewer genuine calls a day's difference in waits is mostly chance.
@@ -27,10 +27,10 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/console/supervisor")
-@allow(Role.SCIENTIST)
+@require_role(Role.SCIENTIST)
 async def supervisor_page(request: Request) -> Response:
     """Show it to admins, and to scientists without the switch."""
-    words, who, intake, now = words_of(request), principal_of(request), reception_of(request).intake, now_us()
+    words, who, intake, now = words_of(request), principal_of(request), scorer_of(request).intake, now_us()
     labels = intake.release.labels
     genuine = [name for name, label in labels.items() if label == 0]
 
@@ -40,7 +40,7 @@ async def supervisor_page(request: Request) -> Response:
     try:
         found, wrong, decided = await intake.store.in_thread(of_the_store)
     except StoreError as error:
-        return refused(request, out_of_reach(error))
+        return refused(request, store_unavailable(error))
     # As GET /v1/model gives it, so that the two always say the same.
     document: dict[str, Any] = from_json(bytes((await model(request)).body))
     lived = waits(found, labels)
@@ -58,10 +58,10 @@ async def supervisor_page(request: Request) -> Response:
         waits=lived,
         few=sum(one.calls for one in lived if one.group == "genuine") < ENOUGH,
         deferred=deferred(found, labels),
-        marked=wrong[:MOST_MARKED],
-        more=len(wrong) > MOST_MARKED,
+        marked=wrong[:MAX_MARKED],
+        more=len(wrong) > MAX_MARKED,
         looks=looks(words),
-        short=short,
+        short=short_pseudonym,
         at=lambda text: microseconds(datetime.fromisoformat(text)),
         day=lambda text: format_day(text, intake.release.time_zone, language=words.language),
         decimal=lambda value, digits=0: format_decimal(value, digits, language=words.language),

@@ -16,7 +16,7 @@ class Document(BaseModel):
     """What every answer has in common: a field says what it is where its name does not."""
 
 
-class Warned(Document):
+class FieldWarning(Document):
     """A field that was taken as not known, and why; in a problem, a field that is wrong, and what was expected."""
 
     field: str = Field(description="Its name, as in the request; `(body)` for the whole.")
@@ -65,7 +65,7 @@ class ScoreResponse(Document):
     degraded: bool = Field(
         description="Whether the store could not be reached: such a call is `unscored` and not deferred."
     )
-    warnings: list[Warned] = Field(description="Fields that were taken as not known or are not of the contract.")
+    warnings: list[FieldWarning] = Field(description="Fields that were taken as not known or are not of the contract.")
 
 
 class ProblemDocument(Document):
@@ -75,7 +75,7 @@ class ProblemDocument(Document):
     title: str
     status: int
     detail: str = Field(description="One sentence: what is wrong and what was expected.")
-    errors: list[Warned] = Field(default=[], description="The fields that are wrong.")
+    errors: list[FieldWarning] = Field(default=[], description="The fields that are wrong.")
 
 
 class BatchResponse(Document):
@@ -84,16 +84,16 @@ class BatchResponse(Document):
     results: list[ScoreResponse | ProblemDocument]
 
 
-class Kept(Document):
+class EventReceipt(Document):
     """An event that was taken note of."""
 
     call_id: str
     durable: bool = Field(description="Whether it is on disk.")
     degraded: bool = Field(description="Whether it waits in the journal for the store.")
-    warnings: list[Warned]
+    warnings: list[FieldWarning]
 
 
-class Said(Document):
+class EventDocument(Document):
     """One thing that was said of a call."""
 
     kind: Kind
@@ -151,7 +151,7 @@ class CallDocument(Document):
     surge: Surge
     first_call: bool = Field(description="Whether the number had never been seen.")
     scores: dict[Stage, ScoreResponse] = Field(description="The last answer at each stage.")
-    said: list[Said]
+    said: list[EventDocument]
 
 
 class Queued(Document):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.contract.answers import Document, Warned
+from service.contract.answers import Document, FieldWarning
 
 
 class SwitchDocument(Document):
@@ -39,7 +39,7 @@ class OperationsDocument(Document):
     off_because: str | None = Field(
         description="Why nothing is deferred or marked, in one word; null: nothing stands against it."
     )
-    warnings: list[Warned] = Field(
+    warnings: list[FieldWarning] = Field(
         default=[], description="What was told just now and is doubted; it holds all the same."
     )
 

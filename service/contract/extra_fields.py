@@ -6,21 +6,21 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from service.contract.number_masks import TELLING, tells, without_numbers
-from service.telemetry.logs import escaped, masked
+from service.contract.number_masks import ADJACENT_DIGITS, contains_number, mask_numbers_in_json
+from service.telemetry.logs import escape_control_characters, mask_numbers
 
 #: Of one request and of one call.
-MOST_EXTRAS = 100
+MAX_EXTRAS = 100
 DEEPEST = 8
 #: As much as one request has by default.
-MOST_BYTES = 65_536
+MAX_BYTES = 65_536
 #: So many fields that are not known are pointed out one by one.
-MOST_POINTED_OUT = 20
+MAX_PROBLEMS = 20
 LONGEST_NAME = 100
 Warned = dict[str, str]
 
 
-def sifted(found: Mapping[str, Any], digits: str | None) -> tuple[dict[str, Any], list[Warned]]:
+def filter_extra_fields(found: Mapping[str, Any], digits: str | None) -> tuple[dict[str, Any], list[Warned]]:
     """Take out of the unknown fields of a request those that are kept.
 
     Parameters
@@ -40,9 +40,9 @@ def sifted(found: Mapping[str, Any], digits: str | None) -> tuple[dict[str, Any]
 
     Examples
     --------
-    >>> sifted({"x_trunk": 7, "x_from": "<sip:+6281234567890@pbx>", "color": "red"}, "081234567890")[0]
+    >>> filter_extra_fields({"x_trunk": 7, "x_from": "<sip:+6281234567890@pbx>", "color": "red"}, "081234567890")[0]
     {'x_trunk': 7, 'x_from': None}
-    >>> sifted({"x_from": "<sip:+6281234567890@pbx>"}, None)[0]
+    >>> filter_extra_fields({"x_from": "<sip:+6281234567890@pbx>"}, None)[0]
     {'x_from': '<sip:[number]@pbx>'}
     """
     kept: dict[str, Any] = {}
@@ -54,12 +54,12 @@ def sifted(found: Mapping[str, Any], digits: str | None) -> tuple[dict[str, Any]
             problem = "is not a field of this request; extra fields are named x_*"
         elif len(name) > LONGEST_NAME or not name.isprintable() or _numbered(name, digits):
             problem = f"expected a name of at most {LONGEST_NAME} printable characters, without a number; not kept"
-        elif len(kept) >= MOST_EXTRAS:
-            problem = f"is one of more than {MOST_EXTRAS} fields named x_*; not kept"
+        elif len(kept) >= MAX_EXTRAS:
+            problem = f"is one of more than {MAX_EXTRAS} fields named x_*; not kept"
         else:
             kept[name], problem = _sifted(value, digits)
-        if problem and len(warnings) < MOST_POINTED_OUT:
-            warnings.append({"field": shown(name), "detail": problem})
+        if problem and len(warnings) < MAX_PROBLEMS:
+            warnings.append({"field": printable_name(name), "detail": problem})
         elif problem:
             more += 1
     if more:
@@ -68,7 +68,7 @@ def sifted(found: Mapping[str, Any], digits: str | None) -> tuple[dict[str, Any]
 
 
 def joined(
-    kept: Mapping[str, Any], told: Mapping[str, Any], most_bytes: int = MOST_BYTES
+    kept: Mapping[str, Any], told: Mapping[str, Any], most_bytes: int = MAX_BYTES
 ) -> tuple[dict[str, Any], list[Warned]]:
     """Add the fields of a request to those that are kept of its call; however many requests there are, it is bounded.
 
@@ -94,14 +94,14 @@ def joined(
     size = sum(map(_size, all_of_it.items()))
     for name, value in told.items():
         longer = _size((name, value)) - (_size((name, all_of_it[name])) if name in all_of_it else 0)
-        room = name in all_of_it or len(all_of_it) < MOST_EXTRAS or name == LAST_DIGITS
+        room = name in all_of_it or len(all_of_it) < MAX_EXTRAS or name == LAST_DIGITS
         if room and (longer <= 0 or size + longer <= most_bytes):
             all_of_it[name], size = value, size + longer
         else:
             left += 1
     if not left:
         return all_of_it, []
-    detail = f"{left:,} fields go beyond the {MOST_EXTRAS} or {most_bytes:,} bytes that are kept of a call; left out"
+    detail = f"{left:,} fields go beyond the {MAX_EXTRAS} or {most_bytes:,} bytes that are kept of a call; left out"
     return all_of_it, [{"field": "x_*", "detail": detail}]
 
 
@@ -109,31 +109,31 @@ def _size(field: tuple[str, Any]) -> int:
     return sum(len(to_json(part)) + 1 for part in field)
 
 
-def shown(name: str) -> str:
+def printable_name(name: str) -> str:
     r"""Write the name of a field so that it can stand in an answer: without a number, and on one line.
 
     Examples
     --------
-    >>> shown("+62 812-3456-7890"), shown("a\x1b[31m")
+    >>> printable_name("+62 812-3456-7890"), printable_name("a\x1b[31m")
     ('[number]', 'a\\x1b[31m')
     """
-    return escaped(masked(name[: 2 * LONGEST_NAME]))[:LONGEST_NAME]
+    return escape_control_characters(mask_numbers(name[: 2 * LONGEST_NAME]))[:LONGEST_NAME]
 
 
 def _numbered(name: str, digits: str | None) -> bool:
-    return masked(name, TELLING) != name if digits is None else tells(name, digits)
+    return mask_numbers(name, ADJACENT_DIGITS) != name if digits is None else contains_number(name, digits)
 
 
 def _sifted(value: object, digits: str | None) -> tuple[Any, str | None]:
-    """Give a value as it is kept, and what was wrong with it."""
+    """Return a value as it is kept, and what was wrong with it."""
     try:
         plain = _plain(value, DEEPEST)
     except RecursionError:
         return None, f"is nested more than {DEEPEST} deep; taken as not known"
     if digits is None:
-        bare = without_numbers(plain)
+        bare = mask_numbers_in_json(plain)
         return bare, None if bare == plain else "may hold a number, which is never kept; it is masked"
-    if value is not None and tells(to_json(plain).decode(), digits):
+    if value is not None and contains_number(to_json(plain).decode(), digits):
         return None, "holds the caller's number, which is never kept; taken as not known"
     return plain, None
 

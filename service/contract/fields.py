@@ -30,8 +30,8 @@ NOT_BLANK = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\x00-\x20\x7f-\x9f\u2028\u202
 _TIMESTAMP = re.compile(TIMESTAMP)
 
 
-def wrong(found: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value, given one of pydantic's `errors()`; nothing of the value is in it."""
+def validation_message(found: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, given one of pydantic's `errors()`, without the value."""
     if found["type"] == "string_pattern_mismatch":
         return "String should have no control characters, and more than blanks where it is required"
     return str(found["msg"])
@@ -60,7 +60,7 @@ def _forgive(value: object, handler: Callable[[object], Any], info: ValidationIn
     try:
         return handler(value)
     except ValidationError as error:
-        message = wrong(error.errors(include_url=False, include_context=False, include_input=False)[0])
+        message = validation_message(error.errors(include_url=False, include_context=False, include_input=False)[0])
         warnings: list[dict[str, str]] = (info.context or {}).get("warnings", [])
         warnings.append({"field": str(info.field_name), "detail": f"{message}; taken as not known"})
         return None

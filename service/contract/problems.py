@@ -24,12 +24,12 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.contract.extra_fields import shown
-from service.contract.fields import wrong
+from service.contract.extra_fields import printable_name
+from service.contract.fields import validation_message
 
 MEDIA_TYPE = "application/problem+json"
 #: So many fields are named one by one.
-MOST_FIELDS = 20
+MAX_FIELDS = 20
 #: Parts of a request that FastAPI names in front of a parameter.
 _PARTS = frozenset(("query", "path", "header"))
 _DETAILS = {
@@ -56,7 +56,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.detail, self.fields = detail, fields
 
     def document(self) -> dict[str, Any]:
-        """Give the members of the problem document."""
+        """Return the members of the problem document."""
         document: dict[str, Any] = {
             "type": "about:blank",
             "title": self.status.phrase,
@@ -127,10 +127,10 @@ class Invalid(Problem):
     def of(cls, found: Sequence[Any]) -> Problem:
         """Turn what pydantic found (its `errors()`) into one problem; a body that is not JSON is `Malformed`."""
         if any(item["type"] == "json_invalid" for item in found):
-            return not_json(found[0]["msg"])
-        fields = [(_field(item["loc"]), wrong(item)) for item in found[:MOST_FIELDS]]
-        if len(found) > MOST_FIELDS:
-            fields.append(("(body)", f"{len(found) - MOST_FIELDS:,} more fields make no sense"))
+            return invalid_json(found[0]["msg"])
+        fields = [(_field(item["loc"]), validation_message(item)) for item in found[:MAX_FIELDS]]
+        if len(found) > MAX_FIELDS:
+            fields.append(("(body)", f"{len(found) - MAX_FIELDS:,} more fields make no sense"))
         return cls("; ".join(f"{field}: {detail}" for field, detail in fields), fields)
 
 
@@ -146,7 +146,7 @@ class Unavailable(Problem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-async def answer(request: Request, error: Exception) -> Response:
+async def problem_response(request: Request, error: Exception) -> Response:
     """Answer a problem, or an error of the framework, with a problem document."""
     if isinstance(error, HTTPException):
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
@@ -165,7 +165,7 @@ async def answer(request: Request, error: Exception) -> Response:
         if all(item["loc"][0] == "path" for item in found):
             error = Unknown(error.detail, error.fields)  # nothing has such a name
     if not isinstance(error, Problem):
-        error = unforeseen()
+        error = internal_error()
     return error.response()
 
 
@@ -177,13 +177,13 @@ def refusal(status: HTTPStatus, detail: str) -> bytes:
     return f"{head}\r\nconnection: close\r\n\r\n".encode() + body
 
 
-def unforeseen() -> Problem:
-    """Say that something went wrong that nobody thought of."""
+def internal_error() -> Problem:
+    """Return the problem of an unexpected error."""
     return Problem("Something is wrong in this service; its log says what.")
 
 
-def not_json(detail: str) -> Problem:
-    """Say that a body is not JSON; `detail` is where it ceases to be, without what stands there."""
+def invalid_json(detail: str) -> Problem:
+    """Return the problem of a body that is not JSON; `detail` gives the position of the error, not the text there."""
     return Malformed(detail, [("(body)", "JSON, in UTF-8 and without a content coding")])
 
 
@@ -191,7 +191,7 @@ def _field(place: Sequence[str | int]) -> str:
     """Write where something is wrong; a name that was sent may be a number, or mean something to a terminal."""
     if place and place[0] in _PARTS:
         place = place[1:]
-    return ".".join(shown(str(part)) for part in place) or "(body)"
+    return ".".join(printable_name(str(part)) for part in place) or "(body)"
 
 
 def _allowed(request: Request) -> str:

@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from model.calls.columns import ATTESTATIONS, DISPOSITIONS, ENDED_BY, LINES
-from service.contract.extra_fields import DEEPEST, MOST_EXTRAS, sifted
+from service.contract.extra_fields import DEEPEST, MAX_EXTRAS, filter_extra_fields
 from service.contract.fields import Caller, CallId, Count, Flag, Forgive, Reason, Seconds, Share, Stage, Text, Time
-from service.contract.number_masks import TELLING, digits_of
-from service.telemetry.logs import masked
+from service.contract.number_masks import ADJACENT_DIGITS, digits_of
+from service.telemetry.logs import mask_numbers
 
-MOST_IN_BATCH = 1_000
+MAX_BATCH_CALLS = 1_000
 #: Nobody waits for an emergency operator for longer, nor talks to one for so long on the average.
 ABSURD_S = 3_600.0
 _EXTRAS = (
-    f"A field of your own, one of up to {MOST_EXTRAS}: any JSON, nested at most {DEEPEST} deep. It is kept with the "
+    f"A field of your own, one of up to {MAX_EXTRAS}: any JSON, nested at most {DEEPEST} deep. It is kept with the "
     "call and given back with it, and never a feature. One that holds the caller's number becomes null with a warning."
 )
 T = TypeVar("T", bound=BaseModel)
@@ -27,7 +27,7 @@ T = TypeVar("T", bound=BaseModel)
 
 def _unnumbered(value: str | None, info: ValidationInfo) -> str | None:
     """Mask what may be a number, and say so."""
-    bare = None if value is None else masked(value, TELLING)
+    bare = None if value is None else mask_numbers(value, ADJACENT_DIGITS)
     if bare != value and info.context is not None:
         detail = "may hold a number, which is never kept; it is masked"
         info.context["warnings"].append({"field": str(info.field_name), "detail": detail})
@@ -148,7 +148,7 @@ class ScoreRequest(Body):
         ),
     ] = None
 
-    def at(self) -> Stage:
+    def resolved_stage(self) -> Stage:
         """Give the stage: the one that was named, else opening as soon as something was heard."""
         if self.stage is not None:
             return self.stage
@@ -159,7 +159,8 @@ class Batch(BaseModel):
     """Several calls at once. Each is read by itself: one that cannot be scored does not keep the others from it."""
 
     calls: Annotated[
-        list[ScoreRequest], Field(max_length=MOST_IN_BATCH, description="Up to 1,000 requests; answered in this order.")
+        list[ScoreRequest],
+        Field(max_length=MAX_BATCH_CALLS, description="Up to 1,000 requests; answered in this order."),
     ]
 
 
@@ -260,7 +261,7 @@ class SwitchedTo(Strict):
     on: Annotated[bool, Field(strict=True, description="Whether calls may be deferred and marked at all.")]
     reason: Annotated[
         Reason,
-        AfterValidator(masked),  # decisions are kept for good, and never with a number in them
+        AfterValidator(mask_numbers),  # decisions are kept for good, and never with a number in them
         Field(description="Why, in 3 to 500 characters, not blank; operators read it. A number in it is masked."),
     ]
 
@@ -342,7 +343,7 @@ def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T
     context = {"warnings": warnings, "latest": now + timedelta(seconds=skew_s)}
     request = schema.model_validate_json(body, context=context)
     if request.model_extra:
-        found, more = sifted(request.model_extra, digits_of(getattr(request, "caller", None)))
+        found, more = filter_extra_fields(request.model_extra, digits_of(getattr(request, "caller", None)))
         request.model_extra.clear()
         request.model_extra.update(found)
         warnings += more

@@ -9,87 +9,89 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from model.history.caller_history import FIELDS
-from service.contract.answers import CallDocument, Kept, ScoreResponse
+from service.contract.answers import CallDocument, EventReceipt, ScoreResponse
 from service.contract.requests import Answered, Disposition, Ended, Reopen
 from service.http.dependencies import (
     CallIdInPath,
     as_asked,
-    json,
+    encoded_response,
+    json_response,
     of_a_person,
-    out_of_reach,
     principal_of,
-    read,
-    reception_of,
-    refusals,
+    problem_responses,
+    read_request,
+    request_body,
+    resolve_source,
+    scorer_of,
     settings_of,
     shown_of,
     speaking_for,
-    takes,
-    told,
-    written,
+    store_unavailable,
 )
-from service.intake.decision import covered, current
+from service.intake.decision import refresh_answer, without_score
 from service.queue.states import CLOSED, OVER
 from service.security.api_keys import Role
-from service.security.pseudonyms import short
-from service.security.route_access import GuardedRoute, allow
-from service.store.records import Call, Teller
+from service.security.pseudonyms import short_pseudonym
+from service.security.route_access import RoleRoute, require_role
+from service.store.records import Call, Source
 from service.timestamps import rfc3339
 
-router = APIRouter(route_class=GuardedRoute, tags=["calls"])
+router = APIRouter(route_class=RoleRoute, tags=["calls"])
 
 
 @router.post(
     "/v1/calls/{call_id:path}/answered",
     summary="An operator took up the call",
-    response_model=Kept,
-    openapi_extra=takes(Answered, {"answered_at": "2026-11-01T20:15:20+07:00", "operator": "rina"}, clocked=True),
-    responses=refusals(404, 409, 413, 422, 503),
+    response_model=EventReceipt,
+    openapi_extra=request_body(
+        Answered, {"answered_at": "2026-11-01T20:15:20+07:00", "operator": "rina"}, clocked=True
+    ),
+    responses=problem_responses(404, 409, 413, 422, 503),
 )
-@allow(Role.INTAKE, Role.OPERATOR)
+@require_role(Role.INTAKE, Role.OPERATOR)
 async def answered(request: Request, call_id: CallIdInPath) -> Response:
     """Tell that an operator took up the call.
 
     Of several times the first one stays. Told of after the end, the call was not abandoned.
     """
-    asked, warnings = await read(request, Answered)
+    asked, warnings = await read_request(request, Answered)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
-    now, told_by = told(request.scope, asked.answered_at, settings_of(request))
-    stored = await reception_of(request).answered(call_id, asked, now, told_by=told_by)
-    return _kept(as_asked(request), warnings, stored=stored)
+    now, told_by = resolve_source(request.scope, asked.answered_at, settings_of(request))
+    stored = await scorer_of(request).record_answer(call_id, asked, now, told_by=told_by)
+    return _receipt_response(as_asked(request), warnings, stored=stored)
 
 
 @router.post(
     "/v1/calls/{call_id:path}/ended",
     summary="The call ended",
     response_model=ScoreResponse,
-    openapi_extra=takes(
+    openapi_extra=request_body(
         Ended, {"ended_at": "2026-11-01T20:16:00+07:00", "ended_by": "caller", "duration_s": 31.0}, clocked=True
     ),
-    responses=refusals(404, 409, 413, 422, 503),
+    responses=problem_responses(404, 409, 413, 422, 503),
 )
-@allow(Role.INTAKE, Role.OPERATOR)
+@require_role(Role.INTAKE, Role.OPERATOR)
 async def ended(request: Request, call_id: CallIdInPath) -> Response:
     """Tell that the call ended; the answer is the score of the whole call.
 
     Told once more in the same way it gives the same answer; in another way it is refused (409).
     """
-    asked, warnings = await read(request, Ended)
-    now, told_by = told(request.scope, asked.ended_at, settings_of(request))
-    reply = await reception_of(request).ended(call_id, asked, warnings, now, told_by=told_by)
-    return written(reply.about(as_asked(request)))
+    asked, warnings = await read_request(request, Ended)
+    now, told_by = resolve_source(request.scope, asked.ended_at, settings_of(request))
+    reply = await scorer_of(request).record_end(call_id, asked, warnings, now, told_by=told_by)
+    return encoded_response(reply.with_call_id(as_asked(request)))
 
 
 @router.post(
     "/v1/calls/{call_id:path}/disposition",
     summary="How the call was closed",
-    response_model=Kept,
-    openapi_extra=takes(
+    response_model=EventReceipt,
+    openapi_extra=request_body(
         Disposition, {"disposition": "prank", "disposed_at": "2026-11-01T20:17:00+07:00"}, clocked=True
     ),
-    responses=refusals(404, 409, 413, 422, 503),
+    responses=problem_responses(404, 409, 413, 422, 503),
 )
-@allow(Role.INTAKE, Role.OPERATOR)
+@require_role(Role.INTAKE, Role.OPERATOR)
 async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     """Tell how the call was closed; told again, it is a correction.
 
@@ -98,42 +100,42 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
 
     It becomes known, and counts for later calls of this caller, from when it was told of and not before.
     """
-    asked, warnings = await read(request, Disposition)
+    asked, warnings = await read_request(request, Disposition)
     # A system such as the PBX knows whose call has come to its end; a person at a board may have picked the wrong one.
     confirmed = asked.confirm or not of_a_person(request)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator), "confirm": confirmed})
-    now, told_by = told(request.scope, asked.disposed_at, settings_of(request))
-    stored = await reception_of(request).disposed(call_id, asked, now, told_by=told_by)
-    return _kept(as_asked(request), warnings, stored=stored)
+    now, told_by = resolve_source(request.scope, asked.disposed_at, settings_of(request))
+    stored = await scorer_of(request).record_disposition(call_id, asked, now, told_by=told_by)
+    return _receipt_response(as_asked(request), warnings, stored=stored)
 
 
 @router.post(
     "/v1/calls/{call_id:path}/reopen",
     summary="Bring back a call that was closed by mistake",
-    response_model=Kept,
-    openapi_extra=takes(Reopen, {"operator": None}),
-    responses=refusals(404, 409, 413, 422, 503),
+    response_model=EventReceipt,
+    openapi_extra=request_body(Reopen, {"operator": None}),
+    responses=problem_responses(404, 409, 413, 422, 503),
 )
-@allow(Role.INTAKE, Role.OPERATOR)
+@require_role(Role.INTAKE, Role.OPERATOR)
 async def reopen(request: Request, call_id: CallIdInPath) -> Response:
     """Bring back a call that was closed while it still waited, within a minute: it waits again, at its old place.
 
     Its dispositions are taken back; what was said stays in its story.
     """
-    asked, warnings = await read(request, Reopen)
+    asked, warnings = await read_request(request, Reopen)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
-    told_by = Teller(principal_of(request).name)
-    stored = await reception_of(request).reopened(call_id, asked, datetime.now(UTC), told_by=told_by)
-    return _kept(as_asked(request), warnings, stored=stored)
+    told_by = Source(principal_of(request).name)
+    stored = await scorer_of(request).reopen(call_id, asked, datetime.now(UTC), told_by=told_by)
+    return _receipt_response(as_asked(request), warnings, stored=stored)
 
 
 @router.get(
     "/v1/calls/{call_id:path}",
     summary="All that is known of a call",
     response_model=CallDocument,
-    responses=refusals(404, 422, 503),
+    responses=problem_responses(404, 422, 503),
 )
-@allow(Role.OPERATOR, Role.SCIENTIST)
+@require_role(Role.OPERATOR, Role.SCIENTIST)
 async def call(request: Request, call_id: CallIdInPath) -> Response:
     """Give what was known of a call, what was scored, shown and decided, and why.
 
@@ -142,13 +144,13 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
 
     A call whose name ends in `/badge` or `/badge.svg` cannot be asked for here.
     """
-    intake = reception_of(request).intake
+    intake = scorer_of(request).intake
     try:
-        found = shown_of(request, await intake.find(call_id))
-        said = await intake.store.said(found)
+        found = shown_of(request, await intake.find_call(call_id))
+        said = await intake.store.read_events(found)
     except StoreError as error:
-        raise out_of_reach(error) from error
-    return json(
+        raise store_unavailable(error) from error
+    return json_response(
         {
             **found.extra,
             **_known(found),
@@ -174,7 +176,7 @@ def _known(call: Call) -> dict[str, Any]:
     return {
         **{name: getattr(call, name) for name in plain},
         **{name: rfc3339(getattr(call, f"{name}_us")) for name in times},
-        "caller": short(call.caller),
+        "caller": short_pseudonym(call.caller),
         "history": dict(zip(FIELDS, call.history.tolist(), strict=True)),
         "surge": {"calls": call.surge[0], "new_numbers": call.surge[1]},
         "scores": {stage: _score(call, stage) for stage in call.answers},
@@ -185,9 +187,9 @@ def _score(call: Call, stage: str) -> dict[str, Any]:
     """Give what was answered at a stage: as it holds now, and of the random share as a board shows it until closed."""
     answer = from_json(call.answers[stage])
     if call.state not in OVER:
-        answer = current(answer, call)
-    return covered(answer) if call.held_out and call.state != CLOSED else answer
+        answer = refresh_answer(answer, call)
+    return without_score(answer) if call.held_out and call.state != CLOSED else answer
 
 
-def _kept(call_id: str, warnings: list[dict[str, str]], *, stored: bool) -> Response:
-    return json({"call_id": call_id, "durable": True, "degraded": not stored, "warnings": warnings})
+def _receipt_response(call_id: str, warnings: list[dict[str, str]], *, stored: bool) -> Response:
+    return json_response({"call_id": call_id, "durable": True, "degraded": not stored, "warnings": warnings})

@@ -14,15 +14,15 @@ from model.errors import StoreError
 from service.contract.fields import AHEAD, NOT_BLANK
 from service.contract.problems import MEDIA_TYPE, Forbidden, Invalid, Malformed, TooLarge, Unavailable
 from service.contract.requests import parse
-from service.intake.deadline import Reception
-from service.intake.decision import Reply
+from service.intake.deadline import FailOpenScorer
+from service.intake.decision import ScoreReply
 from service.security.api_keys import Principal, Role
 from service.settings import Settings
-from service.store.records import Call, Teller, json_of
-from service.telemetry.logs import Seldom
+from service.store.records import Call, Source, encode_json
+from service.telemetry.logs import RateLimit
 
 log = logging.getLogger(__name__)
-_may_log = Seldom()
+_may_log = RateLimit()
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -39,8 +39,8 @@ async def _named(
         ),
     ],
 ) -> str:
-    """Give the name under which a call is kept."""
-    return await reception_of(request).named(call_id)
+    """Return the name under which a call is kept."""
+    return await scorer_of(request).stored_call_id(call_id)
 
 
 CallIdInPath = Annotated[str, Depends(_named)]
@@ -66,7 +66,7 @@ _TEXTS = {
 }
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the problems that a route may answer with."""
     return {status: _refusal(status) for status in (400, 421, *statuses)}
 
@@ -82,13 +82,13 @@ def _refusal(status: int) -> dict[str, Any]:
 
 
 def links(*operations: str) -> dict[int | str, dict[str, Any]]:
-    """Say to which operations the call_id of an answer leads."""
+    """Return the OpenAPI links from the call_id of an answer to other operations."""
     there = {"parameters": {"call_id": "$response.body#/call_id"}}
     return {200: {"links": {name: {"operationId": name, **there} for name in operations}}}
 
 
-def takes(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = False) -> dict[str, Any]:
-    """Describe a body that the endpoint reads by itself, once, with its warnings; `clocked` when it asks `told`."""
+def request_body(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = False) -> dict[str, Any]:
+    """Describe a body that the endpoint reads itself, with its warnings; `clocked` when it uses `resolve_source`."""
     content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "example": example}
     extra: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": content}}}
     if clocked:
@@ -96,7 +96,7 @@ def takes(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = F
     return extra
 
 
-async def body_of(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """Read a body up to a limit.
 
     Raises
@@ -117,7 +117,7 @@ async def body_of(request: Request, limit: int) -> bytes:
         body += more
 
 
-async def read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
+async def read_request(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
     """Read a request, and the warnings of what was forgiven.
 
     Raises
@@ -125,10 +125,12 @@ async def read(request: Request, schema: type[T]) -> tuple[T, list[dict[str, str
     Problem
     """
     settings = settings_of(request)
-    return parsed(await body_of(request, settings.body_limit), schema, settings, reception_of(request))
+    return parse_request(await read_body(request, settings.body_limit), schema, settings, scorer_of(request))
 
 
-def parsed(body: bytes, schema: type[T], settings: Settings, reception: Reception) -> tuple[T, list[dict[str, str]]]:
+def parse_request(
+    body: bytes, schema: type[T], settings: Settings, scorer: FailOpenScorer
+) -> tuple[T, list[dict[str, str]]]:
     """Parse a body; one with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
 
     Raises
@@ -137,18 +139,18 @@ def parsed(body: bytes, schema: type[T], settings: Settings, reception: Receptio
     """
     try:
         request, warnings = parse(schema, body, datetime.now(UTC), settings.clock_skew_s)
-        return reception.masks.kept(request, warnings), warnings
+        return scorer.masks.mask_request(request, warnings), warnings
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(one["type"] == AHEAD for one in found):
-            reception.metrics.ahead()
+            scorer.metrics.ahead()
             if _may_log():
                 log.error("a request was refused since a time in it lies ahead of this machine's clock: is it behind?")
         raise Invalid.of(found) from None
 
 
-def told(scope: Scope, recorded: datetime, settings: Settings) -> tuple[datetime, Teller]:
-    """Give now, by this machine's clock or by the event's own for a log that is replayed, and who tells of it.
+def resolve_source(scope: Scope, recorded: datetime, settings: Settings) -> tuple[datetime, Source]:
+    """Return now, by this machine's clock or by the event's own for a log that is replayed, and who tells of it.
 
     Raises
     ------
@@ -158,44 +160,44 @@ def told(scope: Scope, recorded: datetime, settings: Settings) -> tuple[datetime
     who: Principal = scope["state"]["principal"]
     now = datetime.now(UTC)
     if (b"saring-clock", b"as-recorded") not in scope["headers"]:
-        return now, Teller(who.name)
+        return now, Source(who.name)
     if not settings.replay and who.role is not Role.ADMIN:
         raise Forbidden("this service goes by its own clock, expected one that was started with --replay, or an admin")
-    return recorded, Teller(who.name, now)
+    return recorded, Source(who.name, now)
 
 
-def out_of_reach(error: StoreError) -> Unavailable:
-    """Say that the store failed; why stands in the log, since a database tells of hosts, users and values."""
+def store_unavailable(error: StoreError) -> Unavailable:
+    """Return the problem of a failed store; the cause is only logged, since it may name hosts, users and values."""
     log.warning("the store failed a request: %s", error)
     return Unavailable("the store did not take it, or cannot be read; ask again")
 
 
-def reception_of(request: Request) -> Reception:
-    """Give the reception of the application."""
-    reception: Reception = request.app.state.reception
-    return reception
+def scorer_of(request: Request) -> FailOpenScorer:
+    """Return the scorer of the application."""
+    scorer: FailOpenScorer = request.app.state.scorer
+    return scorer
 
 
 def shown_of(request: Request, call: Call) -> Call:
-    """Give a call as it may be shown now."""
-    intake = reception_of(request).intake
-    return intake.shown(call, intake.gate.allows(datetime.now(UTC)))
+    """Return a call as it may be shown now."""
+    intake = scorer_of(request).intake
+    return intake.visible_call(call, intake.gate.visibility(datetime.now(UTC)))
 
 
 def settings_of(request: Request) -> Settings:
-    """Give the settings of the application."""
+    """Return the settings of the application."""
     settings: Settings = request.app.state.settings
     return settings
 
 
 def principal_of(request: Request) -> Principal:
-    """Give who calls; the guard has let nobody else in."""
+    """Return who calls; the guard has let nobody else in."""
     principal: Principal = request.scope["state"]["principal"]
     return principal
 
 
 def speaking_for(request: Request, operator: str | None) -> str | None:
-    """Give the operator of whom a request speaks: an operator's key speaks for itself and for nobody else.
+    """Return the operator of whom a request speaks: an operator's key speaks for itself and for nobody else.
 
     Raises
     ------
@@ -204,27 +206,27 @@ def speaking_for(request: Request, operator: str | None) -> str | None:
     principal = principal_of(request)
     if principal.role is not Role.OPERATOR:
         return operator
-    masks = reception_of(request).masks  # the key's holder may be named by a number, which is masked in a body
-    if operator not in (None, principal.name, masks.operator(principal.name)):
+    masks = scorer_of(request).masks  # the key's holder may be named by a number, which is masked in a body
+    if operator not in (None, principal.name, masks.mask_operator(principal.name)):
         raise Forbidden("operator: an operator's key speaks for itself alone", [("operator", "the name of this key")])
     return principal.name
 
 
 def of_a_person(request: Request) -> bool:
-    """Say whether a person at a board asks, and no system: with an operator's key, or signed in at the console."""
+    """Return whether a person at a board asks, and no system: with an operator's key, or signed in at the console."""
     return principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
 
 
-def written(reply: Reply) -> Response:
+def encoded_response(reply: ScoreReply) -> Response:
     """Answer with what is written already."""
-    return Response(reply.written, media_type="application/json")
+    return Response(reply.encoded, media_type="application/json")
 
 
 def as_asked(request: Request) -> str:
-    """Give the call_id as it stands in the path: by it whoever asks knows the answer."""
+    """Return the call_id as it stands in the path: by it whoever asks knows the answer."""
     return str(request.path_params["call_id"])
 
 
-def json(document: dict[str, Any]) -> Response:
+def json_response(document: dict[str, Any]) -> Response:
     """Answer with JSON."""
-    return Response(json_of(document), media_type="application/json")
+    return Response(encode_json(document), media_type="application/json")

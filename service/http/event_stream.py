@@ -22,9 +22,9 @@ from typing import Any
 from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 
-from service.http.queue_view import View, queue_document, queued
+from service.http.queue_view import View, queue_document, queued_call
 from service.intake.intake import Intake
-from service.queue.operator_leases import RENEWED
+from service.queue.operator_leases import RENEWALS_PER_LEASE
 from service.queue.states import IN_QUEUE
 from service.security.api_keys import Principal
 from service.timestamps import microseconds, rfc3339
@@ -32,7 +32,7 @@ from service.timestamps import microseconds, rfc3339
 BEAT_S = 2.0
 RETRY_MS = 1_000
 #: In all, and by one key: a screen on every wall, and not all that there is room for.
-MOST_STREAMS, MOST_OF_A_KEY = 500, 50
+MAX_STREAMS, MAX_STREAMS_PER_KEY = 500, 50
 
 
 class Streams:
@@ -58,8 +58,8 @@ class Streams:
         return self._by_key.total()
 
     def has_room(self, key_id: str) -> bool:
-        """Say whether one more stream may be opened, with a key."""
-        return self.open < MOST_STREAMS and self._by_key[key_id] < MOST_OF_A_KEY
+        """Return whether one more stream may be opened, with a key."""
+        return self.open < MAX_STREAMS and self._by_key[key_id] < MAX_STREAMS_PER_KEY
 
     def close(self) -> None:
         """End every stream with a last event, so that none holds up the end of the service."""
@@ -70,7 +70,7 @@ class Streams:
     async def events(
         self, who: Principal, queue: str | None, last_id: str | None, limit: int, view: View, may: Callable[[], bool]
     ) -> AsyncIterator[bytes]:
-        """Give the events of one stream.
+        """Return the events of one stream.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Streams:
             while not self._closing and may():
                 leases.renew(who.name)  # here, so that it ends when what is told is no longer taken
                 new.clear()
-                changes = board.since(number) if number is not None else None
+                changes = board.changes_since(number) if number is not None else None
                 if changes is None:
                     document = queue_document(self._intake, self._mode, queue, limit, view)
                     deferral = (document["deferral_on"], document["off_because"])
@@ -105,20 +105,22 @@ class Streams:
                     shown = {call["call_id"] for call in document["calls"]}
                 else:
                     latest = {change.call.call_id: change for change in changes}
-                    allows = self._intake.gate.allows(datetime.now(UTC))
+                    allows = self._intake.gate.visibility(datetime.now(UTC))
                     for change in sorted(latest.values()):
                         number = change.number
                         call_id, here = change.call.call_id, queue is None or change.call.queue == queue
                         if here or call_id in shown:
-                            yield self._event("call", queued(self._intake.shown(change.call, allows), view), number)
+                            yield self._event(
+                                "call", queued_call(self._intake.visible_call(change.call, allows), view), number
+                            )
                         (shown.add if here and change.call.state in IN_QUEUE else shown.discard)(call_id)
                 now = datetime.now(UTC)
-                stands = (self._intake.gate.defers(now), self._intake.gate.off_because(now))
+                stands = (self._intake.gate.is_on(now), self._intake.gate.off_reason(now))
                 if stands != deferral:
                     deferral = stands
                     yield self._event("deferral", {"deferral_on": stands[0], "off_because": stands[1]}, number or 0)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(new.wait(), min(BEAT_S, leases.lasts_s / RENEWED))
+                    await asyncio.wait_for(new.wait(), min(BEAT_S, leases.duration_s / RENEWALS_PER_LEASE))
                     continue
                 yield self._beat()
             yield format_sse_event(event="bye", data_str="{}", retry=RETRY_MS)

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from service.contract.answers import Beat, DeferralChange
 from service.contract.requests import REQUESTS
 from service.security.api_keys import Role
-from service.security.route_access import GuardedRoute, allow
+from service.security.route_access import RoleRoute, require_role
 
-router = APIRouter(route_class=GuardedRoute)
+router = APIRouter(route_class=RoleRoute)
 _ABOUT = """\
 Tell Saring of each call as it arrives, and serve the smallest `queue_key` first. It never drops or answers a call: all
 it may do is let one wait longer, by at most 300 seconds, and when anything is wrong it does nothing.
@@ -47,9 +47,9 @@ _BY_TOKEN = ("stream", "badge", "badge_now")
 
 
 @router.get("/openapi.json", include_in_schema=False)
-@allow(*Role)
+@require_role(*Role)
 async def openapi(request: Request) -> Response:
-    """Give the document, which is written once: it has 100 KB, and somebody without a key could ask for it for ever."""
+    """Return the document, encoded once: it has 100 KB, and anybody without a key may ask for it again and again."""
     return Response(_written(request.app), media_type="application/json")
 
 
@@ -58,8 +58,8 @@ def _written(app: FastAPI) -> bytes:
     return to_json(app.openapi())
 
 
-def describe(app: FastAPI) -> None:
-    """Complete the OpenAPI document of an app; after `service.security.route_access.document`."""
+def complete_openapi(app: FastAPI) -> None:
+    """Complete the OpenAPI document of an app; after `service.security.route_access.document_roles`."""
     app.description, app.openapi_tags = _ABOUT, _TAGS
     plain = app.openapi
 

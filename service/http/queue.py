@@ -12,35 +12,35 @@ from service.contract.problems import Conflict, Forbidden, Invalid, Problem, Too
 from service.contract.requests import Take, TokenFor
 from service.http.dependencies import (
     CallIdInPath,
-    json,
-    out_of_reach,
+    json_response,
     principal_of,
-    read,
-    reception_of,
-    refusals,
+    problem_responses,
+    read_request,
+    request_body,
+    scorer_of,
     settings_of,
     shown_of,
     speaking_for,
-    takes,
+    store_unavailable,
 )
 from service.http.event_stream import Streams
-from service.http.queue_view import View, queue_document, queued
+from service.http.queue_view import View, queue_document, queued_call
 from service.queue.badge import Theme, badge_svg, likelihood_of, state_of
 from service.security.api_keys import Role
-from service.security.middleware import TO_ANY_PAGE
-from service.security.route_access import GuardedRoute, allow, public
+from service.security.middleware import CROSS_ORIGIN_HEADERS
+from service.security.route_access import RoleRoute, public, require_role
 from service.security.sessions import Session, Sessions
 from service.security.tokens import Grant, Tokens
-from service.store.records import Call, Teller
+from service.store.records import Call, Source
 from service.timestamps import microseconds, rfc3339
 
 TOKEN_S = {"badge": 300.0, "stream": 60.0}
-MOST_CALLS = 1_000
+MAX_CALLS = 1_000
 WATCHERS = (Role.OPERATOR, Role.INTAKE)
-router = APIRouter(route_class=GuardedRoute, tags=["queue"])
+router = APIRouter(route_class=RoleRoute, tags=["queue"])
 Queue = Annotated[str | None, Query(max_length=200, description="Only the calls of this queue.")]
 Limit = Annotated[
-    int, Query(ge=1, le=MOST_CALLS, description="So many calls at most, those first that are to be answered first.")
+    int, Query(ge=1, le=MAX_CALLS, description="So many calls at most, those first that are to be answered first.")
 ]
 _EVENT = {
     "description": "Of each event.",
@@ -58,16 +58,16 @@ Reasons = Annotated[int, Query(ge=0, le=100, description="So many reasons of eac
 Token = Annotated[str | None, Query(max_length=1_500, description="A short-lived token from /v1/tokens.")]
 
 
-@router.get("/v1/queue", summary="The waiting calls", response_model=QueueDocument, responses=refusals(422))
-@allow(*WATCHERS)
+@router.get("/v1/queue", summary="The waiting calls", response_model=QueueDocument, responses=problem_responses(422))
+@require_role(*WATCHERS)
 async def queue(
-    request: Request, queue: Queue = None, limit: Limit = MOST_CALLS, lang: Language = "en", reasons: Reasons = 100
+    request: Request, queue: Queue = None, limit: Limit = MAX_CALLS, lang: Language = "en", reasons: Reasons = 100
 ) -> Response:
     """Give the waiting calls in the order in which they are to be answered."""
     view = View(lang, reasons)
-    reception = reception_of(request)
-    named = None if queue is None else reception.masks.text(queue)
-    return json(queue_document(reception.intake, settings_of(request).mode, named, limit, view))
+    scorer = scorer_of(request)
+    named = None if queue is None else scorer.masks.mask_text(queue)
+    return json_response(queue_document(scorer.intake, settings_of(request).mode, named, limit, view))
 
 
 @router.get(
@@ -76,7 +76,7 @@ async def queue(
     response_class=StreamingResponse,
     responses={
         200: {"content": {"text/event-stream": {"schema": _EVENT}}},
-        **refusals(401, 403, 422, 429),  # it checks its token by itself
+        **problem_responses(401, 403, 422, 429),  # it checks its token by itself
     },
 )
 @public
@@ -84,7 +84,7 @@ async def stream(
     request: Request,
     queue: Queue = None,
     token: Token = None,
-    limit: Limit = MOST_CALLS,
+    limit: Limit = MAX_CALLS,
     lang: Language = "en",
     reasons: Reasons = 100,
     last: Annotated[
@@ -109,7 +109,7 @@ async def stream(
         raise Forbidden(f"this key has the role {principal.role}, expected operator or intake")
     if not streams.has_room(principal.key_id):
         raise TooMany("as many streams are open already as there is room for, in all or for this key")
-    named = None if queue is None else reception_of(request).masks.text(queue)
+    named = None if queue is None else scorer_of(request).masks.mask_text(queue)
 
     def may() -> bool:
         return open_to_all or sessions.holder(grant, _now_us()) is not None
@@ -123,10 +123,10 @@ async def stream(
     "/v1/calls/{call_id:path}/take",
     summary="Take a waiting call",
     response_model=Queued,
-    openapi_extra=takes(Take, {"operator": None}),
-    responses=refusals(404, 409, 413, 422, 503),
+    openapi_extra=request_body(Take, {"operator": None}),
+    responses=problem_responses(404, 409, 413, 422, 503),
 )
-@allow(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def take(request: Request, call_id: CallIdInPath) -> Response:
     """Lock a waiting call to an operator; two never get the same. Only in the mode `board` (409 otherwise).
 
@@ -134,35 +134,35 @@ async def take(request: Request, call_id: CallIdInPath) -> Response:
     taken_timeout_s) after that or after it was taken once more; then it waits again, at its old place.
     """
     _board_only(request)
-    asked, _ = await read(request, Take)
+    asked, _ = await read_request(request, Take)
     try:
         operator, who = _operator(request, asked), principal_of(request).name
-        call = await reception_of(request).intake.taken(call_id, operator, datetime.now(UTC), told_by=Teller(who))
+        call = await scorer_of(request).intake.take(call_id, operator, datetime.now(UTC), told_by=Source(who))
     except StoreError as error:
-        raise out_of_reach(error) from error
-    return json(queued(shown_of(request, call)))
+        raise store_unavailable(error) from error
+    return json_response(queued_call(shown_of(request, call)))
 
 
 @router.post(
     "/v1/calls/{call_id:path}/release",
     summary="Give a taken call back",
     response_model=Queued,
-    openapi_extra=takes(Take, {"operator": None}),
-    responses=refusals(404, 409, 413, 422, 503),
+    openapi_extra=request_body(Take, {"operator": None}),
+    responses=problem_responses(404, 409, 413, 422, 503),
 )
-@allow(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def release(request: Request, call_id: CallIdInPath) -> Response:
     """Give a taken call back to the queue, at its old place; an admin may do it for anybody. Only in `board`."""
     _board_only(request)
-    asked, _ = await read(request, Take)
-    intake, operator, who = reception_of(request).intake, _operator(request, asked), principal_of(request)
+    asked, _ = await read_request(request, Take)
+    intake, operator, who = scorer_of(request).intake, _operator(request, asked), principal_of(request)
     try:
-        call = await intake.released(
-            call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=Teller(who.name)
+        call = await intake.release_call(
+            call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=Source(who.name)
         )
     except StoreError as error:
-        raise out_of_reach(error) from error
-    return json(queued(shown_of(request, call)))
+        raise store_unavailable(error) from error
+    return json_response(queued_call(shown_of(request, call)))
 
 
 @router.get(
@@ -171,7 +171,7 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     response_class=Response,
     responses={
         200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}},
-        **refusals(401, 404, 422, 503),  # it checks its token by itself
+        **problem_responses(401, 404, 422, 503),  # it checks its token by itself
     },
 )
 @public
@@ -197,7 +197,7 @@ async def badge(
     "/v1/calls/{call_id:path}/badge",
     summary="What a call's badge says now",
     response_model=BadgeDocument,
-    responses=refusals(401, 404, 422, 503),  # it checks its token by itself
+    responses=problem_responses(401, 404, 422, 503),  # it checks its token by itself
 )
 @public
 async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None) -> Response:
@@ -210,8 +210,8 @@ async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None
     except Problem as problem:  # a page of another site is to see why, too
         answer = problem.response()
     else:
-        answer = json(_badge_document(request, call, token))
-    answer.headers.update(TO_ANY_PAGE)
+        answer = json_response(_badge_document(request, call, token))
+    answer.headers.update(CROSS_ORIGIN_HEADERS)
     return answer
 
 
@@ -219,25 +219,25 @@ async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None
     "/v1/tokens",
     summary="A short-lived token for a picture or a stream",
     response_model=TokenDocument,
-    openapi_extra=takes(TokenFor, {"scope": "badge", "call_id": "112-20261101-0042"}),
-    responses=refusals(413, 422),
+    openapi_extra=request_body(TokenFor, {"scope": "badge", "call_id": "112-20261101-0042"}),
+    responses=problem_responses(413, 422),
 )
-@allow(*WATCHERS)
+@require_role(*WATCHERS)
 async def tokens(request: Request) -> Response:
     """Issue a short-lived token: for the badge of one call, or for the stream.
 
     Whoever holds it may use it until it ends, and for nothing else; an access key never stands in an address. It ends
     earlier with the key, and with the session at the console in which it was asked for, and a stream with it.
     """
-    asked, _ = await read(request, TokenFor)
+    asked, _ = await read_request(request, TokenFor)
     issuer: Tokens = request.app.state.tokens
     if asked.scope == "badge" and asked.call_id is None:
         raise Invalid("call_id: a badge is of one call", [("call_id", "the call whose badge is to be shown")])
     until_us = _now_us() + int(TOKEN_S[asked.scope] * 1e6)
     badge = asked.scope == "badge" and asked.call_id
-    call_id = await reception_of(request).named(badge) if badge else None
+    call_id = await scorer_of(request).stored_call_id(badge) if badge else None
     token = issuer.issue(asked.scope, _grant_of(request)._replace(until_us=until_us, call_id=call_id))
-    return json({"token": token, "expires_at": rfc3339(until_us)})
+    return json_response({"token": token, "expires_at": rfc3339(until_us)})
 
 
 async def _badged(request: Request, call_id: str, token: str | None) -> Call:
@@ -247,9 +247,9 @@ async def _badged(request: Request, call_id: str, token: str | None) -> Call:
         if grant is None or grant.call_id != call_id:
             raise Unauthorized
     try:
-        return shown_of(request, await reception_of(request).intake.find(call_id))
+        return shown_of(request, await scorer_of(request).intake.find_call(call_id))
     except StoreError as error:
-        raise out_of_reach(error) from error
+        raise store_unavailable(error) from error
 
 
 def _badge_document(request: Request, call: Call, token: str | None) -> dict[str, Any]:

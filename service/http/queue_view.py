@@ -8,7 +8,7 @@ from model.language.texts import Language
 from model.scorecard.reasons import translated
 from service.contract.extra_fields import LAST_DIGITS
 from service.intake.intake import Intake
-from service.security.pseudonyms import short
+from service.security.pseudonyms import short_pseudonym
 from service.store.records import Call
 from service.timestamps import microseconds, rfc3339
 
@@ -26,8 +26,8 @@ class View(NamedTuple):
     reasons: int | None = None
 
 
-def queued(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B008 - it cannot be changed
-    """Give a call as a board shows it; one of the random share without band, score and reasons."""
+def queued_call(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B008 - it cannot be changed
+    """Return a call as a board shows it; one of the random share without band, score and reasons."""
     told = {} if call.held_out else call.answer(*_STAGES) or {}
     reasons = told.get("reasons", [])[: view.reasons]
     return {
@@ -37,7 +37,7 @@ def queued(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B008 - i
         "queue": call.queue,
         "centre": call.centre,
         "line": call.line,
-        "caller": short(call.caller),
+        "caller": short_pseudonym(call.caller),
         "last_digits": call.extra.get(LAST_DIGITS),
         "state": call.state,
         "operator": call.operator,
@@ -61,16 +61,16 @@ def queue_document(
     limit: int,
     view: View = View(),  # noqa: B008
 ) -> dict[str, Any]:
-    """Give the queue (or all of them) in the order in which the calls are to be answered."""
+    """Return the queue (or all of them) in the order in which the calls are to be answered."""
     now = datetime.now(UTC)
-    allows = intake.gate.allows(now)
-    waiting = intake.queue(queue, allows)
+    allows = intake.gate.visibility(now)
+    waiting = intake.queued_calls(queue, allows)
     return {
         "at": rfc3339(microseconds(now)),
         "number": intake.board.number,
         "mode": mode,
         "deferral_on": allows.deferral,
-        "off_because": intake.gate.off_because(now),
+        "off_because": intake.gate.off_reason(now),
         "waiting": len(waiting),
-        "calls": [queued(call, view) for call in waiting[:limit]],
+        "calls": [queued_call(call, view) for call in waiting[:limit]],
     }

@@ -8,24 +8,24 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from service.contract.answers import BatchResponse, ScoreResponse
-from service.contract.problems import Invalid, Problem, not_json
-from service.contract.requests import MOST_IN_BATCH, Batch, ScoreRequest
+from service.contract.problems import Invalid, Problem, invalid_json
+from service.contract.requests import MAX_BATCH_CALLS, Batch, ScoreRequest
 from service.http.dependencies import (
-    body_of,
-    json,
+    encoded_response,
+    json_response,
     links,
-    parsed,
-    reception_of,
-    refusals,
+    parse_request,
+    problem_responses,
+    read_body,
+    request_body,
+    resolve_source,
+    scorer_of,
     settings_of,
-    takes,
-    told,
-    written,
 )
 from service.security.api_keys import Role
-from service.security.route_access import GuardedRoute, allow
+from service.security.route_access import RoleRoute, require_role
 
-router = APIRouter(route_class=GuardedRoute, tags=["calls"])
+router = APIRouter(route_class=RoleRoute, tags=["calls"])
 #: So many of a batch are scored at once: a call that comes by itself does not wait for all of them.
 AT_ONCE = 4
 _ASKED = {
@@ -42,10 +42,10 @@ _ASKED = {
     "/v1/score",
     summary="Score one call",
     response_model=ScoreResponse,
-    openapi_extra=takes(ScoreRequest, _ASKED, clocked=True),
-    responses=refusals(409, 413, 422) | links("answered", "ended", "disposition", "call"),
+    openapi_extra=request_body(ScoreRequest, _ASKED, clocked=True),
+    responses=problem_responses(409, 413, 422) | links("answered", "ended", "disposition", "call"),
 )
-@allow(Role.INTAKE)
+@require_role(Role.INTAKE)
 async def score(request: Request) -> Response:
     """Score one call, at any stage, as often as more becomes known of it.
 
@@ -54,21 +54,21 @@ async def score(request: Request) -> Response:
     time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
     """
     settings = settings_of(request)
-    reception = reception_of(request)
-    body = await body_of(request, settings.body_limit)
-    asked, warnings = parsed(body, ScoreRequest, settings, reception)
-    now, told_by = told(request.scope, asked.received_at, settings)
-    return written(await reception.score(asked, warnings, now, told_by=told_by))
+    scorer = scorer_of(request)
+    body = await read_body(request, settings.body_limit)
+    asked, warnings = parse_request(body, ScoreRequest, settings, scorer)
+    now, told_by = resolve_source(request.scope, asked.received_at, settings)
+    return encoded_response(await scorer.score(asked, warnings, now, told_by=told_by))
 
 
 @router.post(
     "/v1/score/batch",
     summary="Score up to 1,000 calls",
     response_model=BatchResponse,
-    openapi_extra=takes(Batch, {"calls": [_ASKED]}, clocked=True),
-    responses=refusals(413, 422),
+    openapi_extra=request_body(Batch, {"calls": [_ASKED]}, clocked=True),
+    responses=problem_responses(413, 422),
 )
-@allow(Role.INTAKE)
+@require_role(Role.INTAKE)
 async def batch(request: Request) -> Response:
     """Score up to 1,000 calls; one that cannot be scored has a problem in its place.
 
@@ -76,13 +76,13 @@ async def batch(request: Request) -> Response:
     """
     settings = settings_of(request)
     try:
-        document = from_json(await body_of(request, settings.batch_limit))
+        document = from_json(await read_body(request, settings.batch_limit))
     except ValueError as error:
-        raise not_json(f"Invalid JSON: {error}") from None
+        raise invalid_json(f"Invalid JSON: {error}") from None
     items = document.get("calls") if isinstance(document, dict) else None
-    if not isinstance(items, list) or len(items) > MOST_IN_BATCH:
-        raise Invalid("calls: expected a list", [("calls", f"a list of at most {MOST_IN_BATCH:,} requests")])
-    reception = reception_of(request)
+    if not isinstance(items, list) or len(items) > MAX_BATCH_CALLS:
+        raise Invalid("calls: expected a list", [("calls", f"a list of at most {MAX_BATCH_CALLS:,} requests")])
+    scorer = scorer_of(request)
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: Any) -> dict[str, Any]:
@@ -91,10 +91,10 @@ async def batch(request: Request) -> Response:
                 body = to_json(item)
                 if len(body) > settings.body_limit:
                     raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
-                asked, warnings = parsed(body, ScoreRequest, settings, reception)
-                now, told_by = told(request.scope, asked.received_at, settings)
-                return (await reception.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
+                asked, warnings = parse_request(body, ScoreRequest, settings, scorer)
+                now, told_by = resolve_source(request.scope, asked.received_at, settings)
+                return (await scorer.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
             except Problem as problem:
                 return problem.document()
 
-    return json({"results": await asyncio.gather(*map(one, items))})
+    return json_response({"results": await asyncio.gather(*map(one, items))})

@@ -1,4 +1,4 @@
-"""What is answered of a call: its place in the queue, decided once more each time more becomes known of it."""
+"""Decide a call's band and deferral, again at each stage, and compose the answer."""
 
 from datetime import datetime
 from typing import Any, NamedTuple, Self
@@ -9,11 +9,11 @@ from model.policy.deferral import DeferralSettings, defer_s, queue_key_us
 from model.policy.policy import Band, band_of
 from service.contract.requests import ScoreRequest
 from service.intake.scoring import Scored
-from service.queue.board import Expected
-from service.queue.deferral_gate import Acts, Allows
-from service.queue.holdout import RandomShare
+from service.queue.board import ExpectedWait
+from service.queue.deferral_gate import AllowedActions, Visibility
+from service.queue.holdout import Holdout
 from service.queue.states import IN_QUEUE
-from service.store.records import Call, json_of
+from service.store.records import Call, encode_json
 from service.timestamps import microseconds, rfc3339
 
 Warnings = list[dict[str, str]]
@@ -21,37 +21,37 @@ Warnings = list[dict[str, str]]
 
 _BANDS = tuple(band.id for band in Band)
 #: A mark that may not be made is shown as this.
-_UNMARKED = {Band.LIKELY_PRANK.id: Band.UNSURE.id}
+_WITHOUT_MARK = {Band.LIKELY_PRANK.id: Band.UNSURE.id}
 
 
-class Reply(NamedTuple):
-    """What is answered to a score, and the same as JSON: written once, sent and kept."""
+class ScoreReply(NamedTuple):
+    """The answer to a score, and the same as JSON: encoded once, sent and stored."""
 
     answer: dict[str, Any]
-    written: bytes
+    encoded: bytes
 
     @classmethod
-    def of(cls, answer: dict[str, Any]) -> Self:
-        """Write an answer down."""
-        return cls(answer, json_of(answer))
+    def encode(cls, answer: dict[str, Any]) -> Self:
+        """Encode an answer."""
+        return cls(answer, encode_json(answer))
 
-    def about(self, call_id: str) -> "Reply":
-        """Give it with the call_id by which whoever asked knows the call."""
-        return self if self.answer["call_id"] == call_id else Reply.of(self.answer | {"call_id": call_id})
+    def with_call_id(self, call_id: str) -> "ScoreReply":
+        """Return it with the call_id that the sender uses."""
+        return self if self.answer["call_id"] == call_id else ScoreReply.encode(self.answer | {"call_id": call_id})
 
     @classmethod
-    def again(cls, written: bytes) -> Self:
-        """Read what was answered before."""
+    def decode(cls, written: bytes) -> Self:
+        """Decode an earlier answer."""
         return cls(from_json(written), written)
 
     def as_of_now(self, call: Call) -> Self:
-        """Give the same answer as it holds now, the same bytes when it does as it is; `call` as it is `shown` now."""
-        answer = current(self.answer, call)
-        return self if answer is self.answer else self.of(answer)
+        """Return the answer as it holds now, the same bytes when nothing changed, given the `visible_call`."""
+        answer = refresh_answer(self.answer, call)
+        return self if answer is self.answer else self.encode(answer)
 
 
-def shown(call: Call, allows: Allows, board_defer_s: float) -> Call:
-    """Give a call as it may be shown now, whatever was decided when it was scored.
+def visible_call(call: Call, allows: Visibility, board_defer_s: float) -> Call:
+    """Return a call as it may be shown now, whatever was decided when it was scored.
 
     Parameters
     ----------
@@ -61,24 +61,24 @@ def shown(call: Call, allows: Allows, board_defer_s: float) -> Call:
     board_defer_s : float
         Its deferral on the board: what was taken back there does not come back.
     """
-    band = call.shown_band if allows.marks else _UNMARKED.get(call.shown_band, call.shown_band)
+    band = call.shown_band if allows.marks else _WITHOUT_MARK.get(call.shown_band, call.shown_band)
     defer_s = min(call.defer_s, board_defer_s) if allows.deferral else 0.0
     if (band, defer_s) == (call.shown_band, call.defer_s):
         return call
-    now = call.changed(call.changed_at_us)
+    now = call.copy_for_change(call.changed_at_us)
     now.shown_band, now.defer_s = band, defer_s
     return now
 
 
-def current(answer: dict[str, Any], call: Call) -> dict[str, Any]:
-    """Give an answer as it holds now: neither deferred longer nor in a higher band than its call is.
+def refresh_answer(answer: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Return an answer as it holds now: neither deferred longer nor in a higher band than its call is.
 
     Parameters
     ----------
     answer : dict
         What was answered at a stage; given back as it is when it holds.
     call : Call
-        As it is `shown` now.
+        As it is `visible_call` now.
     """
     defer_s = min(answer["defer_s"], call.defer_s)
     band = min(answer["band"], call.shown_band, key=_BANDS.index)
@@ -89,8 +89,15 @@ def current(answer: dict[str, Any], call: Call) -> dict[str, Any]:
     return answer | place | {"band": band}
 
 
-def place(
-    call: Call, scored: Scored, acts: Acts, *, share: RandomShare, held_s: float, free: bool, settings: DeferralSettings
+def decide_deferral(
+    call: Call,
+    scored: Scored,
+    allowed: AllowedActions,
+    *,
+    holdout: Holdout,
+    held_wait_s: float,
+    operator_free: bool,
+    settings: DeferralSettings,
 ) -> None:
     """Decide what a call is shown as and for how long it gives way to others; both are written on the call.
 
@@ -99,44 +106,46 @@ def place(
     call : Call
         Changed in place. Its deferral may fall and never rises, and stays once the call has left the queue.
     scored : Scored
-    acts : Acts
+    allowed : AllowedActions
         What this stage may do now.
-    share : RandomShare
-        A call of it that would be deferred or flagged is not.
-    held_s : float
+    holdout : Holdout
+        A call in it that would be deferred or flagged is not.
+    held_wait_s : float
         E~ of the call's queue.
-    free : bool
+    operator_free : bool
         Whether an operator is known to be free.
     settings : DeferralSettings
     """
-    band = band_of(scored.guarded, scored.factor, acts.threshold)
-    call.silent_band = band_of(scored.guarded, scored.factor, acts.silent_threshold).id
-    would_act = scored.factor > 0.0 and (acts.defers or band is Band.LIKELY_PRANK)
-    call.held_out = call.held_out or (would_act and share.holds(call.call_id))
+    band = band_of(scored.guarded, scored.factor, allowed.threshold)
+    call.silent_band = band_of(scored.guarded, scored.factor, allowed.silent_threshold).id
+    would_act = scored.factor > 0.0 and (allowed.defers or band is Band.LIKELY_PRANK)
+    call.held_out = call.held_out or (would_act and holdout.contains(call.call_id))
     call.shown_band = (Band.NORMAL if call.held_out else band).id
     if call.state not in IN_QUEUE:
         return
     asked_s = 0.0
-    if acts.defers and not call.held_out:
-        asked_s = defer_s(scored.factor, held_s, free, settings.kappa, settings.base_s, settings.max_defer_s)
+    if allowed.defers and not call.held_out:
+        asked_s = defer_s(
+            scored.factor, held_wait_s, operator_free, settings.kappa, settings.base_s, settings.max_defer_s
+        )
     call.defer_s = min(call.defer_s, asked_s) if call.answers else asked_s
 
 
-def covered(answer: dict[str, Any]) -> dict[str, Any]:
-    """Give an answer without its score and what tells of it: of a call of the random share nobody sees it."""
+def without_score(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without its score and what tells of it: of a call of the random share nobody sees it."""
     return answer | {"prank_likelihood": None, "reasons": [], "guardrails": []}
 
 
-def answer_of(
+def answer_document(
     call: Call,
     stage: str,
     scored: Scored | None,
-    expected: Expected,
+    expected: ExpectedWait,
     release: str | None,
     warnings: Warnings,
     now: datetime,
 ) -> dict[str, Any]:
-    """Give the answer to a score; without a score, the one that puts nobody back."""
+    """Return the answer to a score; without a score, the one that puts nobody back."""
     key_us = call.queue_key_us
     return {
         "call_id": call.call_id,
@@ -160,10 +169,10 @@ def answer_of(
     }
 
 
-def degraded(request: ScoreRequest, release: str | None, warnings: Warnings, now: datetime) -> dict[str, Any]:
-    """Give the answer that puts nobody back: what is said when the store cannot be reached in time."""
+def fallback_answer(request: ScoreRequest, release: str | None, warnings: Warnings, now: datetime) -> dict[str, Any]:
+    """Return the answer that puts nobody back: what is said when the store cannot be reached in time."""
     call = Call(request.call_id, microseconds(request.received_at))
     told_s = request.expected_wait_s
-    expected = Expected(told_s, False, "unknown" if told_s is None else "request")
-    answer = answer_of(call, request.at(), None, expected, release, warnings, now)
+    expected = ExpectedWait(told_s, False, "unknown" if told_s is None else "request")
+    answer = answer_document(call, request.resolved_stage(), None, expected, release, warnings, now)
     return answer | {"durable": False, "degraded": True}

@@ -1,6 +1,6 @@
-"""The chains at hand: each caller's history in memory, made of the store's events when it is not.
+"""Cache the streams of recent callers: their histories in memory, restored from the store's events otherwise.
 
-A chain is all the events of one caller, or of one call that shows no number; such a call has an empty history.
+A stream is all the events of one caller, or of one call that shows no number; such a call has an empty history.
 """
 
 from collections import OrderedDict
@@ -8,104 +8,104 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from model.history.caller_history import Caller, Event
-from service.store.records import Checkpoint, Said
+from service.store.records import CallEvent, Checkpoint
 
-#: After so many events a caller's state is written down, so that making it anew never takes long.
+#: A caller's state is checkpointed after so many events, so that restoring it never takes long.
 CHECKPOINT_EVERY = 64
 
 
 class Aliases(NamedTuple):
-    """By what else a caller is known while keys are rotated.
+    """What else a caller is known by while number keys are rotated.
 
     Parameters
     ----------
     hashes : sequence of bytes
-        Of the number, under the other live keys.
-    pasts : tuple of Caller
-        What is kept under those of them that this service does not move.
+        Hashes of the number under the other live keys.
+    histories : tuple of Caller
+        Histories under those of them that this service does not merge.
     attested : bool
         Whether the network attested the number in each of its calls of the last months, as far as that was asked.
     """
 
     hashes: Sequence[bytes] = ()
-    pasts: tuple[Caller, ...] = ()
+    histories: tuple[Caller, ...] = ()
     attested: bool = False
 
 
-NO_OTHERS = Aliases()
+NO_ALIASES = Aliases()
 
 
-class Chain:
+class CallerStream:
     """A caller's history, how many events it has had in all, and how many up to the last checkpoint."""
 
-    __slots__ = ("caller", "checkpointed", "length")
+    __slots__ = ("caller", "checkpoint_version", "version")
 
     def __init__(self, caller: Caller, length: int = 0, checkpointed: int = 0) -> None:
-        self.caller, self.length, self.checkpointed = caller, length, checkpointed
+        self.caller, self.version, self.checkpoint_version = caller, length, checkpointed
 
-    def checkpoint(self, said: Said) -> Checkpoint | None:
-        """Give the checkpoint that is to be written with the next event; None when none is due."""
-        if said.nth - self.checkpointed < CHECKPOINT_EVERY:
+    def checkpoint(self, said: CallEvent) -> Checkpoint | None:
+        """Return the checkpoint to write with the next event; None when none is due."""
+        if said.version - self.checkpoint_version < CHECKPOINT_EVERY:
             return None
-        event = said.event()
+        event = said.history_event()
         pending = [*self.caller.pending, event] if event else list(self.caller.pending)
-        return Checkpoint(said.chain, said.nth, self.caller.state.copy(), pending)
+        return Checkpoint(said.stream, said.version, self.caller.state.copy(), pending)
 
-    def add(self, said: Said, checkpoint: Checkpoint | None) -> None:
-        """Take note of an event that is on disk."""
-        self.length = said.nth
-        event = said.event()
+    def add(self, said: CallEvent, checkpoint: Checkpoint | None) -> None:
+        """Add an event that is on disk."""
+        self.version = said.version
+        event = said.history_event()
         if event is not None:
             self.caller.add(event)
         if checkpoint is not None:
-            self.checkpointed = said.nth
+            self.checkpoint_version = said.version
 
 
-class Callers:
-    """The most recently heard chains.
+class HistoryCache:
+    """The most recently used streams.
 
     Parameters
     ----------
-    most : int
-        How many are kept; the others are made anew from the store when they ring again.
+    max_size : int
+        How many are cached; the others are restored from the store when they ring again.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._at_hand: OrderedDict[bytes, Chain] = OrderedDict()
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._streams: OrderedDict[bytes, CallerStream] = OrderedDict()
 
-    def get(self, chain: bytes) -> Chain | None:
-        """Give a chain; None when it is not at hand."""
-        found = self._at_hand.get(chain)
+    def get(self, stream: bytes) -> CallerStream | None:
+        """Return a stream; None when it is not cached."""
+        found = self._streams.get(stream)
         if found is not None:
-            self._at_hand.move_to_end(chain)
+            self._streams.move_to_end(stream)
         return found
 
-    def put(self, chain: bytes, found: Chain) -> None:
-        """Keep a chain at hand."""
-        self._at_hand[chain] = found
-        if len(self._at_hand) > self._most:
-            self._at_hand.popitem(last=False)
+    def put(self, stream: bytes, found: CallerStream) -> None:
+        """Cache a stream."""
+        self._streams[stream] = found
+        if len(self._streams) > self._max_size:
+            self._streams.popitem(last=False)
 
-    def __contains__(self, chain: bytes) -> bool:
-        """Whether a chain with at least one event is at hand."""
-        found = self._at_hand.get(chain)
-        return found is not None and found.length > 0
+    def __contains__(self, stream: bytes) -> bool:
+        """Whether a stream with at least one event is cached."""
+        found = self._streams.get(stream)
+        return found is not None and found.version > 0
 
-    def forget(self, chain: bytes) -> None:
-        """Drop what is at hand of a chain, so that it is made anew from what the store really holds."""
-        self._at_hand.pop(chain, None)
+    def evict(self, stream: bytes) -> None:
+        """Evict a stream, so that it is restored from what the store really holds."""
+        self._streams.pop(stream, None)
 
-    def forget_all(self) -> None:
-        """Drop all that is at hand."""
-        self._at_hand.clear()
+    def evict_all(self) -> None:
+        """Evict everything."""
+        self._streams.clear()
 
 
-def made(last: Checkpoint | None, events: list[Event | None]) -> Chain:
-    """Make a chain of its last checkpoint and its later events."""
+def restore_stream(last: Checkpoint | None, events: list[Event | None]) -> CallerStream:
+    """Restore a stream from its last checkpoint and its later events."""
     caller = Caller(last.state, last.pending) if last else Caller()
-    included = last.included if last else 0
+    included = last.version if last else 0
     for event in events:
         if event is not None:
             caller.add(event)
-    return Chain(caller, included + len(events), included)
+    return CallerStream(caller, included + len(events), included)

@@ -1,8 +1,8 @@
-"""What was said while the store did not answer in time: kept in the journal, and told to the store again.
+"""Journal what the store did not take in time, and deliver it to the store again.
 
-What is said of a call that the journal holds, or of another call of its caller, goes to the journal too, so that
-nothing overtakes what was said before; the other calls go on. Only while the store fails, or answers nobody in time,
-does everything go through the journal. Telling twice does no harm: the intake counts the same thing once.
+Events of a call with pending records, or of another call of its caller, are journaled too, so that they stay in order;
+other calls go on as usual. Only while the store fails, or answers nobody in time, does everything go through the
+journal. Delivery is at least once: the intake is idempotent, so a repeated event counts once.
 """
 
 import asyncio
@@ -18,46 +18,51 @@ from pydantic_core import from_json, to_json
 from model.errors import StoreError
 from service.contract.problems import Problem, Unknown
 from service.contract.requests import Answered, Body, Disposition, Ended, Reopen, ScoreRequest
-from service.intake.history_cache import NO_OTHERS
+from service.intake.history_cache import NO_ALIASES
 from service.intake.intake import Intake
-from service.intake.rekeying import gathered
+from service.intake.rekeying import gather_aliases
 from service.security.pseudonyms import Pseudonyms
-from service.security.tombstones import erased_at_us
+from service.security.tombstones import last_erased_at_us
 from service.store.journal import Journal
-from service.store.records import Teller
-from service.telemetry.logs import Seldom
+from service.store.records import Source
+from service.telemetry.logs import RateLimit
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
 
 #: When so many calls one after another had no answer in time, and for so long none had, the store is taken to be out
 #: of reach. A pause of a busy machine is shorter.
-MISSED, MISSED_S = 20, 1.0
-PATIENCE_S = 5.0
-PAUSES_S = (0.05, 2.0)
+FAILURES_IN_A_ROW, FAILING_FOR_S = 20, 1.0
+STORE_TIMEOUT_S = 5.0
+BACKOFF_S = (0.05, 2.0)
 #: So many records are taken from a journal at once, and of so few calls the store is told at once: a call that comes
 #: in meanwhile does not wait long for its turn.
-AT_ONCE, CALLS_AT_ONCE = 64, 8
+BATCH_RECORDS, CONCURRENT_CALLS = 64, 8
 #: A call of which nothing more was said for so long waits no more.
 LONGEST_WAIT = timedelta(hours=1)
-_LAST = ("ended", "disposed")
-_EVENTS: dict[str, type[Body]] = {"answered": Answered, "ended": Ended, "disposed": Disposition, "reopened": Reopen}
+_FINAL_KINDS = ("ended", "disposed")
+_REQUEST_TYPES: dict[str, type[Body]] = {
+    "answered": Answered,
+    "ended": Ended,
+    "disposed": Disposition,
+    "reopened": Reopen,
+}
 #: What a request says that does not stand in its event.
-_NOT_KEPT = ("received_at", "confirm", "answered_at")
+_NOT_IN_EVENT = ("received_at", "confirm", "answered_at")
 log = logging.getLogger(__name__)
 
 
-class Retelling:
-    """The journals of a process, and the way from them to the store.
+class Redelivery:
+    """The journals of a process, and their delivery to the store.
 
     Parameters
     ----------
     intake : Intake
     pseudonyms : Pseudonyms
     journals : sequence of Journal
-        This process's own first, then what processes that died have left. Without one nothing is kept.
+        This process's own first, then those orphaned by processes that died. Without one nothing is journaled.
     metrics : Metrics
-    tell : callable
-        Tells the intake of an event of a known call: kind, call_id, request, now, and whose key told of it.
+    append : callable
+        Appends an event of a known call: kind, call_id, request, now and source.
     """
 
     def __init__(
@@ -66,68 +71,70 @@ class Retelling:
         pseudonyms: Pseudonyms,
         journals: Sequence[Journal],
         metrics: Metrics,
-        tell: Callable[[str, str, Any, datetime, Teller], Awaitable[Any]],
+        append: Callable[[str, str, Any, datetime, Source], Awaitable[Any]],
     ) -> None:
-        self.intake, self.pseudonyms, self.metrics, self._tell = intake, pseudonyms, metrics, tell
-        self._own = journals[0] if journals else None
-        self._left_first = (*journals[1:], *journals[:1])
+        self.intake, self.pseudonyms, self.metrics, self._append = intake, pseudonyms, metrics, append
+        self._own_journal = journals[0] if journals else None
+        self._orphans_first = (*journals[1:], *journals[:1])
         #: By journal, up to which record the store may have been told: by an earlier process, or in vain.
-        self._asked = [0] * len(self._left_first)
-        self._held: Counter[str] = Counter()
-        for place, journal in enumerate(self._left_first):
-            for self._asked[place], record in journal.first(len(journal)):
-                self._hold(from_json(record), 1)
+        self._tried_until = [0] * len(self._orphans_first)
+        self._pending_records: Counter[str] = Counter()
+        for place, journal in enumerate(self._orphans_first):
+            for self._tried_until[place], record in journal.peek(len(journal)):
+                self._count_pending(from_json(record), 1)
         #: Calls that were dropped, since their caller was erased after they were kept.
         self._erased: set[str] = set()
-        self._may_log = Seldom()
-        self._missed = self._keeping = 0
-        self._well_at_s = 0.0
+        self._may_log = RateLimit()
+        self._failures = self._appending = 0
+        self._last_success_s = 0.0
         #: Whether everything goes through the journal.
-        self.down = any(len(journal) for journal in journals)
-        self._trouble = asyncio.Event()
+        self.store_down = any(len(journal) for journal in journals)
+        self._work = asyncio.Event()
         # Also when all is well: a process that died may have told all that its journal held, and not wiped it.
-        self._trouble.set()
-        metrics.store_is(up=True)
+        self._work.set()
+        metrics.store_up(up=True)
 
-    def left(self) -> int:
-        """Give how many records the store has not been told yet."""
-        return self._keeping + sum(len(journal) for journal in self._left_first)
+    def pending(self) -> int:
+        """Return the number of records not yet delivered."""
+        return self._appending + sum(len(journal) for journal in self._orphans_first)
 
-    def all_told(self) -> bool:
-        """Say whether the store was told all that was ever kept."""
-        return not self.down and not self.left()
+    def is_drained(self) -> bool:
+        """Return whether everything journaled has been delivered."""
+        return not self.store_down and not self.pending()
 
     @property
     def behind(self) -> bool:
-        """Whether the store is out of reach, or has not been told everything yet."""
-        return self.down or bool(self._held)
+        """Whether the store is out of reach, or records are pending."""
+        return self.store_down or bool(self._pending_records)
 
-    def takes(self, call_id: str, *hashes: bytes | None) -> bool:
-        """Say whether what is said of a call, or a new call of a caller, has to go through the journal."""
-        if self.down or not self._held:
-            return self.down
-        return call_id in self._held or any(one.hex() in self._held for one in hashes if one is not None)
+    def must_journal(self, call_id: str, *hashes: bytes | None) -> bool:
+        """Return whether an event of a call, or a new call of a caller, has to be journaled to stay in order."""
+        if self.store_down or not self._pending_records:
+            return self.store_down
+        return call_id in self._pending_records or any(
+            one.hex() in self._pending_records for one in hashes if one is not None
+        )
 
-    def holds(self, call_id: str) -> bool:
-        """Say whether something that was said of a call still has to be told."""
-        return call_id in self._held
+    def has_pending(self, call_id: str) -> bool:
+        """Return whether a call has records that are not yet delivered."""
+        return call_id in self._pending_records
 
-    def went_well(self) -> None:
-        """Take note that the store did its part in time."""
-        self._missed, self._well_at_s = 0, time.monotonic()
+    def record_success(self) -> None:
+        """Record that the store answered in time."""
+        self._failures, self._last_success_s = 0, time.monotonic()
 
-    def failed(self, error: Exception) -> str:
-        """Take note that the store did not do its part, and say why in a word."""
+    def record_failure(self, error: Exception) -> str:
+        """Record that the store failed or was too slow, and return the reason in one word."""
         slow = isinstance(error, TimeoutError)
-        self._missed += 1
-        nobody = self._missed >= MISSED and time.monotonic() - self._well_at_s >= MISSED_S
-        if not self.down and (not slow or nobody):
+        self._failures += 1
+        nobody = self._failures >= FAILURES_IN_A_ROW and time.monotonic() - self._last_success_s >= FAILING_FOR_S
+        if not self.store_down and (not slow or nobody):
             log.warning("calls are answered without a score: %s", str(error) or "the store answers nobody in time")
-            self.down = True
-        self._trouble.set()
+            self.store_down = True
+        self._work.set()
         return "slow" if slow else "store"
 
-    async def keep(
+    async def journal(
         self,
         kind: str,
         call_id: str,
@@ -138,7 +145,7 @@ class Retelling:
         *,
         tried: bool,
     ) -> bool:
-        """Keep what was said in the journal; False when that did not succeed in time.
+        """Append a request to the journal; False when that failed or took too long.
 
         Parameters
         ----------
@@ -150,121 +157,124 @@ class Retelling:
         tried : bool
             Whether the store was asked to take it, and may have done so.
         """
-        self.intake.board.hear(call_id)
-        if self._own is None:
+        self.intake.board.mark_heard(call_id)
+        if self._own_journal is None:
             self.metrics.not_kept()
             return False
         record = {"kind": kind, "call_id": call_id, "at": rfc3339(microseconds(now)), "said": said, **more}
         record |= {"tried": tried, "kept_at": rfc3339(microseconds(datetime.now(UTC)))}
-        self._keeping += 1
-        self._hold(record, 1)
+        self._appending += 1
+        self._count_pending(record, 1)
         try:
             async with asyncio.timeout(within_s):
-                await self._own.keep(to_json(record, inf_nan_mode="null"))
+                await self._own_journal.append_async(to_json(record, inf_nan_mode="null"))
         except (StoreError, TimeoutError) as error:
             self.metrics.not_kept()
             if self._may_log():
                 log.error("neither the store nor the journal took an event: %s", str(error) or "not in time")
-            self._hold(record, -1)
+            self._count_pending(record, -1)
             return False
         finally:
-            self._keeping -= 1
-            self._trouble.set()
+            self._appending -= 1
+            self._work.set()
         self.metrics.journal_kept()
-        self.metrics.journal_holds(len(self._own))
+        self.metrics.journal_holds(len(self._own_journal))
         return True
 
     async def run(self) -> None:
-        """Tell the store what the journals hold, whenever there was trouble, until cancelled."""
-        pause_s = PAUSES_S[0]
+        """Deliver what the journals hold, whenever there is work, until cancelled."""
+        pause_s = BACKOFF_S[0]
         while True:
-            await self._trouble.wait()
+            await self._work.wait()
             try:
-                done = await self._some()
+                done = await self._redeliver_batch()
             except Exception as error:  # noqa: BLE001 - whatever it is, the journal is told again until it succeeds
-                self.metrics.store_is(up=False)
+                self.metrics.store_up(up=False)
                 log.warning("the store is out of reach: %s", str(error) or "not in time")
                 await asyncio.sleep(pause_s)
-                pause_s = min(2.0 * pause_s, PAUSES_S[1])
+                pause_s = min(2.0 * pause_s, BACKOFF_S[1])
                 continue
-            pause_s, self.down = PAUSES_S[0], False
+            pause_s, self.store_down = BACKOFF_S[0], False
             # Looked at once more: something may have been kept while the store was being asked.
-            if done and not self._keeping and not any(len(journal) for journal in self._left_first):
-                self._held.clear()
+            if done and not self._appending and not any(len(journal) for journal in self._orphans_first):
+                self._pending_records.clear()
                 self._erased.clear()
-                self._trouble.clear()
-                self.metrics.store_is(up=True)
+                self._work.clear()
+                self.metrics.store_up(up=True)
                 await self.wipe()
 
     async def wipe(self) -> None:
-        """Leave nothing in the journals of what the store was told; whoever is erased there must be gone here, too."""
-        for journal in self._left_first:
+        """Wipe delivered records from the journal files, so that an erased caller is gone from them too."""
+        for journal in self._orphans_first:
             try:
                 await asyncio.to_thread(journal.wipe)
             except StoreError as error:
                 log.error("what the journal held of callers may still be read in its file: %s", error)
 
-    async def _some(self) -> bool:
-        """Tell the store the oldest records of a journal; True when there are none and the store answers."""
-        for place, journal in enumerate(self._left_first):
-            records = journal.first(AT_ONCE)
+    async def _redeliver_batch(self) -> bool:
+        """Deliver the oldest records of a journal; True when there are none and the store answers."""
+        for place, journal in enumerate(self._orphans_first):
+            records = journal.peek(BATCH_RECORDS)
             by_call: dict[str, list[dict[str, Any]]] = {}
             for position, record in records:
                 told = from_json(record)
-                told["tried"] = told.get("tried", True) or position <= self._asked[place]
+                told["tried"] = told.get("tried", True) or position <= self._tried_until[place]
                 by_call.setdefault(told["call_id"], []).append(told)
-            self._asked[place] = max(self._asked[place], records[-1][0] if records else 0)
+            self._tried_until[place] = max(self._tried_until[place], records[-1][0] if records else 0)
             calls = list(by_call.values())
-            async with asyncio.timeout(PATIENCE_S):
-                for start in range(0, len(calls), CALLS_AT_ONCE):
-                    await asyncio.gather(*map(self._retell_all, calls[start : start + CALLS_AT_ONCE]))
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                for start in range(0, len(calls), CONCURRENT_CALLS):
+                    await asyncio.gather(*map(self._redeliver_call, calls[start : start + CONCURRENT_CALLS]))
             if records:
-                await asyncio.to_thread(journal.taken, records[-1][0])
+                await asyncio.to_thread(journal.acknowledge, records[-1][0])
                 for of_call in by_call.values():
                     for told in of_call:
-                        self._hold(told, -1)
+                        self._count_pending(told, -1)
                 self.metrics.journal_drained(len(records))
-                self.metrics.journal_holds(sum(map(len, self._left_first)))
+                self.metrics.journal_holds(sum(map(len, self._orphans_first)))
                 return False
-        async with asyncio.timeout(PATIENCE_S):
-            await self.intake.store.length(b"")
+        async with asyncio.timeout(STORE_TIMEOUT_S):
+            await self.intake.store.stream_version(b"")
         return True
 
-    def _hold(self, record: dict[str, Any], by: int) -> None:
-        """Count a record that waits (or waits no longer) for its call and, with a score, for its caller."""
+    def _count_pending(self, record: dict[str, Any], by: int) -> None:
+        """Count a pending record, or one delivered, for its call and, with a score, for its caller."""
         for name in (record["call_id"], record.get("caller")):
             if name is not None:
-                self._held[name] += by
-                if self._held[name] <= 0:
-                    del self._held[name]
+                self._pending_records[name] += by
+                if self._pending_records[name] <= 0:
+                    del self._pending_records[name]
 
-    async def _retell_all(self, records: Sequence[dict[str, Any]]) -> None:
-        """Tell what was said of one call, in its order."""
+    async def _redeliver_call(self, records: Sequence[dict[str, Any]]) -> None:
+        """Deliver the records of one call, in order."""
         for record in records:
-            await self._retell(record)
+            await self._redeliver(record)
 
-    async def _was_told(self, record: dict[str, Any], now_us: int, at_us: int) -> bool:
-        """Whether the store was told this very record before, or a later disposition of the same call.
+    async def _was_stored(self, record: dict[str, Any], now_us: int, at_us: int) -> bool:
+        """Whether the store has this very record already, or a later disposition of the same call.
 
-        The process died, or the store failed, before the journal took note. To tell it once more would be a change.
+        The process died, or the store failed, before it was acknowledged; delivered again, it would be a change.
         """
         try:
-            call = await self.intake.find(record["call_id"])
+            call = await self.intake.find_call(record["call_id"])
         except Unknown:
             return False
         if call.changed_at_us < now_us:
             return False
-        kind, said = record["kind"], {name: value for name, value in record["said"].items() if name not in _NOT_KEPT}
+        kind, said = (
+            record["kind"],
+            {name: value for name, value in record["said"].items() if name not in _NOT_IN_EVENT},
+        )
         body = said if kind != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
         told = any(
             (one["recorded_at_us"] == at_us and body.items() <= one["body"].items())
             # The same disposition twice left nothing the second time; told again, it would undo what came after it.
             or (kind == "disposed" and one["kind"] in ("disposed", "reopened") and one["recorded_at_us"] > at_us)
-            for one in await self.intake.store.said(call)
+            for one in await self.intake.store.read_events(call)
         )
         if told:  # the call may have been read before it was
-            self.intake.known.forget(call.call_id, call.chain)
-            self.intake.show(await self.intake.find(call.call_id))
+            self.intake.event_log.evict(call.call_id, call.stream)
+            self.intake.sync_board(await self.intake.find_call(call.call_id))
         return told
 
     async def _was_erased(self, record: dict[str, Any]) -> bool:
@@ -276,7 +286,7 @@ class Retelling:
         if caller is None:
             return call_id in self._erased
         hashes = [bytes.fromhex(one) for one in (caller, *record.get("older", ()))]
-        erased_us = await self.intake.store.in_thread(lambda connection: erased_at_us(connection, hashes))
+        erased_us = await self.intake.store.in_thread(lambda connection: last_erased_at_us(connection, hashes))
         kept_at = datetime.fromisoformat(record.get("kept_at", record["at"]))
         if microseconds(kept_at) >= erased_us:
             return False
@@ -288,18 +298,18 @@ class Retelling:
     def _is_over(self, call_id: str) -> bool:
         """Whether the journals have the end of a call."""
         name = to_json(call_id)
-        kept = (record for journal in self._left_first for _, record in journal.first(len(journal)) if name in record)
+        kept = (record for journal in self._orphans_first for _, record in journal.peek(len(journal)) if name in record)
         over = False
         for told in map(from_json, kept):
             if told["call_id"] == call_id:
-                over = told["kind"] in _LAST or (over and told["kind"] != "reopened")
+                over = told["kind"] in _FINAL_KINDS or (over and told["kind"] != "reopened")
         return over
 
-    async def _retell(self, record: dict[str, Any]) -> None:
+    async def _redeliver(self, record: dict[str, Any]) -> None:
         kind, call_id, now = record["kind"], record["call_id"], datetime.fromisoformat(record["at"])
         at = record.get("recorded_at")
-        told_by = Teller(record.get("told_by"), datetime.fromisoformat(at) if at else None)
-        if record["tried"] and await self._was_told(record, microseconds(now), microseconds(told_by.at or now)):
+        told_by = Source(record.get("told_by"), datetime.fromisoformat(at) if at else None)
+        if record["tried"] and await self._was_stored(record, microseconds(now), microseconds(told_by.at or now)):
             return
         if await self._was_erased(record):
             return
@@ -307,20 +317,20 @@ class Retelling:
             if kind == "score":
                 request = ScoreRequest.model_validate_json(to_json(record["said"]))
                 caller = bytes.fromhex(record["caller"]) if record["caller"] else None
-                aliases = NO_OTHERS
+                aliases = NO_ALIASES
                 if caller:
                     hashes = [caller, *map(bytes.fromhex, record.get("older", []))]
                     # Another key may be in use since; what was kept before a rotation has one hash alone.
                     caller = next((one for one in hashes if one.startswith(self.pseudonyms.in_use)), caller)
                     hashes.remove(caller)
-                    aliases = await gathered(self.intake, self.pseudonyms, hashes, caller)
+                    aliases = await gather_aliases(self.intake, self.pseudonyms, hashes, caller)
                 told = record["answer"] | {"durable": True}
                 await self.intake.score(request, caller, told["warnings"], now, told, aliases=aliases, told_by=told_by)
                 if caller and not caller.startswith(self.pseudonyms.in_use):
-                    self.intake.known.forget_all()  # whoever rings under the key in use is looked for under this one
+                    self.intake.event_log.evict_all()  # whoever rings under the key in use is looked for under this one
             else:
-                said = _EVENTS[kind].model_validate_json(to_json(record["said"]))
-                await self._tell(kind, call_id, said, now, told_by)
+                said = _REQUEST_TYPES[kind].model_validate_json(to_json(record["said"]))
+                await self._append(kind, call_id, said, now, told_by)
         except (Problem, ValueError) as problem:
             log.error("the journal held an event that cannot be kept: %s of a call: %s", kind, type(problem).__name__)
             self.metrics.degraded("refused")

@@ -1,6 +1,6 @@
-"""A caller under several keys: moved to the one in use, where every service finds it; a rotated key loses no history.
+"""Merge a caller's streams into the one under the number key in use, so that a rotated key loses no history.
 
-The events under both are one chain afterwards. What another service keeps under a key that is not in use here is read
+The events under both are one stream afterwards. What another service keeps under a key that is not in use here is read
 together with the caller's own: a history is a sum.
 """
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.history.caller_history import Caller, merge
-from service.intake.history_cache import Aliases, made
+from service.intake.history_cache import Aliases, restore_stream
 from service.intake.intake import Intake
 from service.security.pseudonyms import ID_BYTES, Pseudonyms
 from service.store.event_streams import lock
@@ -20,8 +20,8 @@ from service.store.tables import bases, calls, checkpoints, events, protected
 _FAR = 1_000_000_000
 
 
-async def gathered(intake: Intake, pseudonyms: Pseudonyms, hashes: Sequence[bytes], in_use: bytes) -> Aliases:
-    """Bring together what is stored of a caller under the older keys, and read what others keep under a newer one.
+async def gather_aliases(intake: Intake, pseudonyms: Pseudonyms, hashes: Sequence[bytes], in_use: bytes) -> Aliases:
+    """Merge what is stored of a caller under older keys, and read what others keep under a newer one.
 
     Parameters
     ----------
@@ -39,43 +39,43 @@ async def gathered(intake: Intake, pseudonyms: Pseudonyms, hashes: Sequence[byte
     store, place = intake.store, {name: place for place, name in enumerate(pseudonyms.key_ids)}
     elsewhere: list[Caller] = []
     # In a database of its own nothing is added under another key any more.
-    if store.shared or not intake.known.at_hand(in_use):
+    if store.shared or not intake.event_log.is_cached(in_use):
         for one in hashes:
-            if not await store.length(one) and one not in intake.operations.protected:
+            if not await store.stream_version(one) and one not in intake.operations.protected:
                 continue
             if place.get(one[:ID_BYTES], len(place)) > place.get(in_use[:ID_BYTES], len(place)):
-                await moved(intake, one, in_use)
+                await merge_into_current_key(intake, one, in_use)
             else:
-                elsewhere.append(made(*await store.chain(one)).caller)
+                elsewhere.append(restore_stream(*await store.read_stream(one)).caller)
     return Aliases(hashes, tuple(elsewhere))
 
 
-async def moved(intake: Intake, old: bytes, new: bytes) -> None:
+async def merge_into_current_key(intake: Intake, old: bytes, new: bytes) -> None:
     """Move what is stored of a caller under one hash to another.
 
     Raises
     ------
     StoreError
     """
-    known, ends = intake.known, intake.operations.protected
+    known, ends = intake.event_log, intake.operations.protected
     call_ids = await intake.store.in_thread(lambda connection: _move(connection, old, new))
     for call_id in ("", *call_ids):
-        known.forget(call_id, old)
-    known.forget("", new)
+        known.evict(call_id, old)
+    known.evict("", new)
     if old in ends:  # until the list is read anew
         ends[new] = max(ends.pop(old), ends.get(new, 0))
 
 
 def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
-    """Put the events under the old hash behind those under the new one; gives the call_ids that were moved."""
+    """Append the events under the old hash to those under the new one; return the call_ids that were moved."""
     lock(connection, (old, new))
     rows = connection.execute(sa.select(bases).where(bases.c.chain.in_((old, new)))).mappings()
     base = {row["chain"]: Checkpoint.of(dict(row)) for row in rows}
-    removed = base[old].included if old in base else 0
+    removed = base[old].version if old in base else 0
     first = connection.execute(sa.select(sa.func.min(events.c.nth)).where(events.c.chain == old)).scalar()
     last = connection.execute(sa.select(sa.func.max(events.c.nth)).where(events.c.chain == new)).scalar()
     if last is None:
-        last = base[new].included if new in base else 0
+        last = base[new].version if new in base else 0
     of_old = sa.select(events.c.call_id).where(events.c.chain == old).distinct()
     call_ids = connection.execute(of_old).scalars().all()
     connection.execute(sa.update(calls).where(calls.c.call_id.in_(of_old)).values(caller=new))
@@ -88,7 +88,7 @@ def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
     for table in (checkpoints, bases):
         connection.execute(sa.delete(table).where(table.c.chain.in_((old, new))))
     if base:
-        connection.execute(sa.insert(bases).values(_together(new, list(base.values())).row()))
+        connection.execute(sa.insert(bases).values(_merge_checkpoints(new, list(base.values())).row()))
     _protect(connection, old, new)
     return call_ids
 
@@ -102,10 +102,10 @@ def _protect(connection: Connection, old: bytes, new: bytes) -> None:
         connection.execute(sa.insert(protected).values(row))
 
 
-def _together(chain: bytes, parts: Sequence[Checkpoint]) -> Checkpoint:
-    """Bring together what retention wrote down of two chains."""
+def _merge_checkpoints(stream: bytes, parts: Sequence[Checkpoint]) -> Checkpoint:
+    """Merge the base checkpoints that retention left of two streams."""
     state = parts[0].state
     for other in parts[1:]:
         state = merge(state, other.state)
     pending = [event for part in parts for event in part.pending]
-    return Checkpoint(chain, sum(part.included for part in parts), state, pending)
+    return Checkpoint(stream, sum(part.version for part in parts), state, pending)

@@ -44,7 +44,7 @@ class Scorer:
 
     def score(self, call: Call, stage: str, *, protected: bool = False, in_words: bool = True) -> Scored:
         """Score what is known of a call at a stage, with reasons that a program or, in words, a person reads."""
-        found = self._assessors[stage].assess(call.history, self.vector(call), protected=protected)
+        found = self._assessors[stage].assess(call.history, self.feature_vector(call), protected=protected)
         return Scored(
             found.likelihood,
             found.guarded,
@@ -62,8 +62,8 @@ class Scorer:
         for stage in STAGES:
             self.score(nobody, stage)
 
-    def vector(self, call: Call) -> NDArray[np.float64]:
-        """Give the call in the order of `features.CALL`; what is not known becomes NaN."""
+    def feature_vector(self, call: Call) -> NDArray[np.float64]:
+        """Return the call in the order of `features.CALL`; what is not known becomes NaN."""
         return np.array(
             (
                 call.received_at_us,

@@ -23,12 +23,12 @@ from model.errors import StoreError
 from service.contract.problems import Conflict, Invalid
 from service.intake.intake import Intake
 from service.maintenance.sqlite_scrub import scrub
-from service.queue.operations import decide
+from service.queue.operations import record_decision
 from service.security import tombstones
-from service.store.database import run
+from service.store.database import run_transaction
 from service.store.event_streams import lock
 from service.store.journal import Journal
-from service.store.journal_file import waiting_in
+from service.store.journal_file import count_pending
 from service.store.tables import bases, calls, checkpoints, events, protected
 from service.timestamps import microseconds
 
@@ -36,7 +36,7 @@ LIVE = ("waiting", "taken", "answered")
 #: So many calls are removed by one statement: a database takes only so many values at once.
 AT_ONCE = 1_000
 #: So many of a number's last digits, written in whatever way, are the number.
-TELLING = 7
+NUMBER_DIGITS = 7
 
 
 class Removed(NamedTuple):
@@ -52,7 +52,7 @@ class Removed(NamedTuple):
 
 
 async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) -> Removed:
-    """Forget a caller everywhere: in the database and in what this process has at hand.
+    """Erase a caller everywhere: in the database and in the caches of this process.
 
     Raises
     ------
@@ -60,7 +60,7 @@ async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) 
         As `erase_from`.
     """
     removed = await asyncio.to_thread(erase_from, intake.store.engine, hashes, who, reason)
-    intake.known.forget_all()
+    intake.event_log.evict_all()
     intake.board.remove(removed.call_ids)
     return removed
 
@@ -88,12 +88,12 @@ def erase_from(engine: Engine, hashes: Sequence[bytes], who: str, reason: str) -
         lock(connection, hashes)
         now_us = microseconds(datetime.now(UTC))
         removed = _remove(connection, hashes)
-        tombstones.add(connection, hashes, now_us)
+        tombstones.add_tombstones(connection, hashes, now_us)
         body = {"reason": reason, "calls": removed.calls, "events": removed.events}
-        decide(connection, who, "erase", body, now_us)
+        record_decision(connection, who, "erase", body, now_us)
         return removed
 
-    removed = run(engine, noted, commit=True)
+    removed = run_transaction(engine, noted, commit=True)
     scrub(engine, hashes, removed.call_ids)
     return removed
 
@@ -113,7 +113,7 @@ def check_reason(reason: str, number: str) -> None:
     service.contract.problems.Invalid: reason: has the number in it, which is to be forgotten
     """
     told, of_number = (re.sub(r"\D", "", text) for text in (reason, number))
-    if of_number[-TELLING:] in told and of_number:
+    if of_number[-NUMBER_DIGITS:] in told and of_number:
         raise Invalid("reason: has the number in it, which is to be forgotten", [("reason", "words without it")])
 
 
@@ -126,7 +126,7 @@ def check_journals(folder: Path) -> None:
         When one does: it may be of the caller.
     """
     for path in sorted(folder.glob("journal-*.saring")):
-        if waiting_in(path):
+        if count_pending(path):
             raise StoreError(f"{path}: holds what the store was not told of yet: erase when a service has told it")
         try:
             journal = Journal(path)

@@ -19,11 +19,11 @@ from model.calls.columns import COLUMNS, CORRECTION_COLUMNS, Column
 from model.calls.log_writer import LogWriter
 from model.errors import StoreError
 from service.contract.extra_fields import LAST_DIGITS
-from service.security.pseudonyms import whole
+from service.security.pseudonyms import full_pseudonym
 from service.store.event_streams import transaction
 from service.store.tables import calls, decisions, events
 
-PORTION = 2_000
+BATCH_CALLS = 2_000
 ATTEMPTS = 5
 #: From then on what is told of the opening is no longer what the queue went by.
 _OUT_OF_QUEUE = ("answered", "ended")
@@ -52,7 +52,7 @@ class _BeginAgainError(Exception):
 def export_log(
     engine: Engine, out: Path, corrections: Path, progress: Callable[[int], None] = lambda _: None
 ) -> Exported:
-    """Write the log of a store, portion by portion; the service may run meanwhile.
+    """Write the log of a store, batch by batch; the service may run meanwhile.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def export_log(
     out, corrections : Path
         Where calls, with their first dispositions, and later dispositions go. Both appear whole or not at all.
     progress : callable
-        Is told after each portion how many calls it had.
+        Called after each batch with its number of calls.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def export_log(
         written = [0, 0]
         try:
             with LogWriter(corrections) as later, LogWriter(out) as log:
-                for rows, closings in _portions(engine, extras):
+                for rows, closings in _batches(engine, extras):
                     log.write(_frame(rows, COLUMNS, extras | {_BY: "str"}))
                     later.write(_frame(closings, CORRECTION_COLUMNS, {_BY: "str"}))
                     written = [written[0] + len(rows), written[1] + len(closings)]
@@ -92,13 +92,13 @@ def count(engine: Engine) -> int:
         return int(connection.execute(sa.select(sa.func.count()).select_from(calls)).scalar_one())
 
 
-def _portions(engine: Engine, extras: Mapping[str, str]) -> Iterator[tuple[list[Row], list[Row]]]:
-    """Give the calls as rows of the log, in order of arrival, and their corrections; one empty portion of no calls."""
+def _batches(engine: Engine, extras: Mapping[str, str]) -> Iterator[tuple[list[Row], list[Row]]]:
+    """Return the calls as rows of the log, in order of arrival, and their corrections; one empty batch without any."""
     last: Row = _NO_ROW
     while True:
         with transaction(engine) as connection:
             stored = [dict(row) for row in connection.execute(_after(last)).mappings()]
-            said = _said(connection, [row["call_id"] for row in stored])
+            said = _events_by_call(connection, [row["call_id"] for row in stored])
         rows, closings = [], []
         for row in stored:
             call, later = _exported(row, said.get(row["call_id"], []), extras)
@@ -106,7 +106,7 @@ def _portions(engine: Engine, extras: Mapping[str, str]) -> Iterator[tuple[list[
             closings += later
         if stored or last is _NO_ROW:
             yield rows, closings
-        if len(stored) < PORTION:
+        if len(stored) < BATCH_CALLS:
             return
         last = stored[-1]
 
@@ -114,11 +114,11 @@ def _portions(engine: Engine, extras: Mapping[str, str]) -> Iterator[tuple[list[
 def _after(last: Row) -> sa.Select[Any]:
     at, name = calls.c.received_at_us, calls.c.call_id
     behind = sa.or_(at > last["received_at_us"], name > last["call_id"])
-    return sa.select(calls).where(at >= last["received_at_us"], behind).order_by(at, name).limit(PORTION)
+    return sa.select(calls).where(at >= last["received_at_us"], behind).order_by(at, name).limit(BATCH_CALLS)
 
 
-def _said(connection: Connection, call_ids: list[str]) -> dict[str, list[Row]]:
-    """Give by call what was said of it that the log tells, in order."""
+def _events_by_call(connection: Connection, call_ids: list[str]) -> dict[str, list[Row]]:
+    """Return by call what was said of it that the log tells, in order."""
     asked = (
         sa.select(events.c.call_id, events.c.kind, events.c.known_at_us, events.c.body, events.c.told_by)
         .where(events.c.call_id.in_(call_ids), events.c.kind.in_(_KINDS))
@@ -131,7 +131,7 @@ def _said(connection: Connection, call_ids: list[str]) -> dict[str, list[Row]]:
 def _exported(row: Row, said: list[Row], extras: Mapping[str, str]) -> tuple[Row, list[Row]]:
     call: dict[str, Any] = {name: row[name] for name in _AS_STORED}
     call |= {name: row[f"{name}_us"] for name in ("received_at", "answered_at", "ended_at")}
-    call["caller"] = whole(row["caller"])
+    call["caller"] = full_pseudonym(row["caller"])
     call["opening_duration_s"], call["opening_silence_ratio"] = _opening(row, said)
     if row["release"] is not None:  # an imported call was never scored here
         call |= {name: row[name] for name in _DONE}
@@ -148,7 +148,7 @@ def _exported(row: Row, said: list[Row], extras: Mapping[str, str]) -> tuple[Row
 
 
 def _opening(row: Row, said: list[Row]) -> tuple[float | None, float | None]:
-    """Give the opening as known when the call left the queue: what was told later was not known to the queue."""
+    """Return the opening as known when the call left the queue: what was told later was not known to the queue."""
     found: tuple[float | None, float | None] = (None, None)
     left = False
     for one in said:
@@ -177,7 +177,7 @@ def _closing(said: Row) -> dict[str, Any]:
 
 
 def _own(row: Row, extras: Mapping[str, str]) -> dict[str, Any]:
-    """Give the sender's own fields."""
+    """Return the sender's own fields."""
     own = from_json(row["extra"])
     found = {}
     for name, value in own.items():
@@ -195,7 +195,7 @@ def _extras(engine: Engine) -> dict[str, str]:
     found: dict[str, str] = {}
     with transaction(engine) as connection:
         told = sa.select(calls.c.extra).where(calls.c.extra != "{}")
-        for text in connection.execute(told, execution_options={"yield_per": PORTION}).scalars():
+        for text in connection.execute(told, execution_options={"yield_per": BATCH_CALLS}).scalars():
             for name, value in from_json(text).items():
                 if value is None or name == LAST_DIGITS:
                     continue

@@ -11,12 +11,12 @@ from model.calls.phone_numbers import normal_number
 from model.errors import StoreError
 from model.release.folder import Release
 from model.scorecard.feature_table import FeatureTable
-from service.contract.extra_fields import sifted
-from service.contract.number_masks import Masks, digits_of, without_numbers
+from service.contract.extra_fields import filter_extra_fields
+from service.contract.number_masks import NumberMasks, digits_of, mask_numbers_in_json
 from service.maintenance.retention import removed_before
 from service.queue.states import CLOSED, ENDED
 from service.security.pseudonyms import Pseudonyms
-from service.store.records import Call, Kind, Said, json_of, label_change
+from service.store.records import Call, CallEvent, Kind, encode_json, label_change
 from service.store.store import Store
 from service.timestamps import microseconds
 
@@ -62,9 +62,9 @@ def import_log(
     table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
     histories, first = table.replay.histories(), table.replay.first_call()
     hashes = {number: _hash(number, release.region, pseudonyms) for number in calls["caller"].dropna().unique()}
-    corrected, masks = _by_call(corrections), Masks(pseudonyms.name, lambda: release.region)
+    corrected, masks = _by_call(corrections), NumberMasks(pseudonyms.name, lambda: release.region)
 
-    def parts() -> Iterator[list[tuple[list[Said], Call]]]:
+    def parts() -> Iterator[list[tuple[list[CallEvent], Call]]]:
         for start in range(0, len(calls), PART):
             rows = calls.iloc[start : start + PART].to_dict("records")
             part = []
@@ -74,11 +74,11 @@ def import_log(
                 call = _call(known, hashes.get(row["caller"]), histories[place], table.surge[place], bool(first[place]))
                 closings = [known] if "disposition" in known else []
                 closings = sorted(closings + corrected.get(told["call_id"], []), key=lambda said: said["disposed_at"])
-                part.append((list(_said(call, closings, release)), call))
+                part.append((list(_events_of(call, closings, release)), call))
             yield part
             progress(len(rows))
 
-    return store.load(parts())
+    return store.import_calls(parts())
 
 
 def _check_not_removed(calls: pd.DataFrame, store: Store) -> None:
@@ -103,11 +103,11 @@ def _by_call(corrections: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]
     return found
 
 
-def _bare(row: dict[str, Any], masks: Masks) -> dict[str, Any]:
-    """Give a row of the log as it may be kept: without the caller's number, and what may be one."""
+def _bare(row: dict[str, Any], masks: NumberMasks) -> dict[str, Any]:
+    """Return a row of the log as it may be kept: without the caller's number, and what may be one."""
     digits = digits_of(row.get("caller"))
-    own, _ = sifted({name: value for name, value in row.items() if name.startswith("x_")}, digits)
-    bare = row | own | masks.changed(row, digits) | {"call_id": masks.call_id(row["call_id"], digits)}
+    own, _ = filter_extra_fields({name: value for name, value in row.items() if name.startswith("x_")}, digits)
+    bare = row | own | masks.masked_fields(row, digits) | {"call_id": masks.mask_call_id(row["call_id"], digits)}
     return {name: value for name, value in bare.items() if value is not None}
 
 
@@ -131,14 +131,16 @@ def _call(row: dict[str, Any], caller: bytes | None, history: np.ndarray, surge:
     return call
 
 
-def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Iterator[Said]:
+def _events_of(call: Call, closings: list[dict[str, Any]], release: Release) -> Iterator[CallEvent]:
     """List what was said of a call, and put the last disposition on the call."""
 
-    def one(kind: Kind, known_at_us: int, body: dict[str, Any] | None = None, **adds: Any) -> Said:
+    def one(kind: Kind, known_at_us: int, body: dict[str, Any] | None = None, **adds: Any) -> CallEvent:
         said = {"imported": True} | (body or {})
         received_at_us = call.received_at_us
-        # Its place in the chain is the store's to give: it knows what is there already.
-        return Said(call.chain, 0, call.call_id, kind, received_at_us, known_at_us, known_at_us, json_of(said), **adds)
+        # Its place in the stream is the store's to give: it knows what is there already.
+        return CallEvent(
+            call.stream, 0, call.call_id, kind, received_at_us, known_at_us, known_at_us, encode_json(said), **adds
+        )
 
     yield one("received", call.received_at_us)
     if call.answered_at_us is not None:
@@ -149,7 +151,7 @@ def _said(call: Call, closings: list[dict[str, Any]], release: Release) -> Itera
         yield one("ended", call.ended_at_us, answered=answered, **heard)
     for closing in closings:
         change = label_change(release.labels, call.disposition, closing["disposition"])
-        call.disposition, call.category = closing["disposition"], without_numbers(closing.get("category"))
+        call.disposition, call.category = closing["disposition"], mask_numbers_in_json(closing.get("category"))
         call.disposed_at_us = _us(closing["disposed_at"])
         call.state = CLOSED
         said = {"disposition": call.disposition, "category": call.category}

@@ -7,13 +7,13 @@ from sqlalchemy.engine import Engine
 
 from model.errors import SaringError, StoreError
 from service.maintenance.erasure import check_journals
-from service.security.pseudonyms import ID_BYTES, Pseudonyms, drop, read_keys
-from service.store.event_streams import again, transaction
+from service.security.pseudonyms import ID_BYTES, Pseudonyms, drop_number_key, read_keys
+from service.store.event_streams import retry_transaction, transaction
 from service.store.store import Store
 from service.store.tables import bases, calls, checkpoints, events, facts, protected
 
 #: So begins the fact that a service has used a key.
-FACT = "number key "
+KEY_FACT_PREFIX = "number key "
 
 
 def check_held(store: Store, pseudonyms: Pseudonyms) -> None:
@@ -23,7 +23,9 @@ def check_held(store: Store, pseudonyms: Pseudonyms) -> None:
     ------
     StoreError
     """
-    lacking = sorted(set(store.facts(FACT)) - {FACT + name.hex() for name in pseudonyms.key_ids})
+    lacking = sorted(
+        set(store.fact_names(KEY_FACT_PREFIX)) - {KEY_FACT_PREFIX + name.hex() for name in pseudonyms.key_ids}
+    )
     if lacking:
         raise StoreError(f"its callers were stored with the {lacking[0]}, which the key file does not hold")
 
@@ -36,17 +38,17 @@ def take_in_use(store: Store, pseudonyms: Pseudonyms) -> None:
     StoreError
     """
     held = [name.hex() for name in pseudonyms.key_ids]
-    used_before = {name.removeprefix(FACT) for name in store.facts(FACT)}
+    used_before = {name.removeprefix(KEY_FACT_PREFIX) for name in store.fact_names(KEY_FACT_PREFIX)}
     if store.shared:
         # Of one that does not say, as one of an older version, is known that it was let in with the keys used before.
-        of_all = [used_before if said is None else set(said.split()) for said in store.beat(" ".join(held))]
+        of_all = [used_before if said is None else set(said.split()) for said in store.write_heartbeat(" ".join(held))]
         held = [name for name in held if all(name in of_one for of_one in of_all)] or held[-1:]
     pseudonyms.in_use = bytes.fromhex(held[0])
     if held[0] not in used_before:
-        store.fact(FACT + held[0], "in use")
+        store.ensure_fact(KEY_FACT_PREFIX + held[0], "in use")
 
 
-def opened(engine: Engine, path: Path) -> Pseudonyms:
+def open_key_file(engine: Engine, path: Path) -> Pseudonyms:
     """Read a key file that must hold every key under which a database was ever used.
 
     Raises
@@ -58,27 +60,27 @@ def opened(engine: Engine, path: Path) -> Pseudonyms:
         raise SaringError(f"{path}: there is no such file, expected the key file of the service")
     pseudonyms = Pseudonyms(read_keys(path))
     held = {name.hex() for name in pseudonyms.key_ids}
-    lacking = sorted(used(engine) - held)
+    lacking = sorted(keys_in_use(engine) - held)
     if lacking:
         raise SaringError(f"{path}: does not hold the key {lacking[0]}, which the service on this database has used")
     return pseudonyms
 
 
-def used(engine: Engine) -> set[str]:
-    """Give the ids, in hex, of the keys that services on a database were started with."""
-    query = sa.select(facts.c.name).where(facts.c.name.startswith(FACT, autoescape=True))
+def keys_in_use(engine: Engine) -> set[str]:
+    """Return the ids, in hex, of the keys that services on a database were started with."""
+    query = sa.select(facts.c.name).where(facts.c.name.startswith(KEY_FACT_PREFIX, autoescape=True))
     with transaction(engine) as connection:
-        return {name.removeprefix(FACT) for name in connection.execute(query).scalars()}
+        return {name.removeprefix(KEY_FACT_PREFIX) for name in connection.execute(query).scalars()}
 
 
 def hash_in_use(engine: Engine, pseudonyms: Pseudonyms, number: str) -> bytes:
-    """Give the hash by which a service knows a number now: that of the newest key it was started with."""
-    known = used(engine)
+    """Return the hash by which a service knows a number now: that of the newest key it was started with."""
+    known = keys_in_use(engine)
     hashes = [pseudonyms.hash(number), *pseudonyms.others(number)]
     return next((one for one in hashes if one[:ID_BYTES].hex() in known), hashes[0])
 
 
-def stored_under(engine: Engine, name: bytes) -> int:
+def count_callers(engine: Engine, name: bytes) -> int:
     """Count the callers that are stored under a key."""
     behind = (int.from_bytes(name) + 1).to_bytes(ID_BYTES)
     columns = (events.c.chain, bases.c.chain, checkpoints.c.chain, protected.c.chain, calls.c.caller)
@@ -105,7 +107,7 @@ def drop_key(engine: Engine, path: Path, name: bytes, journals: Path) -> None:
     SaringError
         When the key is not in the file, is the current one, or is still needed.
     """
-    pseudonyms = opened(engine, path)
+    pseudonyms = open_key_file(engine, path)
     shown = name.hex()
     if name not in pseudonyms.key_ids:
         others = ", ".join(one.hex() for one in pseudonyms.key_ids)
@@ -113,12 +115,14 @@ def drop_key(engine: Engine, path: Path, name: bytes, journals: Path) -> None:
     if name == pseudonyms.current:
         raise SaringError(f"{shown} is the current key: rotate first, and restart the service")
     shown_current = pseudonyms.current.hex()
-    if shown_current not in used(engine):
+    if shown_current not in keys_in_use(engine):
         raise SaringError(f"not every service was started with the current key {shown_current} yet: restart them")
     check_journals(journals)
-    count = stored_under(engine, name)
+    count = count_callers(engine, name)
     if count:
         raise SaringError(f"{count:,} callers are still stored under the key {shown}; each is moved when it rings")
     # The fact goes first: a key in the file that nobody asks for does no harm.
-    again(engine, lambda connection: connection.execute(sa.delete(facts).where(facts.c.name == FACT + shown)))
-    drop(path, name)
+    retry_transaction(
+        engine, lambda connection: connection.execute(sa.delete(facts).where(facts.c.name == KEY_FACT_PREFIX + shown))
+    )
+    drop_number_key(path, name)

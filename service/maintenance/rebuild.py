@@ -10,11 +10,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from model.errors import StoreError
 from model.history.caller_history import VERSION, Caller
-from service.maintenance.verify import Labels, labels_of, made_by
-from service.queue.operations import decide
-from service.queue.projection import relabelled
-from service.store.event_streams import Row, Stored, portion, tell, transaction
-from service.store.store import alone
+from service.maintenance.verify import Labels, history_facts, labels_of
+from service.queue.operations import record_decision
+from service.queue.projection import changed_labels
+from service.store.event_streams import Row, StoredStream, apply_event, read_batch, transaction
+from service.store.store import lock_sqlite_file
 from service.store.tables import bases, calls, checkpoints, events, facts, writers
 from service.timestamps import microseconds
 
@@ -23,7 +23,7 @@ SILENT_US = 30_000_000
 
 
 @dataclass
-class Written:
+class RebuildReport:
     """What was derived anew."""
 
     checkpoints: int = 0
@@ -32,7 +32,7 @@ class Written:
 
 
 @contextmanager
-def nobody_serves(engine: Engine) -> Iterator[None]:
+def exclude_services(engine: Engine) -> Iterator[None]:
     """Keep services out of a database, or find that one is there.
 
     Raises
@@ -40,7 +40,7 @@ def nobody_serves(engine: Engine) -> Iterator[None]:
     StoreError
         When one is: it has histories in its memory that would be wrong from then on.
     """
-    lock = alone(engine.url.render_as_string(hide_password=False))
+    lock = lock_sqlite_file(engine.url.render_as_string(hide_password=False))
     try:
         if lock is None:
             now_us = microseconds(datetime.now(UTC))
@@ -54,7 +54,7 @@ def nobody_serves(engine: Engine) -> Iterator[None]:
             lock.close()
 
 
-def write(engine: Engine, labels: Labels, progress: Callable[[int], None]) -> Written:
+def rebuild(engine: Engine, labels: Labels, progress: Callable[[int], None]) -> RebuildReport:
     """Derive anew: checkpoints are dropped, and labels are those of `labels`; all of it happens, or nothing.
 
     What retention folded away keeps the labels it had. No service may be running.
@@ -64,9 +64,9 @@ def write(engine: Engine, labels: Labels, progress: Callable[[int], None]) -> Wr
     StoreError
         When the history is of another version and the store has bases, which cannot be made anew.
     """
-    written = Written()
+    written = RebuildReport()
     with transaction(engine, writing=True) as connection:
-        stored = {row.name: row.value for row in connection.execute(sa.select(facts)) if row.name in made_by({})}
+        stored = {row.name: row.value for row in connection.execute(sa.select(facts)) if row.name in history_facts({})}
         based = connection.execute(sa.select(sa.func.count()).select_from(bases)).scalar_one()
         another_version = stored.get("history version", VERSION) != VERSION
         if another_version and based:
@@ -75,14 +75,14 @@ def write(engine: Engine, labels: Labels, progress: Callable[[int], None]) -> Wr
                 f"{stored['history version']}, which version {VERSION} cannot read: use the program that wrote them"
             )
         written.checkpoints = connection.execute(sa.delete(checkpoints)).rowcount
-        new = made_by(labels)
+        new = history_facts(labels)
         if stored and stored != new:
             written.callers_with_old_labels = based if stored.get("label mapping") != new["label mapping"] else 0
             _rewrite(connection, labels, labels_of(stored), another_version, written, progress)
             for name, value in new.items():
                 connection.execute(sa.update(facts).where(facts.c.name == name).values(value=value))
         body = {"checkpoints": written.checkpoints, "events": written.events, "made_by": new, "before": stored}
-        decide(connection, "command", "rebuild", body, microseconds(datetime.now(UTC)))
+        record_decision(connection, "command", "rebuild", body, microseconds(datetime.now(UTC)))
     return written
 
 
@@ -91,7 +91,7 @@ def _rewrite(
     labels: Labels,
     old: Labels,
     another_version: bool,
-    written: Written,
+    written: RebuildReport,
     progress: Callable[[int], None],
 ) -> None:
     after, more = b"", True
@@ -101,26 +101,26 @@ def _rewrite(
         .values(genuine=sa.bindparam("genuine"), not_genuine=sa.bindparam("not_genuine"))
     )
     while more:
-        chains, upto = portion(connection, after)
-        for one in chains:
-            changed = relabelled(one.said, labels, old)
+        streams, upto = read_batch(connection, after)
+        for one in streams:
+            changed = changed_labels(one.events, labels, old)
             written.events += len(changed)
             if changed:
                 rows = [{"of_writer": writer, "of_seq": seq, **row} for (writer, seq), row in changed.items()]
                 connection.execute(change, rows)
             if another_version:
-                _read_again(connection, one, changed)
-        progress(sum(len(one.said) for one in chains))
+                _rewrite_histories(connection, one, changed)
+        progress(sum(len(one.events) for one in streams))
         after, more = upto or b"", upto is not None
 
 
-def _read_again(connection: Connection, one: Stored, changed: Mapping[tuple[int, int], Row]) -> None:
+def _rewrite_histories(connection: Connection, one: StoredStream, changed: Mapping[tuple[int, int], Row]) -> None:
     """Write down anew what each call read of its caller's history: a vector of another version means nothing now."""
     caller = Caller()
-    for row in one.said:
+    for row in one.events:
         if row["kind"] == "received":
             caller.settle(row["received_at_us"])
-            history = (Caller() if one.chain[:1] == b"\0" else caller).read(row["received_at_us"])
+            history = (Caller() if one.stream[:1] == b"\0" else caller).read(row["received_at_us"])
             mine = sa.update(calls).where(calls.c.call_id == row["call_id"])
             connection.execute(mine.values(history=history.tobytes()))
-        tell(caller, {**row, **changed.get((row["writer"], row["seq"]), {})})
+        apply_event(caller, {**row, **changed.get((row["writer"], row["seq"]), {})})

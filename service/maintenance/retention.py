@@ -1,6 +1,6 @@
 """Removes calls that are older than a centre may keep them; what they taught of their callers stays, as sums.
 
-Of each chain the first events go, as many as belong to calls that are old enough and over. What they left of the
+Of each stream the first events go, as many as belong to calls that are old enough and over. What they left of the
 caller is written to `bases` in the same transaction, so the run can be stopped at any moment and started again, and a
 later call reads the same history with and without it. A caller stays known by the keyed hash; `erase` forgets one.
 """
@@ -17,19 +17,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from model.history.caller_history import Caller
-from service.queue.operations import decide, of
+from service.queue.operations import read_operations, record_decision
 from service.queue.states import OVER
-from service.store.event_streams import again, tell, transaction
-from service.store.records import EVENT_COLUMNS, Checkpoint, chain_of
+from service.store.event_streams import apply_event, retry_transaction, transaction
+from service.store.records import EVENT_COLUMNS, Checkpoint, stream_of
 from service.store.tables import bases, calls, checkpoints, events, facts
 from service.timestamps import EPOCH, rfc3339
 
-#: Calls looked for at once; and in one transaction so many chains, and so many events of each.
-PAGE, AT_ONCE, MOST_EVENTS = 2_000, 25, 500
+#: Calls looked for at once; and in one transaction so many streams, and so many events of each.
+PAGE, AT_ONCE, MAX_EVENTS = 2_000, 25, 500
 #: The share of the time that is left to a service on the same database, which waits as long as a transaction lasts.
 LEFT_TO_OTHERS = 0.5
 #: Until when calls were removed: a log of before then is not imported again, or it would count twice.
-FACT = "calls removed before"
+REMOVED_BEFORE_FACT = "calls removed before"
 
 _old = (
     sa.select(calls.c.received_at_us, calls.c.call_id, calls.c.caller)
@@ -49,7 +49,7 @@ _said = (
     .where(events.c.chain == sa.bindparam("chain"))
     .order_by(events.c.nth)
 )
-_removed = sa.select(facts.c.value).where(facts.c.name == FACT)
+_removed = sa.select(facts.c.value).where(facts.c.name == REMOVED_BEFORE_FACT)
 _first = sa.and_(events.c.chain == sa.bindparam("of_chain"), events.c.nth <= sa.bindparam("upto"))
 _DELETE = (
     sa.delete(calls).where(calls.c.call_id.in_(sa.select(events.c.call_id).where(_first))),
@@ -65,14 +65,14 @@ BASE = tuple(bases.c.keys())
 
 @dataclass
 class Removed:
-    """How many rows were removed, and of how many chains."""
+    """How many rows were removed, and of how many streams."""
 
     calls: int = 0
     events: int = 0
-    chains: int = 0
+    streams: int = 0
 
 
-def retain(engine: Engine, cutoff_us: int, now_us: int, progress: Callable[[int], None], who: str) -> Removed:
+def remove_old_calls(engine: Engine, cutoff_us: int, now_us: int, progress: Callable[[int], None], who: str) -> Removed:
     """Remove the calls that were received before a moment and are over. A service may run meanwhile.
 
     Parameters
@@ -95,23 +95,23 @@ def retain(engine: Engine, cutoff_us: int, now_us: int, progress: Callable[[int]
         left, touched = list(dict.fromkeys(page)), set[bytes]()
         while left:
             started = time.monotonic()
-            some, left = sorted(left[:AT_ONCE]), left[AT_ONCE:]  # in the order in which a service locks chains
-            gone = again(engine, lambda connection, some=some: _remove(connection, some, cutoff_us))  # type: ignore[misc]
-            for chain, (calls_gone, events_gone) in gone.items():
+            some, left = sorted(left[:AT_ONCE]), left[AT_ONCE:]  # in the order in which a service locks streams
+            gone = retry_transaction(engine, lambda connection, some=some: _remove(connection, some, cutoff_us))  # type: ignore[misc]
+            for stream, (calls_gone, events_gone) in gone.items():
                 removed.calls, removed.events = removed.calls + calls_gone, removed.events + events_gone
                 if events_gone:
-                    touched.add(chain)
-                if events_gone >= MOST_EVENTS:
-                    left.append(chain)
+                    touched.add(stream)
+                if events_gone >= MAX_EVENTS:
+                    left.append(stream)
             time.sleep((time.monotonic() - started) * LEFT_TO_OTHERS / (1.0 - LEFT_TO_OTHERS))
-        removed.chains += len(touched)  # on a later page nothing of them goes any more
+        removed.streams += len(touched)  # on a later page nothing of them goes any more
         progress(len(page))
-    body = {"cutoff": rfc3339(cutoff_us), "calls": removed.calls, "events": removed.events, "chains": removed.chains}
-    again(engine, lambda connection: decide(connection, who, "retention", body, now_us))
+    body = {"cutoff": rfc3339(cutoff_us), "calls": removed.calls, "events": removed.events, "chains": removed.streams}
+    retry_transaction(engine, lambda connection: record_decision(connection, who, "retention", body, now_us))
     return removed
 
 
-def old_calls(engine: Engine, cutoff_us: int) -> int:
+def count_old_calls(engine: Engine, cutoff_us: int) -> int:
     """Count the calls received before a moment."""
     query = sa.select(sa.func.count()).where(calls.c.received_at_us < cutoff_us, calls.c.state.in_(OVER))
     with transaction(engine) as connection:
@@ -119,25 +119,25 @@ def old_calls(engine: Engine, cutoff_us: int) -> int:
 
 
 def removed_before(engine: Engine) -> datetime | None:
-    """Give the moment before which calls were ever removed; None when none were."""
+    """Return the moment before which calls were ever removed; None when none were."""
     with transaction(engine) as connection:
         found = removed_before_us(connection)
     return EPOCH + timedelta(microseconds=found) if found else None
 
 
 def removed_before_us(connection: Connection) -> int:
-    """Give the moment before which calls were ever removed, in microseconds since 1970; 0 when none were."""
+    """Return the moment before which calls were ever removed, in microseconds since 1970; 0 when none were."""
     return int(connection.execute(_removed).scalar() or 0)
 
 
-def watched_since_us(engine: Engine) -> int | None:
-    """Give the moment from which on the monitor counts genuine callers; None when nothing was ever served."""
-    operations = of(engine)
+def monitor_since_us(engine: Engine) -> int | None:
+    """Return the moment from which on the monitor counts genuine callers; None when nothing was ever served."""
+    operations = read_operations(engine)
     return max((*operations.releases.values(), operations.switch.at_us)) if operations.releases else None
 
 
 def _pages(engine: Engine, cutoff_us: int) -> Iterator[list[bytes]]:
-    """Give the chains of old calls, page by page, the oldest calls first."""
+    """Return the streams of old calls, page by page, the oldest calls first."""
     after: dict[str, Any] = {"after_us": -1, "after_id": ""}
     while True:
         with transaction(engine) as connection:
@@ -145,52 +145,52 @@ def _pages(engine: Engine, cutoff_us: int) -> Iterator[list[bytes]]:
         if not page:
             return
         after = {"after_us": page[-1].received_at_us, "after_id": page[-1].call_id}
-        yield [chain_of(row.caller, row.call_id) for row in page]
+        yield [stream_of(row.caller, row.call_id) for row in page]
 
 
-def _remove(connection: Connection, chains: list[bytes], cutoff_us: int) -> dict[bytes, tuple[int, int]]:
-    """Shorten chains; gives how many calls and events of each went."""
+def _remove(connection: Connection, streams: list[bytes], cutoff_us: int) -> dict[bytes, tuple[int, int]]:
+    """Shorten streams; return how many calls and events of each went."""
     _note(connection, cutoff_us)
-    based = connection.execute(sa.select(bases).where(bases.c.chain.in_(chains))).mappings()
+    based = connection.execute(sa.select(bases).where(bases.c.chain.in_(streams))).mappings()
     base = {row["chain"]: Checkpoint.of(dict(row)) for row in based}
     gone, going = {}, []
-    for chain in chains:
-        left, gone[chain] = _folded(connection, chain, base.get(chain), cutoff_us)
-        if gone[chain][1]:
+    for stream in streams:
+        left, gone[stream] = _folded(connection, stream, base.get(stream), cutoff_us)
+        if gone[stream][1]:
             going.append(left)
     if going:
-        ends = [{"of_chain": left.chain, "upto": left.included} for left in going]
+        ends = [{"of_chain": left.stream, "upto": left.version} for left in going]
         for statement in _DELETE:
             connection.execute(statement, ends)
-        rows = [dict(zip(BASE, left.row(), strict=True)) for left in going if left.chain[:1] != b"\0"]
+        rows = [dict(zip(BASE, left.row(), strict=True)) for left in going if left.stream[:1] != b"\0"]
         if rows:  # nobody rings twice without a number
             connection.execute(_keep, rows)
     return gone
 
 
 def _folded(
-    connection: Connection, chain: bytes, base: Checkpoint | None, cutoff_us: int
+    connection: Connection, stream: bytes, base: Checkpoint | None, cutoff_us: int
 ) -> tuple[Checkpoint, tuple[int, int]]:
-    """Fold the first events of a chain, which may go; gives what is left of them, and how many calls and events."""
+    """Fold the first events of a stream, which may go; return what is left of them, and how many calls and events."""
     caller = Caller(base.state, base.pending) if base else Caller()
-    included = before = base.included if base else 0
-    of_nobody, call_ids = chain[:1] == b"\0", set()
-    with closing(connection.execute(_said, {"chain": chain})) as said:
-        for event in islice(said.mappings(), None if of_nobody else MOST_EVENTS):
+    included = before = base.version if base else 0
+    of_nobody, call_ids = stream[:1] == b"\0", set()
+    with closing(connection.execute(_said, {"chain": stream})) as said:
+        for event in islice(said.mappings(), None if of_nobody else MAX_EVENTS):
             # What was said late of a call that is gone already stands alone.
             if event["received_at_us"] >= cutoff_us or event["state"] not in (*OVER, None):
                 break
-            tell(caller, event)
+            apply_event(caller, event)
             included = event["nth"]
             if event["state"] is not None:
                 call_ids.add(event["call_id"])
-    return Checkpoint(chain, included, caller.state, caller.pending), (len(call_ids), included - before)
+    return Checkpoint(stream, included, caller.state, caller.pending), (len(call_ids), included - before)
 
 
 def _note(connection: Connection, cutoff_us: int) -> None:
     """Write down until when calls were removed; the latest moment stays."""
     found = connection.execute(_removed).scalar()
     if found is None:
-        connection.execute(sa.insert(facts).values(name=FACT, value=str(cutoff_us)))
+        connection.execute(sa.insert(facts).values(name=REMOVED_BEFORE_FACT, value=str(cutoff_us)))
     elif int(found) < cutoff_us:
-        connection.execute(sa.update(facts).where(facts.c.name == FACT).values(value=str(cutoff_us)))
+        connection.execute(sa.update(facts).where(facts.c.name == REMOVED_BEFORE_FACT).values(value=str(cutoff_us)))

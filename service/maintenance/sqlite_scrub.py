@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
 from service.maintenance import unused_space
-from service.store.database import cause
+from service.store.database import driver_message
 
 #: So long for others to let go of the log beside the file, and for the look at a file of a terabyte.
 PATIENCE_S, LOOK_S = 5.0, 3_600.0
@@ -41,7 +41,7 @@ def scrub(engine: Engine, hashes: Collection[bytes], call_ids: Collection[str]) 
     if engine.dialect.name != "sqlite":
         return
     _flush(engine)
-    if _left(Path(engine.url.database or ""), [*hashes, *map(str.encode, call_ids)]):
+    if _remains(Path(engine.url.database or ""), [*hashes, *map(str.encode, call_ids)]):
         compact(engine)
 
 
@@ -57,11 +57,11 @@ def compact(engine: Engine) -> None:
             with engine.connect() as connection:
                 connection.exec_driver_sql("VACUUM")
         except SQLAlchemyError as error:
-            raise StoreError(f"{engine.url.database}: cannot be written anew: {cause(error)}") from error
+            raise StoreError(f"{engine.url.database}: cannot be written anew: {driver_message(error)}") from error
         _flush(engine)
 
 
-def _left(path: Path, texts: Collection[bytes]) -> bool:
+def _remains(path: Path, texts: Collection[bytes]) -> bool:
     """Have another process look: this one would lose SQLite's locks on the file, and stop the event loop meanwhile."""
     asked = json.dumps({"path": str(path.absolute()), "texts": [text.hex() for text in texts]})
     look = ["nice", "-n", "10", sys.executable, "-I", "-S", unused_space.__file__]
@@ -82,4 +82,4 @@ def _flush(engine: Engine) -> None:
                     raise StoreError(f"{engine.url.database}: others use its log without a pause: erase once more")
                 time.sleep(0.05)
     except SQLAlchemyError as error:
-        raise StoreError(f"{engine.url.database}: its log cannot be emptied: {cause(error)}") from error
+        raise StoreError(f"{engine.url.database}: its log cannot be emptied: {driver_message(error)}") from error

@@ -21,7 +21,7 @@ _HEAD_BYTES = 100  # of the file; on its first page the tree's own head stands b
 _TREE_PAGES = {2: 12, 5: 12, 10: 8, 13: 8}  # by kind, the bytes of its head
 
 
-def found(path: Path, texts: list[bytes]) -> bool:
+def contains_any(path: Path, texts: list[bytes]) -> bool:
     """Tell whether one of these texts stands in space that belongs to nothing.
 
     Parameters
@@ -34,7 +34,7 @@ def found(path: Path, texts: list[bytes]) -> bool:
 
 
 def gaps(path: Path) -> Iterator[bytes]:
-    """Give what stands in the gaps of a file's pages, without the zeros around it: of a thousand pages at once."""
+    """Return what stands in the gaps of a file's pages, without the zeros around it: of a thousand pages at once."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(18)[16:], "big")
         size = 65_536 if size == 1 else size
@@ -57,4 +57,4 @@ def _gap(page: bytes, head: int) -> bytes:
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    json.dump(found(Path(asked["path"]), [bytes.fromhex(text) for text in asked["texts"]]), sys.stdout)
+    json.dump(contains_any(Path(asked["path"]), [bytes.fromhex(text) for text in asked["texts"]]), sys.stdout)

@@ -23,12 +23,12 @@ from model.errors import SaringError
 from model.evaluation.ranking import auc_and_precision, ranked
 from model.params import Params
 from model.release.folder import read_release, write_release
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.simulation.city import CityLog, simulate
 from service.maintenance.log_import import import_log
-from service.playback.demo_traffic import Rush
+from service.playback.demo_traffic import DemoTraffic
 from service.playback.log_replay import Step, replay, steps
-from service.security.key_store import create
+from service.security.key_store import create_key
 from service.security.pseudonyms import Pseudonyms, read_keys
 from service.store.store import Store
 
@@ -60,7 +60,7 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
 
     console.print(f"[bold]2. A model[/bold] from what was known {LAST_DAYS} days before the end of the year")
     now = datetime.now(UTC)
-    made = make(log.calls, Params(), now, until, log.corrections)
+    made = make_release(log.calls, Params(), now, until, log.corrections)
     write_release(folder / "release", made.files(), made.facts(now))
     release = read_release(folder / "release")
     console.print(f"   release {release.name}; what it does for genuine callers: {folder / 'release' / 'report.html'}")
@@ -75,7 +75,9 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
     earlier = earlier[earlier["call_id"].isin(past["call_id"])]
     import_log(past, earlier, release, store, Pseudonyms(read_keys(folder / "saring.key")), lambda _: None)
     started = datetime.now(UTC)
-    key, own = (create(store.engine, name, role, started) for name, role in (("rina", "operator"), ("demo", "admin")))
+    key, own = (
+        create_key(store.engine, name, role, started) for name, role in (("rina", "operator"), ("demo", "admin"))
+    )
     store.close()
     later = [step for step in steps(log.calls, log.corrections) if until <= step.at < started]
     headers = {"Authorization": f"Bearer {own}"}
@@ -91,7 +93,7 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
         console.print(f"   {len(answers):,} calls scored and kept, {len(later):,} events in all\n")
         _story(client, answers, truth)
         client.put("/v1/operations", json={"operators": 3, "mean_handling_s": 45.0}).raise_for_status()
-        rush = Rush(log.calls[log.calls["received_at"] >= until], client)
+        rush = DemoTraffic(log.calls[log.calls["received_at"] >= until], client)
         rush.step(time.monotonic())
         if stay:
             console.print("\n[bold]6. The board[/bold], a call every few seconds; two colleagues answer some of them")
@@ -157,7 +159,7 @@ def _until_now(log: CityLog) -> CityLog:
 
 
 def _genuine(calls: pd.DataFrame, corrections: pd.DataFrame) -> pd.Series:
-    """Say of each call whether it was genuine by all that ever became known."""
+    """Return for each call whether it was genuine by all that ever became known."""
     last = calls.set_index("call_id")["disposition"].astype("object")
     last.update(
         corrections.sort_values("disposed_at")

@@ -26,7 +26,7 @@ LOOK_S = 0.5
 AT_ONCE = 6
 
 
-class Rush:
+class DemoTraffic:
     """Callers and colleagues.
 
     Parameters
@@ -65,7 +65,7 @@ class Rush:
             if call_id not in waiting:
                 del self._ringing[call_id]
             elif now_s >= patience_s and call_id in free:
-                self._tell(call_id, "ended", {"ended_at": _now(), "ended_by": "caller"})
+                self._send(call_id, "ended", {"ended_at": _now(), "ended_by": "caller"})
                 free.remove(call_id)
         for who in COLLEAGUES:
             due = (call_id for call_id in free if call_id in self._ringing and _age_s(waiting[call_id]) > LEFT_S)
@@ -92,19 +92,19 @@ class Rush:
         self._ringing[call_id] = (row, now_s + self._draw.expovariate(1.0 / patience_s))
 
     def _answer(self, who: str, call_id: str, now_s: float) -> None:
-        if self._tell(call_id, "take", {"operator": who}):
-            self._tell(call_id, "answered", {"answered_at": _now(), "operator": who})
+        if self._send(call_id, "take", {"operator": who}):
+            self._send(call_id, "answered", {"answered_at": _now(), "operator": who})
             row = self._ringing.pop(call_id)[0]
             talk_s = min(max(row.get("duration_s", SHORTEST_S), SHORTEST_S), LONGEST_S)
             self._talking[who] = (call_id, row, now_s + talk_s)
 
     def _close(self, who: str, call_id: str, row: dict[str, Any]) -> None:
-        self._tell(call_id, "ended", {"ended_at": _now(), **_some(row, "ended_by", "duration_s", "silence_ratio")})
+        self._send(call_id, "ended", {"ended_at": _now(), **_some(row, "ended_by", "duration_s", "silence_ratio")})
         if closing := _some(row, "disposition", "category"):
-            self._tell(call_id, "disposition", {**closing, "disposed_at": _now(), "operator": who})
+            self._send(call_id, "disposition", {**closing, "disposed_at": _now(), "operator": who})
         del self._talking[who]
 
-    def _tell(self, call_id: str, what: str, body: dict[str, Any]) -> bool:
+    def _send(self, call_id: str, what: str, body: dict[str, Any]) -> bool:
         """Tell something of a call; False when somebody at the board was there before."""
         return self._client.post(f"/v1/calls/{call_id}/{what}", json=body).is_success
 

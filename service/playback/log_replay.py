@@ -82,7 +82,7 @@ def _some(row: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: row[name] for name in names if name in row}
 
 
-def shifted(found: list[Step], now: datetime) -> list[Step]:
+def shift_to_now(found: list[Step], now: datetime) -> list[Step]:
     """Move a log by whole weeks, so that its last call is the latest that lies before `now`."""
     last = max(step.received_at for step in found)
     shift = ((now - last) // WEEK) * WEEK
@@ -134,12 +134,12 @@ def replay(
             sleep(max(0.0, (step.at - found[0].at).total_seconds() / speed - (monotonic() - started)))
         elif not as_recorded:
             sleep(max(0.0, (step.at - datetime.now(UTC)).total_seconds()))
-        answer = _tell(step, client, headers)
+        answer = _send(step, client, headers)
         if told:
             told(step, answer)
 
 
-def _tell(step: Step, client: httpx.Client, headers: dict[str, str]) -> dict[str, Any]:
+def _send(step: Step, client: httpx.Client, headers: dict[str, str]) -> dict[str, Any]:
     """Send a request, and again while the service cannot keep it: nothing of a log is lost because a disk was slow."""
     body = {name: _json(value) for name, value in step.body.items()}
     until_s, pause_s = monotonic() + PATIENCE_S, 0.05

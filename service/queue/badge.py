@@ -13,7 +13,7 @@ from service.store.records import Call
 Theme = Literal["light", "dark"]
 
 
-class Look(NamedTuple):
+class BadgeStyle(NamedTuple):
     """How a state of the badge looks.
 
     Parameters
@@ -36,42 +36,42 @@ class Look(NamedTuple):
 
 
 _QUIET = (("#333a44", "#eef0f3"), ("#d5dde5", "#2a343e"))
-LOOKS: Mapping[str, Look] = {
-    "normal": Look(
+LOOKS: Mapping[str, BadgeStyle] = {
+    "normal": BadgeStyle(
         "M10 3a7 7 0 1 0 .01 0z",  # a disc
         ("#0b4f2f", "#e3f4ea"),
         ("#b5ecce", "#12331f"),
         "solid",
         {"en": "usual", "id": "biasa"},
     ),
-    "unsure": Look(
+    "unsure": BadgeStyle(
         "M10 2l8 8-8 8-8-8z",  # a diamond
         ("#5c4300", "#fff3cf"),
         ("#ffe2a1", "#3d3008"),
         "solid",
         {"en": "unusual history", "id": "riwayat tidak biasa"},
     ),
-    "likely_prank": Look(
+    "likely_prank": BadgeStyle(
         "M4 4h12v12H4z",  # a square
         ("#6d1a1a", "#fde8e6"),
         ("#ffc9c4", "#43191a"),
         "solid",
         {"en": "mostly closed as prank", "id": "kebanyakan ditutup sebagai prank"},
     ),
-    "unscored": Look(
+    "unscored": BadgeStyle(
         "M3 9h14v2.5H3z",  # a dash
         *_QUIET,
         "dashed",
         {"en": "no score", "id": "tanpa skor"},
     ),
-    "none": Look(
+    "none": BadgeStyle(
         "M2.5 8.5h3v3h-3zM8.5 8.5h3v3h-3zM14.5 8.5h3v3h-3z",  # three dots
         *_QUIET,
         "dotted",
         {"en": "no badge", "id": "tanpa label"},
     ),
     #: Of the element alone: what it shows is not what the service says now.
-    "stale": Look(
+    "stale": BadgeStyle(
         "M5.5 4h3.5v12H5.5zM11 4h3.5v12H11z",  # two bars: it stands still
         *_QUIET,
         "dashed",
@@ -83,12 +83,12 @@ SCORED = ("normal", "unsure", "likely_prank")
 
 
 def state_of(call: Call) -> str:
-    """Give the state of a call's badge; one of the random share has none, and says so."""
+    """Return the state of a call's badge; one of the random share has none, and says so."""
     return "none" if call.held_out else call.shown_band
 
 
 def likelihood_of(call: Call) -> float | None:
-    """Give the score that stands on a call's badge; None where none does."""
+    """Return the score that stands on a call's badge; None where none does."""
     answer = call.answer("opening", "ring") or {}
     return answer.get("prank_likelihood") if state_of(call) in SCORED else None
 
@@ -135,12 +135,12 @@ def badge_svg(state: str, likelihood: float | None, language: str = "en", theme:
 
 
 def looks_document() -> dict[str, Any]:
-    """Give the looks as the element has them."""
+    """Return the looks as the element has them."""
     return {state: look._asdict() for state, look in LOOKS.items()}
 
 
 def looks_css() -> str:
-    """Give the colours as variables of the console's style sheet, such as `--unsure` and `--unsure-ink`."""
+    """Return the colours as variables of the console's style sheet, such as `--unsure` and `--unsure-ink`."""
 
     def variables(theme: Theme) -> str:
         return "".join(

@@ -14,19 +14,19 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from model.policy.deferral import NOTHING_HELD, DeferralSettings, decaying_maximum, expected_wait_s
-from service.queue.operations import NOT_TOLD, Operations, Staff
+from service.queue.operations import UNKNOWN_STAFF, Operations, Staff
 from service.queue.states import ANSWERED, IN_QUEUE, OVER, TAKEN
 from service.store.records import Call
 
-#: So many changes can be asked for again by a stream that was cut off.
-KEPT_CHANGES = 2_000
+#: So many changes can be replayed to a stream that was cut off.
+MAX_CHANGES = 2_000
 #: The mean handling time is that of the last calls, once there are enough of them.
 HANDLED, ENOUGH_HANDLED = 200, 20
 #: A held wait so far below 0 defers nobody, whatever base_s is.
 LONG_FADED_S = -3_600.0
 
 
-class Expected(NamedTuple):
+class ExpectedWait(NamedTuple):
     """The wait a call would face first come, first served, whether an operator is free, and who says so."""
 
     wait_s: float | None
@@ -35,15 +35,15 @@ class Expected(NamedTuple):
 
 
 @dataclass(slots=True)
-class Lane:
-    """One queue's share of the board."""
+class QueueTotals:
+    """What the board keeps of one queue."""
 
     waiting: int = 0
     busy: int = 0
     held_s: float = NOTHING_HELD
     held_at_us: int = 0
     #: On duty when it was last held.
-    staff: Staff = NOT_TOLD
+    staff: Staff = UNKNOWN_STAFF
 
 
 @dataclass(slots=True)
@@ -61,8 +61,8 @@ class Change(NamedTuple):
     call: Call
 
 
-def in_order(found: Iterable[Call]) -> list[Call]:
-    """Give calls in the order in which they are to be answered."""
+def sort_by_queue_key(found: Iterable[Call]) -> list[Call]:
+    """Return calls in the order in which they are to be answered."""
     return sorted(found, key=lambda call: (call.queue_key_us, call.received_at_us, call.call_id))
 
 
@@ -87,33 +87,33 @@ class Board:
         self.calls: dict[str, Call] = {}
         self._heard: dict[str, Heard] = {}
         self._deferred: set[str] = set()
-        self._lanes: dict[str, Lane] = {}
-        self._handled: deque[float] = deque(maxlen=HANDLED)
-        self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self._totals: dict[str, QueueTotals] = {}
+        self._handling_times_s: deque[float] = deque(maxlen=HANDLED)
+        self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.number = 0
         #: One for each stream that follows the board; set when there is something new.
         self.followers: set[asyncio.Event] = set()
 
     def put(self, call: Call) -> None:
-        """Take note of what a call has become: something was heard of it."""
+        """Add or replace a call; it counts as heard of."""
         before = self.calls.pop(call.call_id, None)
         self._heard.pop(call.call_id, None)
         self._deferred.discard(call.call_id)
         if before is not None:
             call.heard_at_us = max(call.heard_at_us, before.heard_at_us)
-            self._count(before, -1)
+            self._update_totals(before, -1)
         elif call.state in OVER:
             return  # it is not on the board, and has not been
         if call.state in OVER:
             if before is not None and before.state == ANSWERED and call.ended_at_us and call.answered_at_us:
-                self._handled.append(max(0, call.ended_at_us - call.answered_at_us) / 1e6)
+                self._handling_times_s.append(max(0, call.ended_at_us - call.answered_at_us) / 1e6)
         else:
             now_s = self._clock()
             self.calls[call.call_id], self._heard[call.call_id] = call, Heard(now_s, now_s)
-            self._count(call, 1)
+            self._update_totals(call, 1)
             if call.defer_s > 0.0 and call.state in IN_QUEUE:
                 self._deferred.add(call.call_id)
-        self._changed(call)
+        self._publish(call)
 
     def remove(self, call_ids: Iterable[str]) -> None:
         """Take calls off that are no longer in the store, and tell every stream the whole queue anew.
@@ -123,15 +123,15 @@ class Board:
         for call_id in call_ids:
             call = self.calls.pop(call_id, None)
             if call is not None:
-                self._count(call, -1)
+                self._update_totals(call, -1)
                 self._deferred.discard(call_id)
                 del self._heard[call_id]
         self.changes.clear()
         self.number += 1
-        self._tell()
+        self._notify_followers()
 
-    def expected(self, queue: str | None, told_s: float | None = None) -> Expected:
-        """Give the wait that one more call would face, first come, first served.
+    def expected_wait(self, queue: str | None, told_s: float | None = None) -> ExpectedWait:
+        """Return the wait that one more call would face, first come, first served.
 
         Parameters
         ----------
@@ -140,72 +140,78 @@ class Board:
             What the intake system says it is; it then counts, and 0 means that an operator is free.
         """
         if told_s is not None:
-            return Expected(told_s, told_s == 0.0, "request")
+            return ExpectedWait(told_s, told_s == 0.0, "request")
         staff, handling_s = self._operations.staff_of(queue), self.mean_handling_s(queue)
         if staff.operators is None or handling_s is None:
-            return Expected(None, False, "unknown")
-        lane = self._lane(queue)
+            return ExpectedWait(None, False, "unknown")
+        totals = self._totals_of(queue)
         operators = float(staff.operators)
         # As long as fewer calls are here than operators are on duty, one is free for the next.
-        if lane.busy + lane.waiting < staff.operators:
-            return Expected(0.0, True, "operations")
-        return Expected(expected_wait_s(float(lane.waiting), handling_s, operators, operators), False, "operations")
+        if totals.busy + totals.waiting < staff.operators:
+            return ExpectedWait(0.0, True, "operations")
+        return ExpectedWait(
+            expected_wait_s(float(totals.waiting), handling_s, operators, operators), False, "operations"
+        )
 
-    def hold(self, call: Call, expected: Expected) -> float:
-        """Give the held wait E~ of the call's queue with this call in it, and keep it for the next.
+    def update_held_wait(self, call: Call, expected: ExpectedWait) -> float:
+        """Return the held wait E~ of the call's queue with this call in it, and keep it for the next.
 
         What was held is forgotten when other staff is told: it may have come of what is now put right.
         """
-        lane, staff, rule = self._lane(call.queue), self._operations.staff_of(call.queue), self.deferral
-        if lane.staff != staff:
-            lane.staff, lane.held_s = staff, NOTHING_HELD
-        elapsed_s = (call.received_at_us - lane.held_at_us) / 1e6
+        totals, staff, rule = self._totals_of(call.queue), self._operations.staff_of(call.queue), self.deferral
+        if totals.staff != staff:
+            totals.staff, totals.held_s = staff, NOTHING_HELD
+        elapsed_s = (call.received_at_us - totals.held_at_us) / 1e6
         now_s = math.nan if expected.wait_s is None else float(expected.wait_s)
-        lane.held_s = decaying_maximum(now_s, lane.held_s, elapsed_s, rule.kappa, rule.base_s, rule.max_defer_s)
-        lane.held_at_us = max(lane.held_at_us, call.received_at_us)
-        return lane.held_s
+        totals.held_s = decaying_maximum(now_s, totals.held_s, elapsed_s, rule.kappa, rule.base_s, rule.max_defer_s)
+        totals.held_at_us = max(totals.held_at_us, call.received_at_us)
+        return totals.held_s
 
     def mean_handling_s(self, queue: str | None) -> float | None:
-        """Give the mean handling time: as it was told, else of the last calls, else None."""
+        """Return the mean handling time: as it was told, else of the last calls, else None."""
         told = self._operations.staff_of(queue).mean_handling_s
         if told is not None:
             return told
-        return sum(self._handled) / len(self._handled) if len(self._handled) >= ENOUGH_HANDLED else None
+        return (
+            sum(self._handling_times_s) / len(self._handling_times_s)
+            if len(self._handling_times_s) >= ENOUGH_HANDLED
+            else None
+        )
 
     def in_queue(self, queue: str | None = None) -> list[Call]:
-        """Give the calls in the queue (or in every queue), in no order."""
+        """Return the calls in the queue (or in every queue), in no order."""
         return [c for c in self.calls.values() if c.state in IN_QUEUE and (queue is None or c.queue == queue)]
 
-    def taken(self) -> list[Call]:
-        """Give the calls that operators have taken."""
+    def taken_calls(self) -> list[Call]:
+        """Return the calls that operators have taken."""
         return [call for call in self.calls.values() if call.state == TAKEN]
 
     def waiting(self, queue: str | None = None) -> list[Call]:
-        """Give the calls in the queue (or in every queue) in the order in which they are to be answered."""
-        return in_order(self.in_queue(queue))
+        """Return the calls in the queue (or in every queue) in the order in which they are to be answered."""
+        return sort_by_queue_key(self.in_queue(queue))
 
-    def hear(self, call_id: str) -> None:
-        """Take note that what is known of a call was said once more; of a call that is not here nothing is noted."""
+    def mark_heard(self, call_id: str) -> None:
+        """Mark a call as heard of; nothing happens for one that is not here."""
         heard = self._heard.pop(call_id, None)
         if heard is not None:
             heard.at_s = self._clock()
             self._heard[call_id], self.calls[call_id] = heard, self.calls.pop(call_id)
 
     def silent_s(self, call_id: str) -> float:
-        """Give for how long nothing was heard of a call; 0 when it is not here."""
+        """Return for how long a call has been silent; 0 when it is not here."""
         heard = self._heard.get(call_id)
         return 0.0 if heard is None else self._clock() - heard.at_s
 
-    def silent(self, seconds: float) -> list[Call]:
-        """Give the calls of which nothing was heard for longer than that."""
+    def silent_calls(self, seconds: float) -> list[Call]:
+        """Return the calls that have been silent for longer than that."""
         return list(takewhile(lambda call: self.silent_s(call.call_id) > seconds, self.calls.values()))
 
-    def heard_anew(self, within_s: float) -> list[Call]:
-        """Give the calls that were heard of since it was last noted, when that was so long ago."""
+    def unwritten_heard(self, within_s: float) -> list[Call]:
+        """Return the calls heard of since that was last written, when that is so long ago."""
         return [self.calls[call_id] for call_id, heard in self._heard.items() if heard.at_s - heard.noted_s >= within_s]
 
-    def note(self, call_id: str, at_us: int) -> None:
-        """Note, and tell every stream, that a call was heard of, here or by another process.
+    def record_heard_at(self, call_id: str, at_us: int) -> None:
+        """Record what is written of when a call was heard of, and publish it to every stream.
 
         Parameters
         ----------
@@ -216,9 +222,9 @@ class Board:
         call, heard = self.calls.get(call_id), self._heard.get(call_id)
         if call is not None and heard is not None:
             call.heard_at_us, heard.noted_s = at_us, self._clock()
-            self._changed(call)
+            self._publish(call)
 
-    def take_back(self) -> bool:
+    def cancel_deferrals(self) -> bool:
         """Move every waiting call forward to its arrival: deferral has ended. It does not come back for them.
 
         Returns
@@ -228,54 +234,54 @@ class Board:
         """
         found = bool(self._deferred)
         for call_id in self._deferred:
-            changed = self.calls[call_id].changed(self.calls[call_id].changed_at_us)
+            changed = self.calls[call_id].copy_for_change(self.calls[call_id].changed_at_us)
             changed.defer_s = 0.0
             self.calls[call_id] = changed
-            self._changed(changed)
+            self._publish(changed)
         self._deferred.clear()
         return found
 
-    def tell_again(self, band: str) -> None:
-        """Tell every stream the calls of a band once more: it is shown otherwise from now on."""
+    def republish_band(self, band: str) -> None:
+        """Publish the calls of a band once more: it is shown otherwise from now on."""
         for call in list(self.calls.values()):
             if call.shown_band == band:
-                self._changed(call)
+                self._publish(call)
 
     def prune(self) -> None:
         """Forget queues that nobody waits in and that hold nobody back any more."""
-        for queue, lane in list(self._lanes.items()):
-            if not lane.waiting and not lane.busy and lane.held_s <= LONG_FADED_S:
-                del self._lanes[queue]
+        for queue, totals in list(self._totals.items()):
+            if not totals.waiting and not totals.busy and totals.held_s <= LONG_FADED_S:
+                del self._totals[queue]
 
-    def counts(self) -> Counter[str]:
-        """Give how many calls wait, by queue."""
-        return Counter({queue: lane.waiting for queue, lane in self._lanes.items()})
+    def waiting_by_queue(self) -> Counter[str]:
+        """Return how many calls wait, by queue."""
+        return Counter({queue: totals.waiting for queue, totals in self._totals.items()})
 
-    def since(self, number: int) -> Iterator[Change] | None:
-        """Give the changes after this one; None when they are no longer kept."""
+    def changes_since(self, number: int) -> Iterator[Change] | None:
+        """Return the changes after this one; None when they are no longer kept."""
         first = self.changes[0].number if self.changes else self.number + 1
         if number > self.number or number < first - 1:
             return None
         return iter([change for change in self.changes if change.number > number])
 
-    def _changed(self, call: Call) -> None:
+    def _publish(self, call: Call) -> None:
         self.number += 1
         self.changes.append(Change(self.number, call))
-        self._tell()
+        self._notify_followers()
 
-    def _tell(self) -> None:
+    def _notify_followers(self) -> None:
         for follower in self.followers:
             follower.set()
 
-    def _lane(self, queue: str | None) -> Lane:
-        lane = self._lanes.get(queue or "")
-        if lane is None:
-            lane = self._lanes[queue or ""] = Lane()
-        return lane
+    def _totals_of(self, queue: str | None) -> QueueTotals:
+        totals = self._totals.get(queue or "")
+        if totals is None:
+            totals = self._totals[queue or ""] = QueueTotals()
+        return totals
 
-    def _count(self, call: Call, by: int) -> None:
-        lane = self._lane(call.queue)
+    def _update_totals(self, call: Call, by: int) -> None:
+        totals = self._totals_of(call.queue)
         if call.state in IN_QUEUE:
-            lane.waiting += by
+            totals.waiting += by
         elif call.state == ANSWERED:
-            lane.busy += by
+            totals.busy += by

@@ -12,7 +12,7 @@ from model.release.folder import Release
 from service.queue.operations import Operations
 
 
-class Acts(NamedTuple):
+class AllowedActions(NamedTuple):
     """What a stage may do: whether it defers, the threshold above which it flags, and what it would flag silently."""
 
     defers: bool
@@ -20,14 +20,14 @@ class Acts(NamedTuple):
     silent_threshold: float | None
 
 
-class Allows(NamedTuple):
+class Visibility(NamedTuple):
     """Whether calls may be deferred just now, and whether they may be marked, at any stage."""
 
     deferral: bool
     marks: bool
 
 
-class Gate:
+class DeferralGate:
     """What a release may do now.
 
     Parameters
@@ -52,38 +52,38 @@ class Gate:
         self._may_defer = any(proof.deferral.on for proof in proofs)
         self._may_mark = any(proof.flag.threshold is not None for proof in proofs)
 
-    def state(self, now: datetime) -> State:
-        """Say whether the certificate holds."""
+    def certificate_state(self, now: datetime) -> State:
+        """Return whether the certificate holds."""
         certificate = self.release.certificate
         return certificate.state(
             now, fingerprint=certificate.fingerprint, base_rate=self.base_rate, drifted=self.drifted
         )
 
-    def off_because(self, now: datetime) -> str | None:
-        """Say in one word why nothing may be deferred or flagged at any stage; None when the stages' proofs decide."""
+    def off_reason(self, now: datetime) -> str | None:
+        """Return in a word why nothing may be deferred or flagged at any stage; None when the stages' proofs decide."""
         if not self._operations.switch.on:
             return "monitor" if self._operations.switch.who == "monitor" else "switch"
-        state = self.state(now)
+        state = self.certificate_state(now)
         if state.word != "valid":
             return state.reason
         if not (self._may_defer or self._may_mark):
             return "not_proven"
         return None
 
-    def acts(self, stage: str, now: datetime) -> Acts:
-        """Say what a stage may do now."""
+    def allowed_actions(self, stage: str, now: datetime) -> AllowedActions:
+        """Return what a stage may do now."""
         proof = self._proofs.get(stage)
         if proof is None:
-            return Acts(defers=False, threshold=None, silent_threshold=None)
-        if self.off_because(now) is not None:
-            return Acts(defers=False, threshold=None, silent_threshold=proof.flag.threshold)
-        return Acts(proof.deferral.on, proof.flag.threshold, proof.flag.threshold)
+            return AllowedActions(defers=False, threshold=None, silent_threshold=None)
+        if self.off_reason(now) is not None:
+            return AllowedActions(defers=False, threshold=None, silent_threshold=proof.flag.threshold)
+        return AllowedActions(proof.deferral.on, proof.flag.threshold, proof.flag.threshold)
 
-    def allows(self, now: datetime) -> Allows:
-        """Say what any stage may do now: to what was decided before, nothing else may be held."""
-        on = self.off_because(now) is None
-        return Allows(self._may_defer and on, self._may_mark and on)
+    def visibility(self, now: datetime) -> Visibility:
+        """Return whether earlier decisions may still be applied: what any stage may do now."""
+        on = self.off_reason(now) is None
+        return Visibility(self._may_defer and on, self._may_mark and on)
 
-    def defers(self, now: datetime) -> bool:
-        """Say whether any stage may defer now."""
-        return self.allows(now).deferral
+    def is_on(self, now: datetime) -> bool:
+        """Return whether any stage may defer now."""
+        return self.visibility(now).deferral

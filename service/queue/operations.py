@@ -13,13 +13,13 @@ from pydantic_core import from_json
 from sqlalchemy.engine import Connection, Engine
 
 from service.store.event_streams import transaction
-from service.store.records import json_of
+from service.store.records import encode_json
 from service.store.tables import calls, decisions, protected
 
 LIVE = ("waiting", "taken")
 DAY_US = 86_400_000_000
 #: A database of before may hold a year of them.
-MOST_THINNED = 1_000
+MAX_THINNED = 1_000
 
 
 class Switch(NamedTuple):
@@ -38,7 +38,7 @@ class Staff(NamedTuple):
     mean_handling_s: float | None = None
 
 
-NOT_TOLD = Staff()
+UNKNOWN_STAFF = Staff()
 
 
 @dataclass
@@ -51,13 +51,13 @@ class Operations:
     staff : dict of str to Staff
         By queue; "" stands for every queue that is not named.
     protected : dict of bytes to int
-        When the protection of a caller ends, in microseconds, by chain.
+        When the protection of a caller ends, in microseconds, by stream.
     releases : dict of str to int
         When each release was first served, in microseconds, by the fingerprint of its certificate.
     removed_before_us : int
         Before this moment calls were removed by retention, in microseconds since 1970; 0 when none ever were.
     erased : int
-        How many erasures and retentions there were: what is at hand of callers is dropped at each.
+        How many erasures and retentions there were: caches of callers are evicted at each.
     signed_out : set of str
         Sessions at the console that were ended before their time.
     last : int
@@ -73,7 +73,7 @@ class Operations:
     signed_out: set[str] = field(default_factory=set)
     last: int = 0
 
-    def take(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def apply_decisions(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take in decisions, oldest first; `body` is a dict."""
         for row in rows:
             body, kind = row["body"], row["kind"]
@@ -90,20 +90,22 @@ class Operations:
                 self.signed_out.add(body["session"])
 
     def staff_of(self, queue: str | None) -> Staff:
-        """Give the staff of a queue: its own, or that of every queue that is not named."""
-        return self.staff.get(queue or "") or self.staff.get("") or NOT_TOLD
+        """Return the staff of a queue: its own, or that of every queue that is not named."""
+        return self.staff.get(queue or "") or self.staff.get("") or UNKNOWN_STAFF
 
-    def protects(self, hashes: Iterable[bytes], now_us: int) -> bool:
-        """Say whether a caller, under any of its number's hashes, is on the protected list."""
-        return any(self.protected.get(chain, 0) > now_us for chain in hashes)
+    def is_protected(self, hashes: Iterable[bytes], now_us: int) -> bool:
+        """Return whether a caller, under any of its number's hashes, is on the protected list."""
+        return any(self.protected.get(stream, 0) > now_us for stream in hashes)
 
 
-def decide(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:
+def record_decision(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:
     """Write a decision down. Putting the switch also takes back what the waiting calls were deferred by.
 
     An intake system may say every minute who is on duty: what a day ago was said of a queue, and said anew since, goes.
     """
-    connection.execute(sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=json_of(dict(body)).decode()))
+    connection.execute(
+        sa.insert(decisions).values(at_us=now_us, who=who, kind=kind, body=encode_json(dict(body)).decode())
+    )
     if kind == "staff":  # only now: numbers go on from the last one there is
         _thin(connection, body["queue"], now_us)
     if kind == "switch":  # also when it is put on again: a process may not have read yet that it was off
@@ -118,12 +120,12 @@ def take_back(connection: Connection) -> None:
 def _thin(connection: Connection, queue: str | None, now_us: int) -> None:
     """Remove what was said of a queue's staff more than a day ago, but for the last thing that was said of it."""
     said = sa.select(decisions.c.seq, decisions.c.body).where(decisions.c.kind == "staff")
-    old = said.where(decisions.c.at_us < now_us - DAY_US).order_by(decisions.c.seq).limit(MOST_THINNED)
+    old = said.where(decisions.c.at_us < now_us - DAY_US).order_by(decisions.c.seq).limit(MAX_THINNED)
     gone = [row.seq for row in connection.execute(old) if from_json(row.body)["queue"] == queue]
     connection.execute(sa.delete(decisions).where(decisions.c.seq.in_(gone)))
 
 
-def of(engine: Engine) -> Operations:
+def read_operations(engine: Engine) -> Operations:
     """Read what was ever decided, and what of it holds now.
 
     Raises
@@ -132,11 +134,11 @@ def of(engine: Engine) -> Operations:
     """
     with transaction(engine) as connection:
         rows = connection.execute(sa.select(decisions).order_by(decisions.c.seq)).mappings()
-        operations = Operations(protected=protected_now(connection))
-        operations.take({**row, "body": from_json(row["body"])} for row in rows)
+        operations = Operations(protected=read_protected(connection))
+        operations.apply_decisions({**row, "body": from_json(row["body"])} for row in rows)
     return operations
 
 
-def protected_now(connection: Connection) -> dict[bytes, int]:
+def read_protected(connection: Connection) -> dict[bytes, int]:
     """Read the protected list."""
     return {row.chain: row.expires_at_us for row in connection.execute(sa.select(protected))}

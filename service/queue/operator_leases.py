@@ -1,9 +1,9 @@
-"""Which operators are there: a call that one of them has taken is held as long as its operator is.
+"""Leases of operators: a call that an operator has taken is held as long as the operator is connected.
 
-A stream of the queue says again and again that its operator is there, and so does a call that is taken once more.
-Services on one database count for each other, in the table `presence`, the times that each operator was seen, so that
-a stream at one of them holds a call that was taken at another. No clock of another machine counts: each service
-measures from when it saw that count change, and begins anew when it was started, or could not look.
+An operator's queue stream renews the lease, and so does taking a call once more. Services on one database share, in
+the table `presence`, a count of the times that each operator was seen, so that a stream at one of them holds a call
+that was taken at another. No clock of another machine counts: each service measures from when it saw that count
+change, and starts over when it was restarted, or could not read the counts.
 """
 
 import time
@@ -15,16 +15,16 @@ from sqlalchemy.engine import Connection
 
 from service.store.tables import presence
 
-#: So often in the time of a lease streams renew it, services tell each other of it, and look whether it has ended.
-RENEWED, TOLD, LOOKED = 4, 6, 30
+#: How often per lease streams renew it, services publish it to each other, and check whether it has expired.
+RENEWALS_PER_LEASE, PUBLICATIONS_PER_LEASE, CHECKS_PER_LEASE = 4, 6, 30
 
 
-class Leases:
-    """The operators who are there, as one service knows it.
+class OperatorLeases:
+    """Leases of the connected operators, as one service knows them.
 
     Parameters
     ----------
-    lasts_s : float
+    duration_s : float
         How long a call is held for an operator who is gone.
     clock : callable
         Gives seconds that never go back.
@@ -32,60 +32,60 @@ class Leases:
     Examples
     --------
     >>> now_s = 0.0
-    >>> leases = Leases(30.0, lambda: now_s)
+    >>> leases = OperatorLeases(30.0, lambda: now_s)
     >>> for now_s in range(0, 41, 10):
-    ...     gone = leases.gone({"rina", "budi"})
+    ...     gone = leases.expired({"rina", "budi"})
     ...     leases.renew("budi")
     >>> gone
     {'rina'}
     """
 
-    def __init__(self, lasts_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.lasts_s, self._clock = lasts_s, clock
-        #: By operator, when that one was last known to be there.
+    def __init__(self, duration_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.duration_s, self._clock = duration_s, clock
+        #: By operator, when it was last seen.
         self._seen_s: dict[str, float] = {}
-        #: Who was seen here since the others were told, and the counts that they told.
-        self._here: set[str] = set()
+        #: Who was seen here since the last publication, and the counts that others published.
+        self._unpublished: set[str] = set()
         self._counts: dict[str, int] = {}
-        self._looked_s = self._told_s = clock()
+        self._checked_s = self._published_s = clock()
 
-    def renew(self, operator: str, *, here: bool = True) -> None:
-        """Take note that an operator is there; `here` when this service saw it, and not another one."""
+    def renew(self, operator: str, *, local: bool = True) -> None:
+        """Renew an operator's lease; `local` when this service saw the operator, and not another one."""
         self._seen_s[operator] = self._clock()
-        if here:
-            self._here.add(operator)
+        if local:
+            self._unpublished.add(operator)
 
-    def gone(self, holders: Set[str]) -> set[str]:
-        """Give the operators, of those who hold calls, who have not been there for too long.
+    def expired(self, holders: Set[str]) -> set[str]:
+        """Return the operators, of those who hold calls, whose lease has expired.
 
-        Whoever is not known yet is given the whole time; and so is everybody when nobody has looked for long, since
-        this service stood still or could not ask whom the others have.
+        A new operator gets a whole lease; and so does everybody when the last check is long ago, since this service
+        stood still or could not ask what the others have seen.
         """
         now_s = self._clock()
-        if now_s - self._looked_s > self.lasts_s / 2.0:
+        if now_s - self._checked_s > self.duration_s / 2.0:
             self._seen_s.clear()
-        self._looked_s = now_s
+        self._checked_s = now_s
         self._seen_s = {name: self._seen_s.get(name, now_s) for name in holders}
-        return {name for name, seen_s in self._seen_s.items() if now_s - seen_s > self.lasts_s}
+        return {name for name, seen_s in self._seen_s.items() if now_s - seen_s > self.duration_s}
 
-    def to_tell(self, holders: Set[str]) -> list[str]:
-        """Give whom the other services are to be told of, of those who hold calls; empty until it is time again."""
+    def take_unpublished(self, holders: Set[str]) -> list[str]:
+        """Return the operators to publish to other services, of those who hold calls; empty until it is time again."""
         now_s = self._clock()
-        if now_s - self._told_s < self.lasts_s / TOLD:
+        if now_s - self._published_s < self.duration_s / PUBLICATIONS_PER_LEASE:
             return []
-        here, self._here, self._told_s = self._here & holders, set(), now_s
+        here, self._unpublished, self._published_s = self._unpublished & holders, set(), now_s
         return sorted(here)
 
-    def heard(self, counts: Mapping[str, int]) -> None:
-        """Take note of how often each operator was seen, by any service."""
+    def merge_counts(self, counts: Mapping[str, int]) -> None:
+        """Renew the leases of operators whose count of sightings, by any service, has changed."""
         for operator, times in counts.items():
             if self._counts.get(operator) != times:
                 self._counts[operator] = times
-                self.renew(operator, here=False)
+                self.renew(operator, local=False)
 
 
-def exchange(connection: Connection, here: Sequence[str], holders: Set[str]) -> dict[str, int]:
-    """Count once more that operators were seen here, and give the counts of those who hold calls."""
+def exchange_presence(connection: Connection, here: Sequence[str], holders: Set[str]) -> dict[str, int]:
+    """Count the operators seen here once more, and return the counts of those who hold calls."""
     if here:
         rows = insert(presence).values([{"operator": operator, "times": 1} for operator in here])
         more = {"times": presence.c.times + 1}

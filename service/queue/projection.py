@@ -14,7 +14,7 @@ from service.timestamps import EPOCH, microseconds
 
 Row = Mapping[str, Any]
 #: What follows from the events. The rest says what was read, shown and answered at the time.
-FOLLOWS = (
+PROJECTED_COLUMNS = (
     "received_at_us",
     "caller",
     "state",
@@ -40,7 +40,7 @@ _IMPORTED = ("line", "attestation", "centre", "queue", "opening_duration_s", "op
              "duration_s", "silence_ratio", "extra")  # fmt: skip
 
 
-def disagreements(row: Row, said: Sequence[Row]) -> list[str]:
+def mismatched_columns(row: Row, said: Sequence[Row]) -> list[str]:
     """Name the columns of a call's row that do not follow from its events; none when all is well.
 
     Parameters
@@ -52,15 +52,15 @@ def disagreements(row: Row, said: Sequence[Row]) -> list[str]:
     """
     known = Call.of(row)
     try:
-        told = retold(known, said)
+        told = project_call(known, said)
     except Problem as problem:
         return [f"its events, which contradict each other ({problem.detail})"]
     for call in (told, known):  # a field that was told as null is one that was not told
         call.extra = {name: value for name, value in call.extra.items() if value is not None}
-    return [name for name in FOLLOWS if getattr(told, name) != getattr(known, name)]
+    return [name for name in PROJECTED_COLUMNS if getattr(told, name) != getattr(known, name)]
 
 
-def retold(known: Call, said: Sequence[Row]) -> Call:
+def project_call(known: Call, said: Sequence[Row]) -> Call:
     """Make a call of its events.
 
     Raises
@@ -76,43 +76,43 @@ def retold(known: Call, said: Sequence[Row]) -> Call:
         for name in _IMPORTED:
             setattr(call, name, getattr(known, name))
     for row in said:
-        _take(call, row)
+        _apply(call, row)
     return call
 
 
-def _take(call: Call, row: Row) -> None:
+def _apply(call: Call, row: Row) -> None:
     kind, known_at, body = row["kind"], EPOCH + timedelta(microseconds=row["known_at_us"]), _body(row)
     if kind in ("received", "scored"):
-        _asked(call, body.get("request") or {}, body.get("stage"))
+        _merge_request(call, body.get("request") or {}, body.get("stage"))
         if "state" in body:  # it had been let go
-            states.heard(call)
+            states.revive(call)
     elif kind == "taken":
         call.state, call.operator = states.TAKEN, body["operator"]
     elif kind == "released":
         call.state, call.operator = states.WAITING, None
     elif kind == "left":
-        states.left(call)
+        states.expire(call)
     elif kind == "answered":
-        if not states.answered(call, known_at, body.get("operator")):
-            states.heard(call)
+        if not states.answer(call, known_at, body.get("operator")):
+            states.revive(call)
     elif kind == "ended" and body.get("imported"):
         call.ended_at_us = microseconds(known_at)
     elif kind == "ended":
         call.duration_s, call.silence_ratio = row["duration_s"], row["silence_ratio"]
         call.ended_by = body["request"].get("ended_by")
-        states.ended(call, known_at)
+        states.end(call, known_at)
     elif kind == "disposed":
         call.disposition, call.category = body["disposition"], body.get("category")
         call.disposed_at_us = microseconds(known_at)
-        states.closed(call, None, confirmed=True)
+        states.close(call, None, confirmed=True)
         if "answered_at" in body:
-            states.answered(call, datetime.fromisoformat(body["answered_at"]), body.get("operator"))
+            states.answer(call, datetime.fromisoformat(body["answered_at"]), body.get("operator"))
     elif kind == "reopened":
         call.state = states.WAITING
         call.operator = call.disposition = call.category = call.disposed_at_us = call.answered_at_us = None
 
 
-def _asked(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
+def _merge_request(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
     for name in ("line", "attestation", "centre", "queue"):
         if asked.get(name) is not None:
             setattr(call, name, asked[name])
@@ -123,13 +123,15 @@ def _asked(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
     call.extra, _ = joined(call.extra, {name: value for name, value in asked.items() if name.startswith("x_")})
 
 
-def relabelled(said: Iterable[Row], labels: Mapping[str, int], old: Mapping[str, int]) -> dict[tuple[int, int], Row]:
-    """Give the label columns of a chain's events that another mapping changes, by (writer, seq).
+def changed_labels(
+    said: Iterable[Row], labels: Mapping[str, int], old: Mapping[str, int]
+) -> dict[tuple[int, int], Row]:
+    """Return the label columns of a stream's events that another mapping changes, by (writer, seq).
 
     Parameters
     ----------
     said : iterable of mappings
-        The chain's events, in order.
+        The stream's events, in order.
     labels, old : mapping of str to {0, 1}
         The mapping to use, and the one by which the events were written. An earlier disposition that retention removed
         keeps what the old one said of it, since that is what stands in the base.

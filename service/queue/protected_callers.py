@@ -6,8 +6,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from service.queue.operations import decide
-from service.security.pseudonyms import short
+from service.queue.operations import record_decision
+from service.security.pseudonyms import short_pseudonym
 from service.store.tables import protected
 from service.timestamps import rfc3339
 
@@ -20,10 +20,10 @@ class Protected(NamedTuple):
     expires_at_us: int
 
 
-def add(
+def add_protected(
     connection: Connection, hashes: Sequence[bytes], reason: str, expires_at_us: int, now_us: int, who: str
 ) -> None:
-    """Put a caller on the list, in the place of what was said before.
+    """Add a caller to the list, replacing an earlier entry.
 
     Parameters
     ----------
@@ -39,18 +39,20 @@ def add(
     row = {"chain": hashes[0], "reason": reason, "expires_at_us": expires_at_us}
     connection.execute(sa.insert(protected).values(row))
     body = {"did": "add", "reason": reason, "expires_at": rfc3339(expires_at_us)}
-    decide(connection, who, "protect", body, now_us)
+    record_decision(connection, who, "protect", body, now_us)
 
 
-def remove(connection: Connection, hashes: Sequence[bytes], now_us: int, who: str) -> bool:
+def remove_protected(connection: Connection, hashes: Sequence[bytes], now_us: int, who: str) -> bool:
     """Take a caller off the list; False when it is not there."""
     gone = connection.execute(sa.delete(protected).where(protected.c.chain.in_(hashes))).rowcount
     if gone:
-        decide(connection, who, "protect", {"did": "remove"}, now_us)
+        record_decision(connection, who, "protect", {"did": "remove"}, now_us)
     return bool(gone)
 
 
-def listed(connection: Connection) -> list[Protected]:
-    """Give the list, those first who leave it first; people see pseudonyms."""
+def list_protected(connection: Connection) -> list[Protected]:
+    """Return the list, those first who leave it first; people see pseudonyms."""
     query = sa.select(protected).order_by(protected.c.expires_at_us, protected.c.chain)
-    return [Protected(short(row.chain) or "", row.reason, row.expires_at_us) for row in connection.execute(query)]
+    return [
+        Protected(short_pseudonym(row.chain) or "", row.reason, row.expires_at_us) for row in connection.execute(query)
+    ]

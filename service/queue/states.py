@@ -1,4 +1,4 @@
-"""The life of a call: in which state it is after each thing that is said of it.
+"""The states of a call, and the transition that each event makes.
 
     waiting -> taken -> answered -> ended -> closed, or abandoned
 
@@ -17,11 +17,11 @@ IN_QUEUE = (WAITING, TAKEN)
 OVER = (ENDED, ABANDONED, CLOSED)
 #: For so long a call that was closed by mistake can be brought back.
 REOPENED_S = 60.0
-#: Those that are let go when nothing is heard of them for too long.
+#: Calls in these states expire when they are silent for too long.
 TIMED = (WAITING, ANSWERED)
 
 
-def taken(call: Call, operator: str) -> bool:
+def take(call: Call, operator: str) -> bool:
     """Lock a waiting call to an operator; False when it is locked to this one already.
 
     Raises
@@ -38,8 +38,8 @@ def taken(call: Call, operator: str) -> bool:
     return True
 
 
-def released(call: Call, operator: str, *, any_operator: bool = False) -> bool:
-    """Give a taken call back to the queue, at its old place; False when it waits already.
+def release(call: Call, operator: str, *, any_operator: bool = False) -> bool:
+    """Return a taken call to the queue, at its old place; False when it waits already.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def released(call: Call, operator: str, *, any_operator: bool = False) -> bool:
     return True
 
 
-def answered(call: Call, answered_at: datetime, operator: str | None) -> bool:
-    """Take note that an operator answered; False when that is known already.
+def answer(call: Call, answered_at: datetime, operator: str | None) -> bool:
+    """Record that an operator answered; False when that is known already.
 
     An answer told after the end of the call is kept, and the call is then not abandoned. The caller's history has
     counted the call as unanswered by then, which can only protect the caller.
@@ -72,23 +72,23 @@ def answered(call: Call, answered_at: datetime, operator: str | None) -> bool:
     return True
 
 
-def ended(call: Call, ended_at: datetime) -> bool:
-    """Take note of the end; gives whether an operator had answered.
+def end(call: Call, ended_at: datetime) -> bool:
+    """Record the end; return whether an operator had answered.
 
     Raises
     ------
     Conflict
         When it lies before the call's arrival.
     """
-    call.ended_at_us = not_before(call, "ended_at", ended_at)
+    call.ended_at_us = check_not_before_arrival(call, "ended_at", ended_at)
     was_answered = call.answered_at_us is not None or call.duration_s is not None
     if call.state != CLOSED:
         call.state = ENDED if was_answered else ABANDONED
     return was_answered
 
 
-def closed(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
-    """Take note of a disposition; gives the state of a call that was still in the queue, else None.
+def close(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
+    """Record a disposition; return the state of a call that was still in the queue, else None.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def closed(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
     return before
 
 
-def reopened(call: Call, closed_s: float | None) -> bool:
+def reopen(call: Call, closed_s: float | None) -> bool:
     """Bring back a call that was closed by mistake, at its old place; False when it waits already.
 
     Parameters
@@ -131,11 +131,11 @@ def reopened(call: Call, closed_s: float | None) -> bool:
     return True
 
 
-def left(call: Call) -> bool:
-    """Let a call go of which nothing was heard for too long; False when it is taken or over.
+def expire(call: Call) -> bool:
+    """Expire a call that was silent for too long; False when it is taken or over.
 
     A call that an operator has taken is that operator's to answer or to give back. Whatever is heard of a call later
-    brings it back: `heard`.
+    brings it back: `revive`.
     """
     if call.state not in TIMED:
         return False
@@ -143,27 +143,27 @@ def left(call: Call) -> bool:
     return True
 
 
-def let_go(call: Call) -> bool:
-    """Say whether a call is over only because nothing was heard of it; one that was imported never waited here."""
+def is_expired(call: Call) -> bool:
+    """Return whether a call is over only because it was silent; one that was imported never waited here."""
     if call.ended_at_us is not None:
         return False
     return call.state == ABANDONED or (call.state == ENDED and call.answered_at_us is not None)
 
 
-def heard(call: Call) -> bool:
-    """Bring back a call that was let go without an end, to where it was; False when it was not.
+def revive(call: Call) -> bool:
+    """Bring back a call that expired without an end, to where it was; False when it did not.
 
     A waiting call comes back at its old place: its arrival and deferral are what they were.
     """
-    if not let_go(call):
+    if not is_expired(call):
         return False
     talking = call.answered_at_us is not None
     call.state, call.operator = (ANSWERED, call.operator) if talking else (WAITING, None)
     return True
 
 
-def not_before(call: Call, field: str, time: datetime) -> int:
-    """Give a time in microseconds, refusing one before the call's arrival.
+def check_not_before_arrival(call: Call, field: str, time: datetime) -> int:
+    """Return a time in microseconds; refuse one before the call's arrival.
 
     Raises
     ------

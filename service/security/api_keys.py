@@ -12,11 +12,11 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-_ID_BYTES, _SECRET_BYTES = 5, 32
-_START = b"saring_"
-_ID = slice(7 + len(_START), 7 + len(_START) + 2 * _ID_BYTES)  # behind `Bearer `
+ID_BYTES, SECRET_BYTES = 5, 32
+PREFIX = b"saring_"
+_ID = slice(7 + len(PREFIX), 7 + len(PREFIX) + 2 * ID_BYTES)  # behind `Bearer `
 _SECRET = _ID.stop + 1
-_HEADER_LENGTH = _SECRET + len(secrets.token_urlsafe(_SECRET_BYTES))
+_HEADER_LENGTH = _SECRET + len(secrets.token_urlsafe(SECRET_BYTES))
 
 
 class Role(StrEnum):
@@ -28,7 +28,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-_ROLES: frozenset[str] = frozenset(Role)
+ROLES: frozenset[str] = frozenset(Role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class Principal:
     role: Role
 
 
-class Keys:
+class ApiKeys:
     """The live keys as a process holds them: their digests, never a key.
 
     Parameters
     ----------
     rows : iterable of mappings
-        Rows of the table `access_keys`; those of `rows(engine)`.
+        Rows of the table `access_keys`; those of `read_key_rows(engine)`.
 
     Examples
     --------
-    >>> Keys().who(b"Bearer saring_0123456789_" + b"a" * 43, now_us=0) is None
+    >>> ApiKeys().authenticate(b"Bearer saring_0123456789_" + b"a" * 43, now_us=0) is None
     True
     """
 
@@ -63,22 +63,22 @@ class Keys:
         held = {}
         for row in rows:
             # A role of a newer version gives no access here.
-            if row["revoked_at_us"] is None and row["role"] in _ROLES:
+            if row["revoked_at_us"] is None and row["role"] in ROLES:
                 principal = Principal(row["key_id"], row["name"], Role(row["role"]))
                 until_us = _NEVER if row["expires_at_us"] is None else row["expires_at_us"]
                 held[principal.key_id.encode()] = _Held(bytes(row["digest"]), until_us, principal)
         self._held = held
 
     def names(self, now_us: int) -> set[str]:
-        """Give the names of those whose keys open something."""
+        """Return the names of those whose keys open something."""
         return {held.principal.name for held in self._held.values() if held.principal and now_us < held.until_us}
 
     def __len__(self) -> int:
         """How many keys are held."""
         return len(self._held)
 
-    def who(self, header: bytes | None, now_us: int) -> Principal | None:
-        """Say whose key an Authorization header has.
+    def authenticate(self, header: bytes | None, now_us: int) -> Principal | None:
+        """Return the principal of an Authorization header.
 
         Parameters
         ----------
@@ -97,11 +97,11 @@ class Keys:
         # An unknown key is compared too, with what no secret gives, so that time does not tell which ids there are.
         held = self._held.get(header[_ID], _NOBODY)
         same = hmac.compare_digest(sha256(header[_SECRET:]).digest(), held.digest)
-        well_formed = header[7 : _ID.start] == _START and header[_SECRET - 1] == 95  # _
+        well_formed = header[7 : _ID.start] == PREFIX and header[_SECRET - 1] == 95  # _
         return held.principal if same and well_formed and now_us < held.until_us else None
 
-    def holder(self, key_id: str, now_us: int) -> Principal | None:
-        """Give the holder of a key that was checked before, such as at the start of a stream; None once it ended."""
+    def principal_of(self, key_id: str, now_us: int) -> Principal | None:
+        """Return the holder of a key that was checked before, such as at the start of a stream; None once it ended."""
         held = self._held.get(key_id.encode(errors="replace"), _NOBODY)
         return held.principal if now_us < held.until_us else None
 

@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import SaringError, StoreError
-from service.security.api_keys import _ID_BYTES, _ROLES, _SECRET_BYTES, _START, Role
-from service.store.database import cause
+from service.security.api_keys import ID_BYTES, PREFIX, ROLES, SECRET_BYTES, Role
+from service.store.database import driver_message
 from service.store.tables import access_keys, decisions
 from service.timestamps import EPOCH, microseconds, rfc3339
 
@@ -27,7 +27,7 @@ _ALONE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE access_keys IN 
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class KeyInfo:
     """A key as people see it afterwards: without its secret."""
 
     key_id: str
@@ -38,13 +38,13 @@ class Listed:
     revoked_at: datetime | None
 
     def state(self, now: datetime) -> str:
-        """Say whether the key opens anything: live, expired or revoked."""
+        """Return whether the key opens anything: live, expired or revoked."""
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "live"
 
 
-def create(
+def create_key(
     engine: Engine, name: str, role: str, now: datetime, expires_at: datetime | None = None, *, who: str = "command"
 ) -> str:
     """Make a key and give it: `saring_<key_id>_<secret>`. It cannot be shown again.
@@ -71,7 +71,7 @@ def create(
     """
     if not (name.strip() == name and 1 <= len(name) <= NAME_LENGTH and name.isprintable()):
         raise SaringError(f"name: {name!r}, expected 1 to {NAME_LENGTH} printable characters, no space around them")
-    if role not in _ROLES:
+    if role not in ROLES:
         raise SaringError(f"role: {role!r}, expected one of {', '.join(Role)}")
     if expires_at is not None and expires_at <= now:
         raise SaringError(f"expires_at: {expires_at.isoformat()}, expected a time after now, {now.isoformat()}")
@@ -82,7 +82,7 @@ def create(
         return _add(connection, name, role, now_us, expires_us, {"at_us": now_us, "who": who}, {"did": "create"})
 
 
-def rotate(engine: Engine, key_id: str, now: datetime, grace: timedelta, *, who: str = "command") -> str:
+def rotate_key(engine: Engine, key_id: str, now: datetime, grace: timedelta, *, who: str = "command") -> str:
     """Make a new key of the same name and role and give it; the old one opens for `grace` more.
 
     A key that was made for some time is followed by one for as long; a grace never prolongs the old one. Only the
@@ -117,7 +117,7 @@ def rotate(engine: Engine, key_id: str, now: datetime, grace: timedelta, *, who:
         return _add(connection, old["name"], old["role"], made_us, expires_us, {"at_us": now_us, "who": who}, did)
 
 
-def revoke(engine: Engine, key_id: str, now: datetime, *, who: str = "command") -> None:
+def revoke_key(engine: Engine, key_id: str, now: datetime, *, who: str = "command") -> None:
     """End a key now; one that is revoked stays as it is.
 
     Raises
@@ -137,8 +137,8 @@ def revoke(engine: Engine, key_id: str, now: datetime, *, who: str = "command") 
             _decide(connection, {"at_us": now_us, "who": who}, body)
 
 
-def listed(engine: Engine) -> list[Listed]:
-    """Give every key that ever was, the oldest first, without secrets.
+def list_keys(engine: Engine) -> list[KeyInfo]:
+    """Return every key that ever was, the oldest first, without secrets.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def listed(engine: Engine) -> list[Listed]:
         When the table cannot be read.
     """
     return [
-        Listed(
+        KeyInfo(
             row["key_id"],
             row["name"],
             row["role"],
@@ -154,12 +154,12 @@ def listed(engine: Engine) -> list[Listed]:
             _time(row["expires_at_us"]),
             _time(row["revoked_at_us"]),
         )
-        for row in rows(engine)
+        for row in read_key_rows(engine)
     ]
 
 
-def rows(engine: Engine) -> list[Mapping[str, Any]]:
-    """Read the table, for `Keys`.
+def read_key_rows(engine: Engine) -> list[Mapping[str, Any]]:
+    """Read the table, for `ApiKeys`.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def rows(engine: Engine) -> list[Mapping[str, Any]]:
             query = sa.select(access_keys).order_by(access_keys.c.created_at_us, access_keys.c.key_id)
             return [dict(row) for row in connection.execute(query).mappings()]
     except SQLAlchemyError as error:
-        raise StoreError(f"the access keys cannot be read: {cause(error)}") from error
+        raise StoreError(f"the access keys cannot be read: {driver_message(error)}") from error
 
 
 @contextmanager
@@ -182,14 +182,14 @@ def _changing(engine: Engine) -> Iterator[Connection]:
             connection.exec_driver_sql(_ALONE[engine.dialect.name])
             yield connection
     except SQLAlchemyError as error:
-        raise StoreError(f"the change of the access keys was not kept: {cause(error)}") from error
+        raise StoreError(f"the change of the access keys was not kept: {driver_message(error)}") from error
 
 
 def _row(connection: Connection, key_id: str) -> Mapping[str, Any]:
     row = connection.execute(sa.select(access_keys).where(access_keys.c.key_id == key_id)).mappings().first()
     if row is None:
         # What was given is not shown: it may be a whole key, pasted by mistake.
-        raise SaringError(f"key_id: no such key, expected {2 * _ID_BYTES} characters as `saring keys list` shows them")
+        raise SaringError(f"key_id: no such key, expected {2 * ID_BYTES} characters as `saring keys list` shows them")
     return dict(row)
 
 
@@ -211,7 +211,7 @@ def _add(
     decided: dict[str, Any],
     did: dict[str, Any],
 ) -> str:
-    key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+    key_id, secret = secrets.token_hex(ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
     row = {
         "key_id": key_id,
         "name": name,
@@ -223,7 +223,7 @@ def _add(
     connection.execute(sa.insert(access_keys), row)
     body = did | {"key_id": key_id, "name": name, "role": str(role), "expires_at": rfc3339(expires_us)}
     _decide(connection, decided, body)
-    return f"{_START.decode()}{key_id}_{secret}"
+    return f"{PREFIX.decode()}{key_id}_{secret}"
 
 
 def _decide(connection: Connection, decided: dict[str, Any], body: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""The guard at the door: what it takes to be let in, and what every answer carries.
+"""Check every request before a route sees it, and add security headers to every answer.
 
-`Guard` stands around the whole application: it looks at the host, says who calls and dresses the answers, those to
-errors too. `GuardedRoute` lets in whom its endpoint names with `@allow` or `@public`, before a byte of the body is
-read; an endpoint that names nobody is closed to everybody.
+`SecurityMiddleware` wraps the whole application: it checks the host, authenticates the caller and adds headers to every
+answer, errors too. `RoleRoute` admits the roles that its endpoint declares with `@require_role` or `@public`, before a
+byte of the body is read; an endpoint that declares none is closed to everybody.
 
 What it does not protect against: who can read the traffic (that takes TLS), a holder of a key who gives it away, and
 too many requests. What the server answers by itself, such as to a request that is no HTTP, never comes here.
@@ -23,37 +23,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.errors import SaringError
 from service.contract.problems import Forbidden, Malformed, Misdirected, Problem
-from service.security.api_keys import Keys, Principal, Role
-from service.security.sessions import Session, without_session
+from service.security.api_keys import ApiKeys, Principal, Role
+from service.security.sessions import Session, strip_session_cookie
 
-Pair = tuple[bytes, bytes]
+Header = tuple[bytes, bytes]
 #: The headers of a request that the guard reads.
-Seen = dict[bytes, bytes]
-LOCAL = Principal("local", "local", Role.ADMIN)
-HEADERS: tuple[Pair, ...] = (
+RelevantHeaders = dict[bytes, bytes]
+LOCAL_ADMIN = Principal("local", "local", Role.ADMIN)
+HEADERS: tuple[Header, ...] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_SECURE: tuple[Pair, ...] = (*HEADERS, (b"strict-transport-security", b"max-age=31536000"))
+_SECURE: tuple[Header, ...] = (*HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 _TO_PAGES = b"access-control-allow-origin"
-_PREFLIGHT: tuple[Pair, ...] = (
+_PREFLIGHT: tuple[Header, ...] = (
     (b"access-control-allow-methods", b"GET, POST, PUT"),
     (b"access-control-allow-headers", b"authorization, content-type, last-event-id, saring-clock, x-request-id"),
     (b"access-control-max-age", b"600"),
 )
 #: A proxy says so that it stands between: whoever is behind it is not on this machine.
-_PROXIED = frozenset(
+_PROXY_HEADERS = frozenset(
     (b"forwarded", b"via", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
 )
-_READ = _PROXIED | {
+_READ = _PROXY_HEADERS | {
     *(b"host", b"origin", b"authorization", b"cookie", b"x-request-id", b"access-control-request-method"),
     *(b"sec-fetch-site", b"sec-fetch-mode"),
 }
 #: Stands for a header that came more than once, and is like no value that is taken.
-_TWICE = b"\0"
+_DUPLICATE = b"\0"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(
     rb"([a-z0-9_](?:[a-z0-9._-]{0,252}))(?::([0-9]{1,5}))?|\[([0-9a-f:.]{2,45})\](?::([0-9]{1,5}))?", re.I
@@ -61,7 +61,7 @@ _HOST = re.compile(
 _ORIGIN = re.compile(r"(https?)://([^/]+)")
 
 
-class Guard:
+class SecurityMiddleware:
     """Pure ASGI middleware; the outermost, given to the server in the place of the application.
 
     Parameters
@@ -89,7 +89,7 @@ class Guard:
     def __init__(
         self,
         app: ASGIApp,
-        keys: Callable[[], Keys],
+        keys: Callable[[], ApiKeys],
         *,
         insecure_local: bool,
         hosts: Sequence[str],
@@ -108,15 +108,15 @@ class Guard:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})  # nothing here speaks anything else
-        seen, problem = self.enter(scope)
-        send = self._dressing(send, scope, seen)
+        seen, problem = self.authenticate(scope)
+        send = self._with_response_headers(send, scope, seen)
         if problem is not None:
             return await problem.response()(scope, receive, send)
         if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
             return await self._preflight(seen[b"origin"], scope, receive, send)
         return await self._app(scope, receive, send)
 
-    def enter(self, scope: Scope) -> tuple[Seen, Problem | None]:
+    def authenticate(self, scope: Scope) -> tuple[RelevantHeaders, Problem | None]:
         """Look at who is at the door; who it is stands in the scope's state afterwards.
 
         Parameters
@@ -127,31 +127,33 @@ class Guard:
         Returns
         -------
         seen : dict
-            What `dressed` needs to know of the request.
+            What `response_headers` needs to know of the request.
         problem : Problem or None
             Why the request goes no further.
         """
-        seen: Seen = {}
+        seen: RelevantHeaders = {}
         for name, value in scope["headers"]:
             if name in _READ:
-                seen[name] = _TWICE if name in seen else value.strip(b" \t")  # the server may leave blanks at its end
+                seen[name] = (
+                    _DUPLICATE if name in seen else value.strip(b" \t")
+                )  # the server may leave blanks at its end
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"], state["principal"] = _request_id(seen.get(b"x-request-id", b"")), None
-        problem = self._refused(scope, seen)
+        problem = self._check_origin_and_host(scope, seen)
         if problem is not None:
             return seen, problem
         if b"authorization" in seen:
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
         if self._open:
-            state["principal"] = LOCAL
+            state["principal"] = LOCAL_ADMIN
         elif b"cookie" in seen and b"authorization" not in seen:
-            self._recall(scope, seen[b"cookie"])
+            self._restore_session(scope, seen[b"cookie"])
         else:
-            state["principal"] = self._keys().who(seen.get(b"authorization"), time.time_ns() // 1_000)
+            state["principal"] = self._keys().authenticate(seen.get(b"authorization"), time.time_ns() // 1_000)
         return seen, None
 
-    def dressed(self, own: Iterable[Pair], scope: Scope, seen: Seen) -> list[Pair]:
-        """Give the headers of an answer: its own, and what every answer carries."""
+    def response_headers(self, own: Iterable[Header], scope: Scope, seen: RelevantHeaders) -> list[Header]:
+        """Return the headers of an answer: its own, and what every answer carries."""
         headers = list(own)
         names = {name for name, _ in headers}
         headers += [pair for pair in (_SECURE if scope["scheme"] == "https" else HEADERS) if pair[0] not in names]
@@ -166,16 +168,16 @@ class Guard:
                     headers.append((_TO_PAGES, origin))
         return headers
 
-    def _recall(self, scope: Scope, cookie: bytes) -> None:
-        """Say who has signed in; what a page of another site sends is of nobody, whatever the browser adds to it."""
-        if from_own_page(scope):
+    def _restore_session(self, scope: Scope, cookie: bytes) -> None:
+        """Return who has signed in; a request from a page of another site has no session, whatever the browser adds."""
+        if is_same_origin(scope):
             session = self._sessions(cookie, time.time_ns() // 1_000)
             if session is not None:
                 scope["state"] |= {"session": session, "principal": session.principal}
         others = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
-        scope["headers"] = [*others, (b"cookie", without_session(cookie))]
+        scope["headers"] = [*others, (b"cookie", strip_session_cookie(cookie))]
 
-    def _refused(self, scope: Scope, seen: Seen) -> Problem | None:
+    def _check_origin_and_host(self, scope: Scope, seen: RelevantHeaders) -> Problem | None:
         # What is remembered of hosts stays small: no name is longer than 253, and what is cut is too long all the same.
         host = _host(seen.get(b"host", b"")[:300], scope["scheme"])
         if host is None:
@@ -189,13 +191,13 @@ class Guard:
             return Misdirected("this service is open to this machine alone, expected a Host such as localhost")
         if not (scope.get("client") and _loopback(scope["client"][0])):
             return Forbidden("this service is open to this machine alone, and this request came from another one")
-        if not _PROXIED.isdisjoint(seen):
+        if not _PROXY_HEADERS.isdisjoint(seen):
             return Forbidden("this service is open to this machine alone, and this request came through a proxy")
-        if self._foreign(scope, seen):
+        if self._is_cross_site(scope, seen):
             return Forbidden("this service is open to this machine alone, and a page of another site sent this request")
         return None
 
-    def _foreign(self, scope: Scope, seen: Seen) -> bool:
+    def _is_cross_site(self, scope: Scope, seen: RelevantHeaders) -> bool:
         """Whether a page of another site sent it; following a link from there is no harm."""
         origin = seen.get(b"origin")
         if origin is not None:
@@ -211,16 +213,16 @@ class Guard:
         await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
         return await send({"type": "http.response.body", "body": b""})
 
-    def _dressing(self, send: Send, scope: Scope, seen: Seen) -> Send:
+    def _with_response_headers(self, send: Send, scope: Scope, seen: RelevantHeaders) -> Send:
         async def dressing(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": self.dressed(message.get("headers", ()), scope, seen)}
+                message = {**message, "headers": self.response_headers(message.get("headers", ()), scope, seen)}
             await send(message)
 
         return dressing
 
 
-def from_own_page(scope: Scope) -> bool:
+def is_same_origin(scope: Scope) -> bool:
     """Whether a request that a browser sends comes from a page of the host that it is sent to, or from no page.
 
     Behind a proxy that ends TLS the scheme of the two may differ. What changes something must say where it is from.
@@ -290,4 +292,4 @@ def _listed_origin(text: str) -> bytes:
 
 
 #: Anybody's page may load what anybody may read; nothing is sent along with it.
-TO_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+CROSS_ORIGIN_HEADERS = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}

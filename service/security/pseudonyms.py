@@ -54,15 +54,15 @@ class Pseudonyms:
         return tuple(self._keys)
 
     def hash(self, number: str) -> bytes:
-        """Give the keyed hash of a normalised number: the id of the key in use and 32 bytes."""
+        """Return the keyed hash of a normalised number: the id of the key in use and 32 bytes."""
         return self._hash(self.in_use, number)
 
     def others(self, number: str) -> list[bytes]:
-        """Give its hashes under the other live keys, the newest first; empty when none was ever rotated."""
+        """Return its hashes under the other live keys, the newest first; empty when none was ever rotated."""
         return [self._hash(name, number) for name in self.key_ids if name != self.in_use]
 
     def name(self, kind: str, text: str, letters: int) -> str:
-        """Give a name in letters for a text that must not be kept, the same each time until the oldest key is dropped.
+        """Return a pseudonym in letters for a text that must not be stored; it stays until the oldest key is dropped.
 
         The oldest key is the one that every service has, also while keys are rotated.
         """
@@ -77,12 +77,12 @@ class Pseudonyms:
 
 
 def key_id(key: bytes) -> bytes:
-    """Give the id of a key, which never begins with a zero byte: such a chain is that of a call without a number."""
+    """Return the id of a key, which never begins with a zero byte: such a stream is that of a call without a number."""
     return b"k" + sha256(b"saring key id" + key).digest()[: ID_BYTES - 1]
 
 
 def last_digits(number: str, most: int) -> str | None:
-    """Give the last digits of a number; None when that would be more than half of it, or none are asked for.
+    """Return the last digits of a number; None when that would be more than half of it, or none are asked for.
 
     Examples
     --------
@@ -93,12 +93,12 @@ def last_digits(number: str, most: int) -> str | None:
     return digits[-most:] if 0 < most <= len(digits) / 2 else None
 
 
-def short(caller: bytes | None) -> str | None:
-    """Give the name that people see for a caller.
+def short_pseudonym(caller: bytes | None) -> str | None:
+    """Return the name that people see for a caller.
 
     Examples
     --------
-    >>> short(b"k123" + bytes(32)), short(None)
+    >>> short_pseudonym(b"k123" + bytes(32)), short_pseudonym(None)
     ('AAAA-AAAA', None)
     """
     if caller is None:
@@ -107,12 +107,12 @@ def short(caller: bytes | None) -> str | None:
     return f"{text[:4]}-{text[4:]}"
 
 
-def whole(caller: bytes | None) -> str | None:
-    """Give a name for a caller that no other one has; its first two groups are what people see.
+def full_pseudonym(caller: bytes | None) -> str | None:
+    """Return a name for a caller that no other one has; its first two groups are what people see.
 
     Examples
     --------
-    >>> whole(b"k123" + bytes(32)), whole(None)
+    >>> full_pseudonym(b"k123" + bytes(32)), full_pseudonym(None)
     ('AAAA-AAAA-AAAA-AAAA-AAAA-AAAA', None)
     """
     if caller is None:
@@ -148,7 +148,7 @@ def read_secrets(path: Path) -> list[bytes]:
     return read_keys(path, _HEAD_OF_SECRETS)
 
 
-def rotate(path: Path) -> bytes:
+def rotate_number_key(path: Path) -> bytes:
     """Put a new key before the others, and give its id; callers are moved to it as they ring."""
     read_keys(path)
     lines = [line for line in path.read_text(encoding="ascii").splitlines(keepends=True) if not line.startswith("#")]
@@ -157,7 +157,7 @@ def rotate(path: Path) -> bytes:
     return key_id(key)
 
 
-def drop(path: Path, name: bytes) -> None:
+def drop_number_key(path: Path, name: bytes) -> None:
     """Take a key out of the file for good."""
     lines = [line for line in path.read_text(encoding="ascii").splitlines(keepends=True) if not line.startswith("#")]
     _replace(path, [line for line in lines if line.strip() and key_id(bytes.fromhex(line.split()[1])) != name])

@@ -21,12 +21,12 @@ _ALLOWED = "_saring_allowed"
 _NOBODY: frozenset[Role] = frozenset()
 
 
-class GuardedRoute(APIRoute):
-    """A route that lets in whom its endpoint names: `APIRouter(route_class=GuardedRoute)`."""
+class RoleRoute(APIRoute):
+    """A route that lets in whom its endpoint names: `APIRouter(route_class=RoleRoute)`."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse before the body is read."""
-        problem = not_let_in(self.endpoint, scope)
+        problem = check_role(self.endpoint, scope)
         if problem is not None:
             await problem.response()(scope, receive, send)
         elif _takes_it_all(self.endpoint) and scope["method"] in (self.methods or ()):
@@ -36,7 +36,7 @@ class GuardedRoute(APIRoute):
             await super().handle(scope, receive, send)
 
 
-def allow(*roles: Role) -> Callable[[T], T]:
+def require_role(*roles: Role) -> Callable[[T], T]:
     """Let these roles call an endpoint; an admin always may."""
     if not roles:
         raise ValueError("allow() names nobody, expected a role")
@@ -48,8 +48,8 @@ def public(endpoint: T) -> T:
     return _declare(endpoint, None)
 
 
-def undeclared(app: FastAPI) -> list[str]:
-    """List the routes that name nobody, and those that are open because they are no `GuardedRoute`.
+def routes_without_role(app: FastAPI) -> list[str]:
+    """List the routes that name nobody, and those that are open because they are no `RoleRoute`.
 
     What FastAPI itself serves, such as /openapi.json, is public; another kind of route is fine when its endpoint or
     mounted application is `public`.
@@ -58,7 +58,7 @@ def undeclared(app: FastAPI) -> list[str]:
     found = []
     for route in iter_route_contexts(app.routes):
         endpoint = route.endpoint or getattr(route, "app", None)
-        guarded = isinstance(route.original_route, GuardedRoute)
+        guarded = isinstance(route.original_route, RoleRoute)
         fine = hasattr(endpoint, _ALLOWED) if guarded else getattr(endpoint, _ALLOWED, _NOBODY) is None
         framework = not isinstance(route.original_route, APIRoute) and route.path in own
         if not (fine or framework):
@@ -66,7 +66,7 @@ def undeclared(app: FastAPI) -> list[str]:
     return sorted(found)
 
 
-def document(app: FastAPI) -> None:
+def document_roles(app: FastAPI) -> None:
     """Make the OpenAPI document of an app say who may call what."""
     plain = app.openapi
 
@@ -109,8 +109,8 @@ def _declare(endpoint: T, allowed: frozenset[Role] | None) -> T:
     return endpoint
 
 
-def not_let_in(endpoint: Any, scope: Scope) -> Problem | None:
-    """Say why an endpoint may not be called by who sent this; None when it may."""
+def check_role(endpoint: Any, scope: Scope) -> Problem | None:
+    """Return why the sender may not call an endpoint; None when it may."""
     allowed = getattr(endpoint, _ALLOWED, _NOBODY)
     if allowed is None:
         return None

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
-from service.security.api_keys import Keys, Principal
+from service.security.api_keys import ApiKeys, Principal
 from service.security.tokens import Grant, Tokens
 
 #: A long shift.
@@ -43,40 +43,40 @@ class Sessions:
         Whether a session of this name was ended before its time.
     """
 
-    def __init__(self, tokens: Tokens, keys: Keys, signed_out: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(self, tokens: Tokens, keys: ApiKeys, signed_out: Callable[[str], bool] = lambda _: False) -> None:
         self._tokens, self._keys, self._signed_out = tokens, keys, signed_out
 
     def begin(self, key: str, now_us: int) -> tuple[Principal, str] | None:
-        """Give who an access key belongs to, and the value of a cookie; None for a key that opens nothing."""
-        principal = self._keys.who(b"Bearer " + key.encode(), now_us)
+        """Return who an access key belongs to, and the value of a cookie; None for a key that opens nothing."""
+        principal = self._keys.authenticate(b"Bearer " + key.encode(), now_us)
         if principal is None:
             return None
         until_us = now_us + round(SESSION_S * 1e6)
         grant = Grant(principal.key_id, until_us, (secrets.token_hex(8), until_us))
         return principal, self._tokens.issue(_SCOPE, grant)
 
-    def of(self, header: bytes, now_us: int) -> Session | None:
-        """Give the session of a header Cookie; None when there is none that is live."""
+    def from_cookie(self, header: bytes, now_us: int) -> Session | None:
+        """Return the session of a header Cookie; None when there is none that is live."""
         value = _cookie(header)
         grant = None if value is None else self._tokens.check(value, _SCOPE, now_us)
         principal = None if grant is None else self.holder(grant, now_us)
         return Session(principal, *grant.session) if principal and grant and grant.session else None
 
     def holder(self, grant: Grant, now_us: int) -> Principal | None:
-        """Give for whom a token stands; None once its key is not live any more or its session has ended."""
+        """Return for whom a token stands; None once its key is not live any more or its session has ended."""
         if grant.session is not None:
             name, until_us = grant.session
             if now_us >= until_us or self._signed_out(name):
                 return None
-        return self._keys.holder(grant.key_id, now_us)
+        return self._keys.principal_of(grant.key_id, now_us)
 
 
-def without_session(header: bytes) -> bytes:
-    """Give a header Cookie without what opens something.
+def strip_session_cookie(header: bytes) -> bytes:
+    """Return a header Cookie without what opens something.
 
     Examples
     --------
-    >>> without_session(b"saring=abc; saring-language=id")
+    >>> strip_session_cookie(b"saring=abc; saring-language=id")
     b'saring-language=id'
     """
     names = tuple(f"{name}=".encode() for name in COOKIES)

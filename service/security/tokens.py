@@ -64,7 +64,7 @@ class Tokens:
         return token if isinstance(token, str) else token.decode()
 
     def check(self, token: str, scope: str, now_us: int) -> Grant | None:
-        """Give what a token says; None when it is not one of this scope, was changed, or has ended."""
+        """Return what a token says; None when it is not one of this scope, was changed, or has ended."""
         if not _FORM.fullmatch(token):
             return None
         try:

@@ -1,4 +1,4 @@
-"""Puts the service together: settings, release, store, intake, reception, routes, and the guard around them."""
+"""Puts the service together: settings, release, store, intake, scorer, routes, and the guard around them."""
 
 import asyncio
 import logging
@@ -15,57 +15,57 @@ from starlette.types import ASGIApp
 from model.errors import StoreError
 from model.release.folder import Release, read_release
 from service.console import assets, badge_gallery, board, call, shift, sign_in, supervisor
-from service.contract.problems import Problem, answer
+from service.contract.problems import Problem, problem_response
 from service.http import calls, centre, openapi, queue, scores
 from service.http.event_stream import Streams
-from service.intake.deadline import Reception
+from service.intake.deadline import FailOpenScorer
 from service.intake.intake import Intake
 from service.maintenance.number_keys import check_held, take_in_use
-from service.queue.holdout import RandomShare, share_for
+from service.queue.holdout import Holdout, choose_share
 from service.queue.operations import Operations
-from service.security.api_keys import Keys
-from service.security.key_store import rows
-from service.security.middleware import Guard
+from service.security.api_keys import ApiKeys
+from service.security.key_store import read_key_rows
+from service.security.middleware import SecurityMiddleware
 from service.security.pseudonyms import Pseudonyms, read_keys, read_secrets
-from service.security.route_access import document
+from service.security.route_access import document_roles
 from service.security.sessions import Sessions
 from service.security.tokens import Tokens
-from service.server.connection import LEAVING
+from service.server.connection import ON_SHUTDOWN
 from service.settings import Settings
 from service.store.journal import Journal
 from service.store.store import Store
 from service.telemetry.metrics import Metrics
-from service.telemetry.request_metrics import Observed, watch_loop
-from service.telemetry.traces import Traced, close_traces, open_traces
-from service.watch.certificate_monitor import LOOK_S, Watch
-from service.watch.drift_monitor import DriftWatch
+from service.telemetry.request_metrics import RequestMetricsMiddleware, measure_loop_lag
+from service.telemetry.traces import TracingMiddleware, close_traces, open_traces
+from service.watch.certificate_monitor import LOOK_S, CertificateMonitor
+from service.watch.drift_monitor import DriftMonitor
 from service.watch.release_reload import LOOK_S as RENEW_S
-from service.watch.release_reload import Renewal
+from service.watch.release_reload import ReleaseReloader
 from service.watch.shadow import Shadow
-from service.watch.tasks import Upkeep, every
+from service.watch.tasks import BackgroundTasks, repeat
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 SLOW_S, BEAT_S = 0.25, 10.0
-MOST_PROCESSES = 64
+MAX_PROCESSES = 64
 log = logging.getLogger(__name__)
 
 
-class Opened(NamedTuple):
+class Parts(NamedTuple):
     """What a running service is made of."""
 
     intake: Intake
     pseudonyms: Pseudonyms
     secrets: list[bytes]
     journals: list[Journal]
-    keys: Keys
+    keys: ApiKeys
     metrics: Metrics
     traces: "TracerProvider | None" = None
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Opened]:
+def open_parts(settings: Settings) -> Iterator[Parts]:
     """Open the release, the keys, the store and the journal, and close them in the end.
 
     Raises
@@ -83,17 +83,17 @@ def opened(settings: Settings) -> Iterator[Opened]:
         check_held(store, pseudonyms)
         take_in_use(store, pseudonyms)
         operations = Operations()
-        operations.take(store.decisions())
-        share = share_for(release.manifest["data"]) if settings.random_share is None else settings.random_share
+        operations.apply_decisions(store.read_decisions())
+        share = choose_share(release.manifest["data"]) if settings.random_share is None else settings.random_share
         intake = Intake(
             release,
             store,
             operations,
-            RandomShare(pseudonyms.secret, share),
+            Holdout(pseudonyms.secret, share),
             callers_in_memory=settings.callers_in_memory,
             calls_in_memory=settings.calls_in_memory,
             taken_timeout_s=settings.taken_timeout_s,
-            abandoned=metrics.abandoned,
+            on_abandoned=metrics.abandoned,
             network_attests=settings.network_attests,
         )
         journals = _journals(settings)
@@ -102,27 +102,27 @@ def opened(settings: Settings) -> Iterator[Opened]:
         traces = open_traces()
         if traces is not None:
             stack.callback(close_traces, traces)
-        yield Opened(intake, pseudonyms, secrets, journals, Keys(rows(store.engine)), metrics, traces)
+        yield Parts(intake, pseudonyms, secrets, journals, ApiKeys(read_key_rows(store.engine)), metrics, traces)
 
 
-def create_app(parts: Opened, settings: Settings) -> ASGIApp:
+def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     """Make the application around what is open, with the guard in front of it."""
     intake, keys, metrics = parts.intake, parts.keys, parts.metrics
-    reception = Reception(
+    scorer = FailOpenScorer(
         intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3, settings.last_digits
     )
-    upkeep, watch = Upkeep(intake, keys, metrics, settings), Watch(intake, metrics)
-    drift = DriftWatch(intake, metrics, settings.database)
-    streams = Streams(intake, settings.mode, lambda: reception.down)
+    tasks, watch = BackgroundTasks(intake, keys, metrics, settings), CertificateMonitor(intake, metrics)
+    drift = DriftMonitor(intake, metrics, settings.database)
+    streams = Streams(intake, settings.mode, lambda: scorer.degraded)
 
     def served(release: Release) -> None:
-        watch.served(release)
-        drift.served(release)
+        watch.on_release_changed(release)
+        drift.on_release_changed(release)
 
-    renewal = Renewal(intake, settings.release, served)
+    reloader = ReleaseReloader(intake, settings.release, served)
     # Beside a release lies its challenger, when there is one: `service.watch.registry_mirror` keeps it there.
     shadow = Shadow(settings.release.with_name("challenger"), lambda: intake.release)
-    intake.seen, intake.closed = shadow.see, shadow.closed
+    intake.on_scored, intake.on_closed = shadow.observe, shadow.record_label
 
     async def beat() -> None:
         if intake.store.shared:
@@ -130,22 +130,22 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        await upkeep.read_decisions()
-        upkeep.start(
-            every(LOOK_S, watch.look),
-            every(RENEW_S, renewal.look),
-            every(BEAT_S, beat),
-            reception.retelling.run(),
-            watch_loop(metrics),
+        await tasks.read_decisions()
+        tasks.start(
+            repeat(LOOK_S, watch.check),
+            repeat(RENEW_S, reloader.check),
+            repeat(BEAT_S, beat),
+            scorer.redelivery.run(),
+            measure_loop_lag(metrics),
             drift.run(),
             shadow.run(),
         )
         try:
             # The server asks for the end of the lifespan when no request is open.
-            yield {LEAVING: streams.close}
+            yield {ON_SHUTDOWN: streams.close}
         finally:
             streams.close()
-            await upkeep.stop()
+            await tasks.stop()
 
     app = FastAPI(
         title="Saring",
@@ -163,8 +163,8 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         },  # it would send raw paths: service.telemetry.traces
         lifespan=lifespan,
     )
-    app.state.settings, app.state.reception, app.state.keys = settings, reception, keys
-    app.state.upkeep, app.state.watch, app.state.streams = upkeep, watch, streams
+    app.state.settings, app.state.scorer, app.state.keys = settings, scorer, keys
+    app.state.tasks, app.state.watch, app.state.streams = tasks, watch, streams
     app.state.drift, app.state.shadow = drift, shadow
     app.state.tokens = Tokens(parts.secrets)
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
@@ -175,19 +175,19 @@ def create_app(parts: Opened, settings: Settings) -> ASGIApp:
         app.include_router(routes.router)
     app.include_router(board.answers)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(error, answer)
-    document(app)
-    openapi.describe(app)
-    guarded = Guard(
+        app.add_exception_handler(error, problem_response)
+    document_roles(app)
+    openapi.complete_openapi(app)
+    guarded = SecurityMiddleware(
         app,
         lambda: keys,
         insecure_local=settings.insecure_local,
         hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),
         origins=settings.origins,
-        sessions=sessions.of,
+        sessions=sessions.from_cookie,
     )
-    observed = Observed(guarded, metrics, SLOW_S)
-    return Traced(observed, parts.traces) if parts.traces else observed
+    observed = RequestMetricsMiddleware(guarded, metrics, SLOW_S)
+    return TracingMiddleware(observed, parts.traces) if parts.traces else observed
 
 
 def _journals(settings: Settings) -> list[Journal]:
@@ -200,7 +200,7 @@ def _journals(settings: Settings) -> list[Journal]:
         log.error("without a journal: what the store does not take is not kept: %s", error)
         return []
     left: list[Journal] = []
-    for path in Journal.orphans(folder):
+    for path in Journal.find_orphans(folder):
         try:
             left.append(Journal(path))
         except StoreError as error:
@@ -209,10 +209,10 @@ def _journals(settings: Settings) -> list[Journal]:
 
 
 def _first_free(folder: Path, size: int) -> Journal:
-    for number in range(MOST_PROCESSES):
+    for number in range(MAX_PROCESSES):
         try:
             return Journal(folder / f"journal-{number}.saring", size)
         except StoreError:
-            if number == MOST_PROCESSES - 1:
+            if number == MAX_PROCESSES - 1:
                 raise
     raise AssertionError

@@ -22,19 +22,19 @@ from service.contract.problems import refusal
 #: Of the line and the headers of a request, of a line between chunks, and of what comes behind them, in bytes.
 HEAD_LIMIT = 65_536
 #: So many seconds a request may take to arrive, from its first byte to its last, and an answer stand still on its way.
-PATIENCE_S = 20.0
+STALL_TIMEOUT_S = 20.0
 #: Under this name the application's lifespan gives what is to be called when the server begins to stop.
-LEAVING = "saring.leaving"
+ON_SHUTDOWN = "saring.leaving"
 #: Headers of a request; and chunks of a body that may be of any size, and the bytes that the others have on average.
-MOST_HEADERS, MOST_CHUNKS, CHUNK_BYTES = 1_000, 1_000, 512
+MAX_HEADERS, MAX_SMALL_CHUNKS, CHUNK_BYTES = 1_000, 1_000, 512
 #: What is told in these cases; in all others, that it is no request.
-_TOO_MUCH = {
+_LIMIT_DETAILS = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"the line and the headers of the request have more than "
-    f"{HEAD_LIMIT:,} bytes, or more than {MOST_HEADERS:,} lines",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body comes in more than {MOST_CHUNKS:,} small chunks",
+    f"{HEAD_LIMIT:,} bytes, or more than {MAX_HEADERS:,} lines",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body comes in more than {MAX_SMALL_CHUNKS:,} small chunks",
 }
-_LINE = re.compile(rb"(?!CONNECT )[!-~]+ [!-~]+ HTTP/1\.[01](?:\r\n|\Z)")
-_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
+_REQUEST_LINE = re.compile(rb"(?!CONNECT )[!-~]+ [!-~]+ HTTP/1\.[01](?:\r\n|\Z)")
+_LENGTH_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class Connection(H11Protocol):
@@ -46,8 +46,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(cast("asyncio.Transport", transport))
-        self.conn = Reader(h11.SERVER, HEAD_LIMIT)
-        self._look()
+        self.conn = StrictReader(h11.SERVER, HEAD_LIMIT)
+        self._check_progress()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -56,14 +56,14 @@ class Connection(H11Protocol):
 
     def shutdown(self) -> None:
         """End what would not end by itself: the server waits for all that is under way before it stops."""
-        self.app_state.get(LEAVING, lambda: None)()
+        self.app_state.get(ON_SHUTDOWN, lambda: None)()
         super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what h11 has just found to be wrong."""
         status = HTTPStatus(getattr(sys.exception(), "error_status_hint", HTTPStatus.BAD_REQUEST))
-        if status in _TOO_MUCH:
-            self._refuse(status, _TOO_MUCH[status])
+        if status in _LIMIT_DETAILS:
+            self._refuse(status, _LIMIT_DETAILS[status])
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
 
@@ -72,21 +72,23 @@ class Connection(H11Protocol):
             self.transport.write(refusal(status, detail))
         self.transport.close()
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         """See what this waits for, and end it when it has waited for the same thing too long."""
-        stage, now_s = self._waits_for(), self.loop.time()
+        stage, now_s = self._awaited_progress(), self.loop.time()
         if stage is None or stage != self._stage:
             self._stage, self._since_s = stage, now_s
-        elif now_s - self._since_s >= PATIENCE_S:
+        elif now_s - self._since_s >= STALL_TIMEOUT_S:
             if self.transport.is_closing() or self.transport.get_write_buffer_size():
                 self.transport.abort()
             elif self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]:
-                self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {PATIENCE_S:.0f} seconds")
+                self._refuse(
+                    HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {STALL_TIMEOUT_S:.0f} seconds"
+                )
             else:
                 self.transport.close()
-        self._timer = self.loop.call_later(PATIENCE_S / 4, self._look)
+        self._timer = self.loop.call_later(STALL_TIMEOUT_S / 4, self._check_progress)
 
-    def _waits_for(self) -> object:
+    def _awaited_progress(self) -> object:
         """Name what the client is to do; equal as long as it has not done it, None when it has nothing to do."""
         if unread := self.transport.get_write_buffer_size():
             return unread
@@ -96,7 +98,7 @@ class Connection(H11Protocol):
         return (self.cycle, self.conn.their_state) if arriving else None
 
 
-class Reader(h11.Connection):
+class StrictReader(h11.Connection):
     """h11's own, stricter: HTTP leaves it open how some requests are read, and two readers must not differ.
 
     Nor may a few bytes cost much: a chunk takes h11 as long as a tenth of a score.
@@ -116,12 +118,12 @@ class Reader(h11.Connection):
         event = super().next_event()
         if type(event) is h11.Request:
             self._chunks = self._bytes = 0
-            if {name for name, _ in event.headers} >= _LENGTHS:
+            if {name for name, _ in event.headers} >= _LENGTH_HEADERS:
                 raise h11.RemoteProtocolError("two lengths")
         elif type(event) is h11.Data and event.chunk_start:
             self._chunks += 1
             self._bytes += len(event.data)
-            if self._chunks > MOST_CHUNKS + self._bytes // CHUNK_BYTES:
+            if self._chunks > MAX_SMALL_CHUNKS + self._bytes // CHUNK_BYTES:
                 raise h11.RemoteProtocolError("small chunks", error_status_hint=413)
         return event
 
@@ -129,8 +131,8 @@ class Reader(h11.Connection):
 def _check_head(head: bytes, end: bytes) -> None:
     """Check as much as there is of a head: its size, its first line, and how its lines end."""
     lines = head.count(b"\n")
-    if len(head) > HEAD_LIMIT or lines > MOST_HEADERS:
+    if len(head) > HEAD_LIMIT or lines > MAX_HEADERS:
         raise h11.RemoteProtocolError("too large", error_status_hint=431)
     folded = b"\n " in head or b"\n\t" in head
-    if lines != head.count(b"\r\n") or folded or ((end or b"\n" in head) and not _LINE.match(head)):
+    if lines != head.count(b"\r\n") or folded or ((end or b"\n" in head) and not _REQUEST_LINE.match(head)):
         raise h11.RemoteProtocolError("no plain head")

@@ -21,7 +21,7 @@ import uvloop
 from service.contract.problems import refusal
 
 #: The most connections of one process, and of these of one peer. A proxy in front of it is one peer.
-MOST_CONNECTIONS, PEER_SHARE = 2_048, 0.25
+MAX_CONNECTIONS, PEER_SHARE = 2_048, 0.25
 #: Share of the files a process may open that connections get; the store and the journal need the rest.
 FILE_SHARE = 0.8
 #: Bytes of one connection that the system holds, of answers that nobody reads and of requests that come at once: by
@@ -82,12 +82,12 @@ class Listener:
         self._loop, self._factory, self._context = loop, protocol_factory, context
         self.sockets = [listening]
         self._accepted: list[tuple[str, socket.socket]] = []
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._accepting = loop.create_task(self._accept(listening))
 
     def close(self) -> None:
         """Accept no more."""
-        for task in (self._accepting, *self._beginning):
+        for task in (self._accepting, *self._handshakes):
             task.cancel()
         for listening in self.sockets:
             listening.close()
@@ -102,7 +102,7 @@ class Listener:
             except OSError:  # it has gone again, or there are no files left
                 await asyncio.sleep(RETRY_S)
                 continue
-            peer, most = peer_of(host), most_connections()
+            peer, most = peer_of(host), connection_limit()
             self._accepted = [one for one in self._accepted if one[1].fileno() >= 0]
             if len(self._accepted) >= most:
                 self._refuse(accepted, "too many connections are open; try again")
@@ -110,11 +110,11 @@ class Listener:
                 self._refuse(accepted, "too many connections of this address are open; close some, or try again")
             else:
                 self._accepted.append((peer, accepted))
-                task = self._loop.create_task(self._begin(accepted))
-                self._beginning.add(task)
-                task.add_done_callback(self._beginning.discard)
+                task = self._loop.create_task(self._start_protocol(accepted))
+                self._handshakes.add(task)
+                task.add_done_callback(self._handshakes.discard)
 
-    async def _begin(self, accepted: socket.socket) -> None:
+    async def _start_protocol(self, accepted: socket.socket) -> None:
         limits: dict[str, Any] = {}
         if self._context is not None:
             limits = {
@@ -133,7 +133,7 @@ class Listener:
 
 
 def peer_of(host: str) -> str:
-    """Say whose an address is: of IPv6 one customer has at least 64 bits.
+    """Return the peer that an address belongs to: one IPv6 customer has at least 64 bits.
 
     Examples
     --------
@@ -146,13 +146,13 @@ def peer_of(host: str) -> str:
     return str(address)
 
 
-def most_connections() -> int:
-    """Give how many connections this process may have."""
-    return min(MOST_CONNECTIONS, int(FILE_SHARE * resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+def connection_limit() -> int:
+    """Return how many connections this process may have."""
+    return min(MAX_CONNECTIONS, int(FILE_SHARE * resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
 
 
 def raise_file_limit() -> None:
     """Take as many files as the system lets this process take, as far as connections can use them."""
     least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = int(MOST_CONNECTIONS / FILE_SHARE) + 1
+    wanted = int(MAX_CONNECTIONS / FILE_SHARE) + 1
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, min(wanted, most)), most))

@@ -17,13 +17,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from model.errors import SaringError
-from service.server.application import Opened, create_app, opened
+from service.server.application import Parts, create_app, open_parts
 from service.server.listener import raise_file_limit
 from service.settings import Settings
-from service.store.store import alone
+from service.store.store import lock_sqlite_file
 from service.telemetry.logs import configure
-from service.telemetry.multiprocess import share
-from service.watch.registry_follower import following
+from service.telemetry.multiprocess import enable_multiprocess
+from service.watch.registry_follower import follow_registry
 
 #: What uvicorn is told, wherever this runs.
 OPTIONS: dict[str, Any] = {
@@ -69,7 +69,7 @@ def run(
     signal.signal(signal.SIGTERM, _leave)
     with ExitStack() as stack:
         if settings.registry is not None:
-            champion = stack.enter_context(following(settings.registry, settings.registry_folder))
+            champion = stack.enter_context(follow_registry(settings.registry, settings.registry_folder))
             settings = settings.model_copy(update={"release": champion})
         if workers > 1:
             _run_several(settings, workers, where, options)
@@ -78,7 +78,7 @@ def run(
 
 
 def _run_one(settings: Settings, where: str, options: dict[str, Any]) -> None:
-    with opened(settings) as parts:
+    with open_parts(settings) as parts:
         print(f"Serving release {parts.intake.release.name} at {where} (Ctrl-C stops)", flush=True)
         _who_may_call(settings, parts)
         app = create_app(parts, settings)
@@ -92,22 +92,22 @@ def application() -> ASGIApp:
     configure(settings.log_level, settings.log_format)
     stack = ExitStack()
     atexit.register(stack.close)
-    app = create_app(stack.enter_context(opened(settings)), settings)
+    app = create_app(stack.enter_context(open_parts(settings)), settings)
     _settle_memory()
     return app
 
 
 def _run_several(settings: Settings, workers: int, where: str, options: dict[str, Any]) -> None:
     """Start worker processes that read the same settings, and count together."""
-    if alone(settings.database) is not None:
+    if lock_sqlite_file(settings.database) is not None:
         raise SaringError(f"--workers: {workers}, expected 1 on a SQLite file; PostgreSQL takes several")
-    with opened(settings) as parts:  # what cannot be opened is told once, here
+    with open_parts(settings) as parts:  # what cannot be opened is told once, here
         _who_may_call(settings, parts)
     _settle_memory()
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"SARING_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     with TemporaryDirectory(prefix="saring-counts-") as folder:
-        share(Path(folder))
+        enable_multiprocess(Path(folder))
         print(f"Serving release {parts.intake.release.name} at {where} with {workers} processes", flush=True)
         uvicorn.run("service.server.process:application", factory=True, workers=workers, **options)
 
@@ -115,7 +115,7 @@ def _run_several(settings: Settings, workers: int, where: str, options: dict[str
 def _settle_memory() -> None:
     """Leave what lives as long as the process out of garbage collection, and collect the rest seldom.
 
-    A full collection of all that is at hand stops every call for a tenth of a second and more, so there is none now
+    A full collection of all objects in memory stops every call for a tenth of a second and more, so there is none now
     either: what little of it is garbage stays. One of 50,000 new objects stops them for up to 50 ms, of 5,000 for 5.
     """
     gc.freeze()
@@ -123,7 +123,7 @@ def _settle_memory() -> None:
     gc.enable()
 
 
-def _who_may_call(settings: Settings, parts: Opened) -> None:
+def _who_may_call(settings: Settings, parts: Parts) -> None:
     if settings.insecure_local:
         print("Anybody on this machine may do everything (--insecure-local).", flush=True)
     elif not parts.keys:

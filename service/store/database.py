@@ -21,11 +21,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 5.0
 ATTEMPTS = 20
 #: PostgreSQL and those who speak its protocol: serialisation failure, deadlock.
-AGAIN = frozenset({"40001", "40P01"})
+RETRYABLE = frozenset({"40001", "40P01"})
 #: The same row was added at the same moment by another one, who was not there yet when this one looked.
-ADDED_MEANWHILE = "23505"
+UNIQUE_VIOLATION = "23505"
 #: Another process makes the same tables; SQLite gives no such codes.
-MADE_MEANWHILE = AGAIN | {ADDED_MEANWHILE, "42P07", None}
+CREATED_CONCURRENTLY = RETRYABLE | {UNIQUE_VIOLATION, "42P07", None}
 #: A server that has become a copy of another one takes no writes: the connection is of no use any more.
 READ_ONLY = "25006"
 T = TypeVar("T")
@@ -52,11 +52,11 @@ def connect(url: str) -> Engine:
         _bring_up_to_date(engine)
     except (SQLAlchemyError, OSError) as error:
         engine.dispose()
-        why = cause(error) if isinstance(error, SQLAlchemyError) else error.strerror
-        raise StoreError(f"{shown(url)}: cannot be opened: {why}") from error
+        why = driver_message(error) if isinstance(error, SQLAlchemyError) else error.strerror
+        raise StoreError(f"{url_without_password(url)}: cannot be opened: {why}") from error
     except StoreError as error:
         engine.dispose()
-        raise StoreError(f"{shown(url)}: {error}") from error
+        raise StoreError(f"{url_without_password(url)}: {error}") from error
     return engine
 
 
@@ -71,7 +71,7 @@ def engine_of(url: str) -> Engine:
         and parsed.database != ":memory:"
     ):
         engine = sa.create_engine(parsed, connect_args={"check_same_thread": False, "timeout": BUSY_S})
-        sa.event.listen(engine, "connect", _durable)
+        sa.event.listen(engine, "connect", _set_durable)
         return engine
     if parsed is not None and backend in ("postgresql", "postgresql+psycopg"):
         # A machine that is gone is noticed within seconds, also when it goes while it is being asked.
@@ -79,9 +79,9 @@ def engine_of(url: str) -> Engine:
                    "tcp_user_timeout": 9_000, "application_name": "saring"}  # fmt: skip
         more = {name: value for name, value in options.items() if name not in parsed.query}
         engine = sa.create_engine(parsed, pool_size=8, connect_args=more)
-        sa.event.listen(engine, "handle_error", _lost)
+        sa.event.listen(engine, "handle_error", _mark_disconnected)
         return engine
-    raise StoreError(f"{shown(url)}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
+    raise StoreError(f"{url_without_password(url)}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
 
 
 def parsed_url(url: str) -> sa.URL | None:
@@ -93,37 +93,37 @@ def parsed_url(url: str) -> sa.URL | None:
     return None if "@" in (parsed.host or "") or (parsed.database or "").startswith("file:") else parsed
 
 
-def shown(url: str) -> str:
-    """Give a URL as it may be shown: without its password, also when that stands among the options."""
+def url_without_password(url: str) -> str:
+    """Return a URL as it may be shown: without its password, also when that stands among the options."""
     parsed = parsed_url(url)
     if parsed is None:
         return "the database URL (what is special in a password is written as %40 for @, %2F for /)"
     return parsed.difference_update_query(["password"]).render_as_string(hide_password=True)
 
 
-def cause(error: SQLAlchemyError) -> str:
-    """Say what the driver said, without the statement and its values."""
+def driver_message(error: SQLAlchemyError) -> str:
+    """Return the driver's own message, without the statement and its values."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return " ".join(str(origin).split("\nLINE ")[0].split())
 
 
-def alone(connection: Connection) -> None:
-    """Keep other writers out of a SQLite file until the end of the transaction, before anything is read in it."""
+def begin_immediate(connection: Connection) -> None:
+    """Lock a SQLite file against other writers until the end of the transaction, before anything is read in it."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def wants_another_try(error: SQLAlchemyError) -> bool:
+def is_serialization_failure(error: SQLAlchemyError) -> bool:
     """Whether the same transaction may succeed when tried again: it came in the way of another one."""
-    return _state(error) in AGAIN
+    return _sqlstate(error) in RETRYABLE
 
 
-def is_lost(error: SQLAlchemyError) -> bool:
+def is_disconnected(error: SQLAlchemyError) -> bool:
     """Whether the connection is gone; what was not yet committed on it never will be."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
-def run(engine: Engine, work: Callable[[Connection], T], *, commit: bool) -> T:
+def run_transaction(engine: Engine, work: Callable[[Connection], T], *, commit: bool) -> T:
     """Run `work` on a connection, in one transaction, and again when that came in the way of another one.
 
     Parameters
@@ -149,15 +149,15 @@ def run(engine: Engine, work: Callable[[Connection], T], *, commit: bool) -> T:
                 return found
         except SQLAlchemyError as error:
             # A connection of before is lost when the server was started anew; the next one is a new one.
-            lost = is_lost(error) and attempt == 0 and not (commit and done)
-            added = commit and _state(error) == ADDED_MEANWHILE
-            if attempt + 1 == ATTEMPTS or not (lost or added or wants_another_try(error)):
-                raise StoreError(f"cannot be {'written' if commit else 'read'}: {cause(error)}") from error
-        pause(attempt)
+            lost = is_disconnected(error) and attempt == 0 and not (commit and done)
+            added = commit and _sqlstate(error) == UNIQUE_VIOLATION
+            if attempt + 1 == ATTEMPTS or not (lost or added or is_serialization_failure(error)):
+                raise StoreError(f"cannot be {'written' if commit else 'read'}: {driver_message(error)}") from error
+        back_off(attempt)
     raise AssertionError
 
 
-def pause(attempt: int) -> None:
+def back_off(attempt: int) -> None:
     """Wait a little before the next try, longer each time, never the same for two processes."""
     time.sleep(random.uniform(0.2, 1.0) * min(0.002 * 2**attempt, 0.25))
 
@@ -170,7 +170,7 @@ def _make_file(engine: Engine) -> None:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _durable(connection: Any, _: object) -> None:
+def _set_durable(connection: Any, _: object) -> None:
     # Every 250 pages a commit carries the log over to the file: a little and often, since a call waits for it. Each
     # connection has a cache of its own, and there are several that read: 8 MiB each.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON",
@@ -178,13 +178,13 @@ def _durable(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _state(error: SQLAlchemyError) -> str | None:
-    """Give the SQLSTATE of an error; None when there is none."""
+def _sqlstate(error: SQLAlchemyError) -> str | None:
+    """Return the SQLSTATE of an error; None when there is none."""
     state: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
     return state
 
 
-def _lost(context: sa.ExceptionContext) -> None:
+def _mark_disconnected(context: sa.ExceptionContext) -> None:
     """Let a connection on which nothing can be written be replaced."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
@@ -204,13 +204,13 @@ def _bring_up_to_date(engine: Engine) -> None:
             else:
                 _migrate(engine)
         except SQLAlchemyError as error:
-            if attempt == ATTEMPTS - 1 or _state(error) not in MADE_MEANWHILE:
+            if attempt == ATTEMPTS - 1 or _sqlstate(error) not in CREATED_CONCURRENTLY:
                 raise
-            pause(attempt + 4)
+            back_off(attempt + 4)
 
 
 def _version(connection: Connection) -> str | None:
-    """Give the version of the tables; None when there are none."""
+    """Return the version of the tables; None when there are none."""
     names = set(sa.inspect(connection).get_table_names())
     if "alembic_version" in names and {"calls", "events", "writers"} <= names:
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
@@ -223,7 +223,7 @@ def _version(connection: Connection) -> str | None:
 def _make(engine: Engine) -> None:
     """Make the tables of an empty database: those that all the migrations would make, without importing Alembic."""
     with engine.begin() as connection:
-        alone(connection)
+        begin_immediate(connection)
         tables.create_all(connection, checkfirst=False)
         _mark.create(connection)
         connection.execute(sa.insert(_mark).values(version_num=VERSION))

@@ -1,4 +1,4 @@
-"""Chains as the store holds them, walked through in portions that fit in memory."""
+"""Read streams from the store, in batches that fit in memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
 from model.history.caller_history import Caller
-from service.store.database import alone, cause, pause, wants_another_try
-from service.store.records import EVENT_COLUMNS, Checkpoint, event_of
+from service.store.database import back_off, begin_immediate, driver_message, is_serialization_failure
+from service.store.records import EVENT_COLUMNS, Checkpoint, history_event_of
 from service.store.tables import bases, calls, checkpoints, events
 
-#: A portion has about so many events, and at least one whole chain.
-PORTION = 20_000
-CHAINS = 2_000
+#: A batch has about so many events, and at least one whole stream.
+BATCH_EVENTS = 20_000
+BATCH_STREAMS = 2_000
 ATTEMPTS = 20
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -32,36 +32,36 @@ _events = sa.select(events).where(events.c.chain == _one).order_by(events.c.nth)
 
 
 @dataclass(slots=True)
-class Stored:
-    """One chain as the store holds it; `said` are the rows of its events, in order."""
+class StoredStream:
+    """One stream as the store holds it; `events` are the rows of its events, in order."""
 
-    chain: bytes
+    stream: bytes
     base: Checkpoint | None
     checkpoint: Checkpoint | None
-    said: Sequence[Row]
+    events: Sequence[Row]
 
     @property
-    def removed(self) -> int:
+    def removed_events(self) -> int:
         """How many events retention has removed."""
-        return self.base.included if self.base else 0
+        return self.base.version if self.base else 0
 
-    def start(self) -> Caller:
-        """Give the caller as the events that were removed left it."""
+    def initial_caller(self) -> Caller:
+        """Return the caller as the events that were removed left it."""
         return Caller(self.base.state.copy(), self.base.pending) if self.base else Caller()
 
 
-def tell(caller: Caller, row: Mapping[Any, Any]) -> None:
+def apply_event(caller: Caller, row: Mapping[Any, Any]) -> None:
     """Add an event's row to a caller as the service did: a call is received after what was known before it is read."""
     if row["kind"] == "received":
         caller.settle(row["received_at_us"])
-    event = event_of(*(row[name] for name in EVENT_COLUMNS))
+    event = history_event_of(*(row[name] for name in EVENT_COLUMNS))
     if event is not None:
         caller.add(event)
 
 
 @contextmanager
 def transaction(engine: Engine, *, writing: bool = False) -> Iterator[Connection]:
-    """Give a connection on which everything is read as of one moment.
+    """Return a connection on which everything is read as of one moment.
 
     Raises
     ------
@@ -73,16 +73,16 @@ def transaction(engine: Engine, *, writing: bool = False) -> Iterator[Connection
             if engine.dialect.name != "sqlite":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             elif writing:
-                alone(connection)
+                begin_immediate(connection)
             else:
                 connection.exec_driver_sql("BEGIN")
             yield connection
             connection.commit()
     except SQLAlchemyError as error:
-        raise StoreError(f"cannot be {'written' if writing else 'read'}: {cause(error)}") from error
+        raise StoreError(f"cannot be {'written' if writing else 'read'}: {driver_message(error)}") from error
 
 
-def again(engine: Engine, work: Callable[[Connection], T]) -> T:
+def retry_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Run `work` in a transaction that writes, once more when it came in the way of another one.
 
     Raises
@@ -95,83 +95,87 @@ def again(engine: Engine, work: Callable[[Connection], T]) -> T:
                 return work(connection)
         except StoreError as error:
             origin = error.__cause__
-            if attempt == ATTEMPTS - 1 or not isinstance(origin, SQLAlchemyError) or not wants_another_try(origin):
+            if (
+                attempt == ATTEMPTS - 1
+                or not isinstance(origin, SQLAlchemyError)
+                or not is_serialization_failure(origin)
+            ):
                 raise
-            pause(attempt)
+            back_off(attempt)
     raise AssertionError
 
 
-def lock(connection: Connection, chains: Iterable[bytes]) -> None:
-    """Let nobody add to chains until the end of the transaction; every later statement of it sees all that was added.
+def lock(connection: Connection, streams: Iterable[bytes]) -> None:
+    """Let nobody add to streams until the end of the transaction; every later statement of it sees all that was added.
 
-    A SQLite file is locked as a whole. On PostgreSQL the last row of each chain is, which whoever adds the next one
+    A SQLite file is locked as a whole. On PostgreSQL the last row of each stream is, which whoever adds the next one
     holds on to (`service.store.statements`); the transaction must see what others commit meanwhile (READ COMMITTED).
     """
-    alone(connection)
+    begin_immediate(connection)
     if connection.dialect.name == "sqlite":
         return
-    for chain in sorted(chains):
-        asked, before = {"chain": chain}, -1
+    for stream in sorted(streams):
+        asked, before = {"chain": stream}, -1
         connection.execute(_base.with_for_update(), asked)
         while (last := connection.execute(_last, asked).scalar() or 0) != before:
             before = last  # it may have waited for whoever added one more
 
 
-def stored(connection: Connection, chain: bytes) -> Stored:
-    """Read one chain."""
-    asked = {"chain": chain}
+def read_stream(connection: Connection, stream: bytes) -> StoredStream:
+    """Read one stream."""
+    asked = {"chain": stream}
     base, checkpoint = (_read(connection, query, asked) for query in (_base, _checkpoint))
-    return Stored(chain, _of(base), _of(checkpoint), _read(connection, _events, asked))
+    return StoredStream(stream, _checkpoint_of(base), _checkpoint_of(checkpoint), _read(connection, _events, asked))
 
 
-def portion(connection: Connection, after: bytes) -> tuple[list[Stored], bytes | None]:
-    """Read the chains that follow `after`, in their order; the second is the last of them, None at the end."""
-    upto = _end_of_portion(connection, after)
+def read_batch(connection: Connection, after: bytes) -> tuple[list[StoredStream], bytes | None]:
+    """Read the streams that follow `after`, in their order; the second is the last of them, None at the end."""
+    upto = _batch_end(connection, after)
 
     def within(table: sa.Table) -> sa.ColumnElement[bool]:
         return table.c.chain > after if upto is None else sa.and_(table.c.chain > after, table.c.chain <= upto)
 
-    based = _by_chain(connection, bases, within)
-    noted = _by_chain(connection, checkpoints, within)
+    based = _checkpoints_by_stream(connection, bases, within)
+    noted = _checkpoints_by_stream(connection, checkpoints, within)
     query = sa.select(events).where(within(events)).order_by(events.c.chain, events.c.nth)
-    said = {chain: list(rows) for chain, rows in groupby(_read(connection, query), itemgetter("chain"))}
+    said = {stream: list(rows) for stream, rows in groupby(_read(connection, query), itemgetter("chain"))}
     names = sorted({*based, *noted, *said})
-    return [Stored(name, based.get(name), noted.get(name), said.get(name, [])) for name in names], upto
+    return [StoredStream(name, based.get(name), noted.get(name), said.get(name, [])) for name in names], upto
 
 
-def _end_of_portion(connection: Connection, after: bytes) -> bytes | None:
-    """Give the last chain of the portion that begins behind `after`; None when nothing follows it."""
+def _batch_end(connection: Connection, after: bytes) -> bytes | None:
+    """Return the last stream of the batch that begins after `after`; None when nothing follows it."""
     ends: list[bytes] = []
     for table in (bases, checkpoints):
-        query = sa.select(table.c.chain).where(table.c.chain > after).order_by(table.c.chain).offset(CHAINS - 1)
+        query = sa.select(table.c.chain).where(table.c.chain > after).order_by(table.c.chain).offset(BATCH_STREAMS - 1)
         ends += connection.execute(query.limit(1)).scalars().all()
     counted = (
         sa.select(events.c.chain, sa.func.count())
         .where(events.c.chain > after)
         .group_by(events.c.chain)
         .order_by(events.c.chain)
-        .limit(CHAINS)
+        .limit(BATCH_STREAMS)
     )
     last: bytes = b""
-    read, left = 0, PORTION
-    for chain, count in connection.execute(counted):
+    read, left = 0, BATCH_EVENTS
+    for stream, count in connection.execute(counted):
         if read and count > left:
             return min((last, *ends))
-        read, left, last = read + 1, left - count, bytes(chain)
-    return min((*ends, last) if read == CHAINS else ends, default=None)
+        read, left, last = read + 1, left - count, bytes(stream)
+    return min((*ends, last) if read == BATCH_STREAMS else ends, default=None)
 
 
-def rows_of(connection: Connection, call_ids: Iterable[str]) -> dict[str, Row]:
+def read_call_rows(connection: Connection, call_ids: Iterable[str]) -> dict[str, Row]:
     """Read the rows of calls, by call_id."""
     asked = sorted(call_ids)
     found: dict[str, Row] = {}
-    for first in range(0, len(asked), CHAINS):
-        query = sa.select(calls).where(calls.c.call_id.in_(asked[first : first + CHAINS]))
+    for first in range(0, len(asked), BATCH_STREAMS):
+        query = sa.select(calls).where(calls.c.call_id.in_(asked[first : first + BATCH_STREAMS]))
         found.update({row["call_id"]: row for row in _read(connection, query)})
     return found
 
 
-def _by_chain(
+def _checkpoints_by_stream(
     connection: Connection, table: sa.Table, within: Callable[[sa.Table], sa.ColumnElement[bool]]
 ) -> dict[bytes, Checkpoint]:
     return {row["chain"]: Checkpoint.of(row) for row in _read(connection, sa.select(table).where(within(table)))}
@@ -183,5 +187,5 @@ def _read(connection: Connection, query: sa.Select[Any], asked: Row | None = Non
     return [dict(zip(names, row, strict=True)) for row in result]
 
 
-def _of(rows: Sequence[Row]) -> Checkpoint | None:
+def _checkpoint_of(rows: Sequence[Row]) -> Checkpoint | None:
     return Checkpoint.of(rows[0]) if rows else None

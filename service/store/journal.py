@@ -1,7 +1,7 @@
-"""The journal: what was said of calls while the store could not be reached, on a disk of its own until it can.
+"""The journal: a durable queue on disk of what came in while the store could not be reached.
 
-A record is on disk before it is acknowledged, and given again after a crash until it is taken. The file's space is used
-round and round. Why that loses nothing, and what it does not protect against, stands in journal_file.py.
+A record is on disk before `append` returns, and comes back after a crash until it is acknowledged. The file is a ring.
+Why that loses nothing, and what it does not protect against, stands in journal_file.py.
 
 After a write or a sync that failed nobody knows what the disk holds: neither reading it nor the next sync tell. The
 first block of what failed is then written over with zeros, and until the disk takes that, nothing more is appended.
@@ -20,13 +20,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from model.errors import StoreError
-from service.store.journal_file import BLOCK, START, JournalFile, Place, Record, left_behind, size_of
+from service.store.journal_file import BLOCK, START, JournalFile, Place, Record, is_orphaned, size_of
 
-MOST_BYTES = 2**20  # of one record
-MOST_AT_ONCE = 256  # records of one commit
-WIPED_AT_ONCE = 2**18
+MAX_RECORD_BYTES = 2**20  # of one record
+MAX_BATCH = 256  # records of one commit
+WIPE_CHUNK_BYTES = 2**18
 
-Waiting = tuple[bytes, "Future[None]"]
+PendingAppend = tuple[bytes, "Future[None]"]
 
 
 class _FullError(StoreError):
@@ -34,9 +34,9 @@ class _FullError(StoreError):
 
 
 class Journal:
-    """Records on disk, in the order in which they came, until they are taken; for one process, and all its threads.
+    """A durable first-in, first-out queue of records, for one process and all its threads.
 
-    Those not yet taken are also held in memory: as many bytes as the file at most.
+    Those not yet acknowledged are also held in memory: as many bytes as the file at most.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class Journal:
     ...     journal = Journal(Path(folder) / "journal-1.saring", size=65_536)
     ...     journal.append(b"a call")
     ...     journal.append(b"its end")
-    ...     journal.taken(1)
-    ...     journal.first()
+    ...     journal.acknowledge(1)
+    ...     journal.peek()
     ...     journal.close()
     [(2, b'its end')]
     """
@@ -77,7 +77,7 @@ class Journal:
         self._unsure: int | None = None  # where a frame may stand that must not come back
         self._writing = threading.Lock()  # held while the disk is asked
         self._reading = threading.Lock()  # held for moments only: an event loop may wait for it
-        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._waiting: SimpleQueue[PendingAppend | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._closed = self._let_go = False
 
@@ -92,7 +92,7 @@ class Journal:
         _check(record)
         self._commit([record])
 
-    async def keep(self, record: bytes) -> None:
+    async def append_async(self, record: bytes) -> None:
         """Add one record from an event loop, on disk when this returns; those that wait are written together.
 
         Cancelled before it is being written, it is not added; afterwards it is.
@@ -115,16 +115,16 @@ class Journal:
         await asyncio.wrap_future(done)
 
     def __len__(self) -> int:
-        """Give how many records are not yet taken."""
+        """Return the number of records not yet acknowledged."""
         return len(self._records)
 
-    def first(self, most: int = 100) -> list[Record]:
-        """Give the oldest records not yet taken with their positions, in order; never waits for the disk."""
+    def peek(self, most: int = 100) -> list[Record]:
+        """Return the oldest records not yet acknowledged with their positions, in order; never waits for the disk."""
         with self._reading:
             return list(islice(self._records, most))
 
-    def taken(self, position: int) -> None:
-        """Never give again what is up to and including this position: one small write, on disk when this returns.
+    def acknowledge(self, position: int) -> None:
+        """Drop all records up to and including this position: one small write, on disk when this returns.
 
         Raises
         ------
@@ -161,13 +161,13 @@ class Journal:
             When the disk does not take it, or the journal is closed.
         """
         number = self._next
-        for offset in range(START, self._file.capacity, WIPED_AT_ONCE):
+        for offset in range(START, self._file.capacity, WIPE_CHUNK_BYTES):
             with self._writing:
                 self._check_open()
                 if self._frames or self._next != number:
                     return False
                 try:
-                    self._file.wipe(offset, WIPED_AT_ONCE)
+                    self._file.wipe(offset, WIPE_CHUNK_BYTES)
                 except OSError as error:
                     raise StoreError(f"{self.path}: cannot be wiped: {error.strerror}") from error
         return True
@@ -186,12 +186,12 @@ class Journal:
             self._file.close()
 
     @classmethod
-    def orphans(cls, folder: Path) -> list[Path]:
-        """Give the journals in a folder that no living process has open and that hold records, sorted by name.
+    def find_orphans(cls, folder: Path) -> list[Path]:
+        """Return the journals in a folder that no living process has open and that hold records, sorted by name.
 
         One that cannot be read is among them: opening it says why. None when there is no such folder.
         """
-        return [path for path in sorted(folder.glob("journal-*.saring")) if left_behind(path)]
+        return [path for path in sorted(folder.glob("journal-*.saring")) if is_orphaned(path)]
 
     def _check_open(self) -> None:
         if self._let_go:
@@ -218,7 +218,7 @@ class Journal:
             self._unsure = None
 
     def _free(self, size: int) -> int:
-        """Give where so many bytes may stand: behind the newest frame, or else from the beginning."""
+        """Return where so many bytes may stand: behind the newest frame, or else from the beginning."""
         behind = self._frames[-1].offset + self._frames[-1].size if self._frames else START
         for offset in (behind, START):
             following = bisect_left(self._offsets, offset)
@@ -238,9 +238,9 @@ class Journal:
             if batch:
                 self._commit_waiting(batch)
 
-    def _gather(self, first: Waiting) -> list[Waiting]:
+    def _gather(self, first: PendingAppend) -> list[PendingAppend]:
         batch, size = [first], len(first[0])
-        while len(batch) < MOST_AT_ONCE and size < MOST_BYTES:
+        while len(batch) < MAX_BATCH and size < MAX_RECORD_BYTES:
             try:
                 following = self._waiting.get_nowait()
             except Empty:
@@ -252,7 +252,7 @@ class Journal:
             size += len(following[0])
         return batch
 
-    def _commit_waiting(self, batch: list[Waiting]) -> None:
+    def _commit_waiting(self, batch: list[PendingAppend]) -> None:
         failure: Exception | None = None
         try:
             self._commit([record for record, _ in batch])
@@ -273,5 +273,5 @@ class Journal:
 
 
 def _check(record: bytes) -> None:
-    if len(record) > MOST_BYTES:
-        raise StoreError(f"a record has {len(record)} bytes, the journal takes at most {MOST_BYTES}")
+    if len(record) > MAX_RECORD_BYTES:
+        raise StoreError(f"a record has {len(record)} bytes, the journal takes at most {MAX_RECORD_BYTES}")

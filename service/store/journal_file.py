@@ -137,7 +137,7 @@ class JournalFile:
 
 
 def size_of(records: Sequence[bytes]) -> int:
-    """Give the bytes of a frame of records, in whole blocks.
+    """Return the bytes of a frame of records, in whole blocks.
 
     Examples
     --------
@@ -147,8 +147,8 @@ def size_of(records: Sequence[bytes]) -> int:
     return _whole_blocks(_HEAD_BYTES + sum(_LENGTH.size + len(record) for record in records))
 
 
-def left_behind(path: Path) -> bool:
-    """Tell whether nobody has this journal open and it holds records, or cannot be read."""
+def is_orphaned(path: Path) -> bool:
+    """Return whether no process has this journal open and it holds records, or cannot be read."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -168,7 +168,7 @@ def left_behind(path: Path) -> bool:
         os.close(file)
 
 
-def waiting_in(path: Path) -> int:
+def count_pending(path: Path) -> int:
     """Count the records not yet taken of a journal that another process may have open; 0 when there is no such file.
 
     Raises

@@ -20,7 +20,7 @@ Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "
 
 
 def label_change(labels: Mapping[str, int], before: str | None, after: str | None) -> dict[str, float]:
-    """Say what a disposition adds to its caller's history, given the one that it replaces; None is none.
+    """Return what a disposition adds to its caller's history, given the one that it replaces; None is none.
 
     Examples
     --------
@@ -99,22 +99,22 @@ class Call:
     answers: dict[str, bytes] = field(default_factory=dict)
 
     def answer(self, *stages: str) -> dict[str, Any] | None:
-        """Give what was answered at the first of these stages that was scored; None when none of them was."""
+        """Return what was answered at the first of these stages that was scored; None when none of them was."""
         written = next((self.answers[stage] for stage in stages if stage in self.answers), None)
         return None if written is None else from_json(written)
 
     @property
-    def chain(self) -> bytes:
-        """The chain of its events: its caller's, or one of its own."""
-        return chain_of(self.caller, self.call_id)
+    def stream(self) -> bytes:
+        """The stream of its events: its caller's, or one of its own."""
+        return stream_of(self.caller, self.call_id)
 
     @property
     def queue_key_us(self) -> int:
         """Its place in the queue."""
         return queue_key_us(self.received_at_us, self.defer_s)
 
-    def changed(self, now_us: int) -> Self:
-        """Give a copy to be changed; the call itself stays as the store holds it."""
+    def copy_for_change(self, now_us: int) -> Self:
+        """Return a copy to be changed; the call itself stays as the store has it."""
         other = object.__new__(type(self))
         for name in _FIELDS:
             setattr(other, name, getattr(self, name))
@@ -123,11 +123,11 @@ class Call:
         return other
 
     def row(self) -> tuple[Any, ...]:
-        """Give the call as a row of the table `calls`."""
+        """Return the call as a row of the table `calls`."""
         return _row(self)
 
-    def changes(self) -> tuple[Any, ...]:
-        """Give the columns of the row that may change, and the call_id."""
+    def changing_columns(self) -> tuple[Any, ...]:
+        """Return the columns of the row that may change, and the call_id."""
         return _changing(self)
 
     @property
@@ -148,7 +148,7 @@ class Call:
     @property
     def written_extra(self) -> str:
         """The extra fields as the row has them."""
-        return json_of(self.extra).decode() if self.extra else "{}"
+        return encode_json(self.extra).decode() if self.extra else "{}"
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -172,24 +172,24 @@ _PLAIN = tuple(name for name in _FIELDS if name not in _NOT_PLAIN)
 _FLAGS = ("first_call", "held_out")  # SQLite gives 0 and 1
 
 
-def chain_of(caller: bytes | None, call_id: str) -> bytes:
-    r"""Give the chain that a call's events belong to; a call without a number is a chain of its own.
+def stream_of(caller: bytes | None, call_id: str) -> bytes:
+    r"""Return the stream that a call's events belong to; a call without a number is a stream of its own.
 
     Examples
     --------
-    >>> chain_of(None, "a"), chain_of(b"key!hash", "a")
+    >>> stream_of(None, "a"), stream_of(b"key!hash", "a")
     (b'\x00a', b'key!hash')
     """
     return b"\0" + call_id.encode() if caller is None else caller
 
 
-def json_of(document: Any) -> bytes:
-    """Write JSON as it is sent and kept; NaN and infinity become null."""
+def encode_json(document: Any) -> bytes:
+    """Encode JSON as it is sent and stored; NaN and infinity become null."""
     return to_json(document, inf_nan_mode="null")
 
 
-class Teller(NamedTuple):
-    """Who tells of something: the name of the access key, and when, by this machine's clock.
+class Source(NamedTuple):
+    """Where an event comes from: the name of the access key, and when, by this machine's clock.
 
     Without `at` that is now. It is another time than now for a log that is replayed by its own clock.
     """
@@ -198,17 +198,17 @@ class Teller(NamedTuple):
     at: datetime | None = None
 
 
-NOBODY = Teller()
+NO_SOURCE = Source()
 
 
 @dataclass(slots=True)
-class Said:
-    """One thing that was said of a call: a row of the table `events`, which is only ever added to.
+class CallEvent:
+    """An event of a call: a row of the table `events`, which is append-only.
 
     Parameters
     ----------
-    chain, nth
-        Whose event it is, and its place among those, from 1.
+    stream, version
+        The stream that it belongs to, and its place there, from 1.
     kind : {"received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"}
         "received" is the first score of a call, "reopened" takes its dispositions back, "left" is said by this service
         when nothing more was heard of it.
@@ -222,8 +222,8 @@ class Said:
         The name of the access key by which it was told; None when the service did it by itself.
     """
 
-    chain: bytes
-    nth: int
+    stream: bytes
+    version: int
     call_id: str
     kind: Kind
     received_at_us: int
@@ -238,14 +238,14 @@ class Said:
     told_by: str | None = None
 
     def row(self) -> tuple[Any, ...]:
-        """Give it as a row of the table `events`, but for the writer and its number there."""
-        return (self.chain, self.nth, self.call_id, self.kind, self.received_at_us, self.known_at_us,
+        """Return it as a row of the table `events`, but for the writer and its number there."""
+        return (self.stream, self.version, self.call_id, self.kind, self.received_at_us, self.known_at_us,
                 self.recorded_at_us, self.body.decode(), self.answered, self.duration_s, self.silence_ratio,
                 self.genuine, self.not_genuine, self.told_by)  # fmt: skip
 
-    def event(self) -> Event | None:
-        """Give what it adds to the caller's history; None when it adds nothing."""
-        return event_of(*_event(self))
+    def history_event(self) -> Event | None:
+        """Return what it adds to the caller's history; None when it adds nothing."""
+        return history_event_of(*_event(self))
 
 
 #: The columns of the table `events` that a history is made of.
@@ -255,7 +255,7 @@ _event = attrgetter(*EVENT_COLUMNS)
 _KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED, "reopened": LABELLED}
 
 
-def event_of(
+def history_event_of(
     kind: str,
     known_at_us: int,
     received_at_us: int,
@@ -288,22 +288,22 @@ class Checkpoint:
 
     Parameters
     ----------
-    included : int
-        How many of the chain's events are in `state` or `pending`.
+    version : int
+        How many of the stream's events are in `state` or `pending`.
     state : float64 (model.history.caller_history.SIZE,)
     pending : list of Event
         Those that no reading had come after.
     """
 
-    chain: bytes
-    included: int
+    stream: bytes
+    version: int
     state: NDArray[np.float64]
     pending: list[Event]
 
     def row(self) -> tuple[bytes, int, bytes, str]:
-        """Give it as a row."""
+        """Return it as a row."""
         # NaN is written as such and read back
-        return (self.chain, self.included, self.state.tobytes(), json.dumps(self.pending))
+        return (self.stream, self.version, self.state.tobytes(), json.dumps(self.pending))
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:

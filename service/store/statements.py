@@ -20,7 +20,7 @@ FIXED = frozenset(
 EVENT, CALL, CHECKPOINT = (tuple(table.c.keys()) for table in (events, calls, checkpoints))
 CHANGING = tuple(name for name in CALL if name not in FIXED)
 #: The most rows of one statement; so many different ones are made at most, and the driver keeps them prepared.
-MOST_ROWS = 32
+MAX_ROWS = 32
 Row = tuple[Any, ...]
 
 
@@ -48,7 +48,7 @@ class Statements:
             "WHERE excluded.included > checkpoints.included"
         )
 
-    def add(self, connection: Connection, said: list[Row], new: list[Row], changed: list[Row]) -> bool:
+    def insert_batch(self, connection: Connection, said: list[Row], new: list[Row], changed: list[Row]) -> bool:
         """Add events that are the next of their chains and calls that are not known, and change calls that are.
 
         Parameters
@@ -71,11 +71,11 @@ class Statements:
         )
 
     def add_events(self, connection: Connection, rows: list[Row]) -> set[int]:
-        """Add events that are the next of their chains; gives the numbers (`seq`) of those."""
+        """Add events that are the next of their chains; return the numbers (`seq`) of those."""
         return self._inserted(connection, self._events, rows, "seq")
 
     def add_calls(self, connection: Connection, rows: list[Row]) -> set[str]:
-        """Add calls that are not known; gives the call_ids of those."""
+        """Add calls that are not known; return the call_ids of those."""
         return self._inserted(connection, self._calls, rows, "call_id")
 
     def change_call(self, connection: Connection, row: Row) -> bool:
@@ -132,6 +132,6 @@ class Statements:
 
 def _statements_of(rows: list[Row]) -> Iterator[tuple[int, Row]]:
     """Share rows out to statements: how many rows each has, and their values one after the other."""
-    for start in range(0, len(rows), MOST_ROWS):
-        part = rows[start : start + MOST_ROWS]
+    for start in range(0, len(rows), MAX_ROWS):
+        part = rows[start : start + MAX_ROWS]
         yield len(part), tuple(chain.from_iterable(part))

@@ -23,8 +23,8 @@ from sqlalchemy.engine import Connection
 from model.errors import StoreError
 from model.history.caller_history import LAST, Event
 from model.history.surge import MINUTE_US, WEEK_HOURS, WEEKS
-from service.store.database import connect, parsed_url, run
-from service.store.records import EVENT_COLUMNS, Call, Checkpoint, Said, chain_of, event_of, json_of
+from service.store.database import connect, parsed_url, run_transaction
+from service.store.records import EVENT_COLUMNS, Call, CallEvent, Checkpoint, encode_json, history_event_of, stream_of
 from service.store.statements import CALL, EVENT
 from service.store.tables import bases, calls, checkpoints, decisions, events, facts, writers
 from service.store.writer import Writer
@@ -35,10 +35,10 @@ SURGE_US = (WEEKS * WEEK_HOURS + 1) * 60 * MINUTE_US
 LIVE = ("waiting", "taken", "answered")
 READERS = 4
 #: The most events of one other process that are read at once: a whole log may have been imported.
-MOST_FOLLOWED = 500
-MOST_DECISIONS = 100
+MAX_FOREIGN_EVENTS = 500
+MAX_DECISIONS = 100
 #: So many calls are asked for in one query.
-MOST_ASKED = 500
+MAX_IN_QUERY = 500
 #: A writer that has said nothing for so long is followed no more.
 SILENT_US = 3_600_000_000
 #: One that has said nothing for so long does not run any more: six beats.
@@ -75,14 +75,14 @@ _following = (
     .outerjoin(calls, calls.c.call_id == events.c.call_id)
     .where(events.c.writer == sa.bindparam("writer"), events.c.seq > sa.bindparam("seq"))
     .order_by(events.c.seq)
-    .limit(MOST_FOLLOWED)
+    .limit(MAX_FOREIGN_EVENTS)
 )
 
 
-class Following(NamedTuple):
-    """An event of another process with its place in its chain, and its call as it is now."""
+class ForeignEvent(NamedTuple):
+    """An event of another process with its version in its stream, and its call as it is now."""
 
-    nth: int
+    version: int
     kind: str
     call: Call
 
@@ -106,7 +106,7 @@ class Store:
     def __init__(
         self, url: str, committed: Callable[[float, int, int], None] = lambda _seconds, _events, _again: None
     ) -> None:
-        self._lock = alone(url)
+        self._lock = lock_sqlite_file(url)
         try:
             self.engine = connect(url)
             self.shared = self._lock is None
@@ -114,7 +114,7 @@ class Store:
             self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else self.engine
             #: By writer, the number of its last event as of now, before anything else is read: what came later is
             #: followed.
-            self.seen = self._seen() if self.shared else {}
+            self.last_seen = self._read_last_seen() if self.shared else {}
             self._writer = Writer(self.engine, committed)
         except StoreError:
             if self._lock:
@@ -123,72 +123,74 @@ class Store:
         self.write = self._writer.write
         self._readers = ThreadPoolExecutor(READERS, "reader")
 
-    async def call(self, call_id: str) -> Call | None:
-        """Give what is known of a call; None of an unknown one."""
-        return await self._in_thread(lambda connection: _call(connection, call_id))
+    async def read_call(self, call_id: str) -> Call | None:
+        """Return a call; None when it is unknown."""
+        return await self._in_thread(lambda connection: _read_call(connection, call_id))
 
     async def first_known(self, call_ids: Sequence[str]) -> str | None:
-        """Give the first of several call_ids that is that of a call; None when none is."""
+        """Return the first of several call_ids that is stored; None when none is."""
         asked = sa.select(calls.c.call_id).where(calls.c.call_id.in_(call_ids))
         found = await self._in_thread(lambda connection: set(connection.execute(asked).scalars()))
         return next((call_id for call_id in call_ids if call_id in found), None)
 
-    async def attested(self, hashes: Sequence[bytes], since_us: int, but: str) -> bool:
-        """Say whether the network attested in full (A) the number of each call of a caller since then, but for one."""
+    async def is_attested(self, hashes: Sequence[bytes], since_us: int, except_call_id: str) -> bool:
+        """Return whether the network fully attested (A) the number in each call of a caller since then, except one."""
         lacking = (
             sa.select(calls.c.call_id)
             .join(events, events.c.call_id == calls.c.call_id)
             .where(events.c.chain.in_(hashes), events.c.kind == "received", events.c.received_at_us >= since_us)
-            .where(calls.c.call_id != but, sa.func.coalesce(calls.c.attestation, "") != "A")
+            .where(calls.c.call_id != except_call_id, sa.func.coalesce(calls.c.attestation, "") != "A")
             .limit(1)
         )
         return await self._in_thread(lambda connection: connection.execute(lacking).first() is None)
 
-    async def chain(self, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
-        """Give the last checkpoint of a chain and what each later event adds to the history, in their order."""
-        return await self._in_thread(lambda connection: _chain(connection, chain))
+    async def read_stream(self, stream: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
+        """Return the last checkpoint of a stream and what each later event adds to the history, in their order."""
+        return await self._in_thread(lambda connection: _read_stream(connection, stream))
 
-    async def chain_and_call(
-        self, chain: bytes, call_id: str
+    async def read_stream_and_call(
+        self, stream: bytes, call_id: str
     ) -> tuple[Checkpoint | None, list[Event | None], Call | None]:
-        """Give a chain, and a call that is at least as new as the chain."""
-        return await self._in_thread(lambda connection: (*_chain(connection, chain), _call(connection, call_id)))
+        """Return a stream, and a call that is at least as new as the stream."""
+        return await self._in_thread(
+            lambda connection: (*_read_stream(connection, stream), _read_call(connection, call_id))
+        )
 
-    async def call_and_chain(self, call_id: str) -> tuple[Call | None, Checkpoint | None, list[Event | None]]:
-        """Give a call, and the chain that it belongs to, than which it is at least as new."""
+    async def read_call_and_stream(self, call_id: str) -> tuple[Call | None, Checkpoint | None, list[Event | None]]:
+        """Return a call and its stream; the call is at least as new as the stream."""
 
         def read(connection: Connection) -> tuple[Call | None, Checkpoint | None, list[Event | None]]:
             row = connection.execute(_caller, {"call_id": call_id}).first()
             if row is None:
                 return None, None, []
-            chain = chain_of(row.caller, call_id)
-            last, later = _chain(connection, chain)
-            call = _call(connection, call_id)
-            if call is None or call.chain != chain:  # it was moved or removed just now
+            stream = stream_of(row.caller, call_id)
+            last, later = _read_stream(connection, stream)
+            call = _read_call(connection, call_id)
+            if call is None or call.stream != stream:  # it was moved or removed just now
                 return call, None, []
             return call, last, later
 
         return await self._in_thread(read)
 
-    async def gone(self, call_ids: Sequence[str]) -> list[str]:
-        """Give those of these calls that are not stored."""
+    async def missing_calls(self, call_ids: Sequence[str]) -> list[str]:
+        """Return those of these calls that are not stored."""
 
         def there(connection: Connection) -> set[str]:
-            parts = (call_ids[first : first + MOST_ASKED] for first in range(0, len(call_ids), MOST_ASKED))
+            parts = (call_ids[first : first + MAX_IN_QUERY] for first in range(0, len(call_ids), MAX_IN_QUERY))
             queries = (sa.select(calls.c.call_id).where(calls.c.call_id.in_(part)) for part in parts)
             return {call_id for query in queries for call_id in connection.execute(query).scalars()}
 
         stored = await self._in_thread(there)
         return [call_id for call_id in call_ids if call_id not in stored]
 
-    async def folded_until_us(self, chain: bytes) -> int:
-        """Give when the last call of a chain arrived that retention has removed, or an earlier moment when it has none.
+    async def folded_until_us(self, stream: bytes) -> int:
+        """Return when the last call that retention removed from a stream arrived; an earlier time when it removed none.
 
-        What it left of a chain, it left of the chain's first calls.
+        What it left of a stream, it left of the stream's first calls.
         """
 
         def read(connection: Connection) -> int:
-            row = connection.execute(_base, {"chain": chain}).mappings().first()
+            row = connection.execute(_base, {"chain": stream}).mappings().first()
             if row is None:
                 return -1
             base = Checkpoint.of(dict(row))
@@ -196,22 +198,22 @@ class Store:
 
         return await self._in_thread(read)
 
-    async def length(self, chain: bytes) -> int:
-        """Give the place of the last event of a chain; 0 when there is none."""
+    async def stream_version(self, stream: bytes) -> int:
+        """Return the version of a stream: that of its last event, 0 without any."""
 
         def read(connection: Connection) -> int:
-            last = connection.execute(_nth, {"chain": chain}).scalar()
-            row = connection.execute(_base, {"chain": chain}).mappings().first() if last is None else None
+            last = connection.execute(_nth, {"chain": stream}).scalar()
+            row = connection.execute(_base, {"chain": stream}).mappings().first() if last is None else None
             return int(row["included"]) if row else last or 0
 
         return await self._in_thread(read)
 
-    async def said(self, call: Call) -> list[Row]:
-        """Give kind, known_at_us, recorded_at_us, body and told_by of all that was said of a call, in that order."""
-        return await self._in_thread(lambda connection: _said_of(connection, call.call_id))
+    async def read_events(self, call: Call) -> list[Row]:
+        """Return kind, known_at_us, recorded_at_us, body and told_by of all that was said of a call, in that order."""
+        return await self._in_thread(lambda connection: _read_events(connection, call.call_id))
 
-    async def since(self, seen: Mapping[int, int]) -> tuple[list[Following], dict[int, int]]:
-        """Give what other processes wrote since, each one's in its order, at most MOST_FOLLOWED events of each.
+    async def read_since(self, seen: Mapping[int, int]) -> tuple[list[ForeignEvent], dict[int, int]]:
+        """Return what other processes wrote since, in each one's order, at most MAX_FOLLOWED events of each.
 
         Parameters
         ----------
@@ -220,14 +222,14 @@ class Store:
 
         Returns
         -------
-        found : list of Following
+        found : list of ForeignEvent
             The calls have the requests and answers of these events, not those of earlier ones.
         seen : dict of int to int
             The numbers of the last events of those writers of whom there was something new.
         """
 
-        def read(connection: Connection) -> tuple[list[Following], dict[int, int]]:
-            found: list[Following] = []
+        def read(connection: Connection) -> tuple[list[ForeignEvent], dict[int, int]]:
+            found: list[ForeignEvent] = []
             last: dict[int, int] = {}
             for writer, seq in connection.execute(_last_of_each, {"since_us": _now_us() - SILENT_US}).all():
                 if writer in self._writer.numbers or (seq or 0) <= seen.get(writer, 0):
@@ -235,13 +237,13 @@ class Store:
                 for row in connection.execute(_following, {"writer": writer, "seq": seen.get(writer, 0)}).mappings():
                     last[writer] = row["seq"]
                     if row["call_id"] is not None:  # it was not removed meanwhile
-                        found.append(Following(row["nth"], row["said"], _followed(dict(row))))
+                        found.append(ForeignEvent(row["nth"], row["said"], _foreign_call(dict(row))))
             return found, last
 
         return await self._in_thread(read)
 
-    def beat(self, number_keys: str) -> list[str | None]:
-        """Say that this process is still writing, and which keys of the hash of numbers it holds.
+    def write_heartbeat(self, number_keys: str) -> list[str | None]:
+        """Record that this process is alive, and the number keys that it holds.
 
         Returns
         -------
@@ -252,22 +254,22 @@ class Store:
         own = sa.update(writers).where(writers.c.writer == self._writer.writer)
         lately = sa.select(writers.c.number_keys).where(writers.c.seen_at_us >= now_us - ALIVE_US)
 
-        def said(connection: Connection) -> list[str | None]:
+        def read_events(connection: Connection) -> list[str | None]:
             connection.execute(own.values(seen_at_us=now_us, number_keys=number_keys))
             return list(connection.execute(lately).scalars())
 
-        return self._read(said, commit=True)
+        return self._read(read_events, commit=True)
 
-    def live(self) -> list[Call]:
-        """Give the calls that wait or are being talked to, with what was answered of each."""
+    def read_live_calls(self) -> list[Call]:
+        """Return the calls that wait or are being talked to, with what was answered of each."""
         return self._read(
             lambda connection: [
-                _answered(connection, Call.of(dict(row))) for row in connection.execute(_live).mappings().all()
+                _with_answers(connection, Call.of(dict(row))) for row in connection.execute(_live).mappings().all()
             ]
         )
 
-    def minutes(self) -> list[tuple[int, int, int]]:
-        """Give (minute since 1970, calls, calls of numbers never seen before) as far back as surge looks."""
+    def calls_by_minute(self) -> list[tuple[int, int, int]]:
+        """Return (minute since 1970, calls, calls of numbers never seen before) as far back as surge looks."""
         minute = sa.func.floor(calls.c.received_at_us / MINUTE_US).cast(sa.Integer).label("minute")
         latest = sa.select(sa.func.max(calls.c.received_at_us)).scalar_subquery()
         query = (
@@ -279,21 +281,21 @@ class Store:
         rows = self._read(lambda connection: connection.execute(query).all())
         return [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
 
-    def fact(self, name: str, value: str) -> str:
-        """Give a fact of this database, such as the version of its histories, writing it down when there is none."""
+    def ensure_fact(self, name: str, value: str) -> str:
+        """Return a fact of this database, such as the version of its histories, writing it down when there is none."""
 
         def told(connection: Connection) -> str:
             connection.execute(self._insert(facts).values(name=name, value=value).on_conflict_do_nothing())
             return str(connection.execute(sa.select(facts.c.value).where(facts.c.name == name)).scalar_one())
 
-        return run(self.engine, told, commit=True)
+        return run_transaction(self.engine, told, commit=True)
 
-    def facts(self, beginning: str) -> list[str]:
-        """Give the names of the facts that begin so."""
+    def fact_names(self, beginning: str) -> list[str]:
+        """Return the names of the facts that begin so."""
         query = sa.select(facts.c.name).where(facts.c.name.startswith(beginning, autoescape=True))
         return self._read(lambda connection: list(connection.execute(query).scalars()))
 
-    def load(self, parts: Iterable[Sequence[tuple[list[Said], Call]]]) -> int:
+    def import_calls(self, parts: Iterable[Sequence[tuple[list[CallEvent], Call]]]) -> int:
         """Add whole calls at once, each part in one transaction; a call that is known already is left as it is.
 
         Returns
@@ -304,16 +306,16 @@ class Store:
         added = seq = 0
         for part in parts:
 
-            def add(connection: Connection, part: Sequence[tuple[list[Said], Call]] = part, seq: int = seq) -> int:
+            def add(connection: Connection, part: Sequence[tuple[list[CallEvent], Call]] = part, seq: int = seq) -> int:
                 ids = [call.call_id for _, call in part]
                 known = set(connection.execute(sa.select(calls.c.call_id).where(calls.c.call_id.in_(ids))).scalars())
                 fresh = [(said, call) for said, call in part if call.call_id not in known]
                 said = [one for said, _ in fresh for one in said]
-                length = _lengths(connection, {one.chain for one in said})
+                length = _stream_versions(connection, {one.stream for one in said})
                 rows = []
                 for seq, one in enumerate(said, seq + 1):  # noqa: B020 - the numbers go on from part to part
-                    length[one.chain] += 1
-                    rows.append((self._writer.writer, seq, *replace(one, nth=length[one.chain]).row()))
+                    length[one.stream] += 1
+                    rows.append((self._writer.writer, seq, *replace(one, version=length[one.stream]).row()))
                 if fresh:
                     connection.execute(
                         sa.insert(calls), [dict(zip(CALL, call.row(), strict=True)) for _, call in fresh]
@@ -321,18 +323,18 @@ class Store:
                     connection.execute(sa.insert(events), [dict(zip(EVENT, row, strict=True)) for row in rows])
                 return len(fresh)
 
-            added += run(self.engine, add, commit=True)
+            added += run_transaction(self.engine, add, commit=True)
             seq += sum(len(said) for said, _ in part)
         return added
 
-    def decisions(self, after: int = 0) -> list[Row]:
-        """Give what was decided after the decision of this number, oldest first, with its body as a dict.
+    def read_decisions(self, after: int = 0) -> list[Row]:
+        """Return what was decided after the decision of this number, oldest first, with its body as a dict.
 
-        All of it when `after` is 0, else at most MOST_DECISIONS.
+        All of it when `after` is 0, else at most MAX_DECISIONS.
         """
         query = sa.select(decisions).where(decisions.c.seq > sa.bindparam("after")).order_by(decisions.c.seq)
         if after:  # few, so that nobody thinks of reading the whole table for them; the others come the next time
-            query = query.limit(MOST_DECISIONS)
+            query = query.limit(MAX_DECISIONS)
         rows = self._read(lambda connection: connection.execute(query, {"after": after}).mappings().all())
         return [{**row, "body": from_json(row["body"])} for row in rows]
 
@@ -360,9 +362,9 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._read(work, commit=commit))
 
     def _read(self, work: Callable[[Connection], T], *, commit: bool = False) -> T:
-        return run(self.engine if commit else self._reading, work, commit=commit)
+        return run_transaction(self.engine if commit else self._reading, work, commit=commit)
 
-    def _seen(self) -> dict[int, int]:
+    def _read_last_seen(self) -> dict[int, int]:
         return self._read(
             lambda connection: {writer: seq or 0 for writer, seq in connection.execute(_last_of_each, {"since_us": 0})}
         )
@@ -372,26 +374,26 @@ def _now_us() -> int:
     return microseconds(datetime.now(UTC))
 
 
-def _call(connection: Connection, call_id: str) -> Call | None:
+def _read_call(connection: Connection, call_id: str) -> Call | None:
     row = connection.execute(_one_call, {"call_id": call_id}).mappings().first()
-    return None if row is None else _answered(connection, Call.of(dict(row)))
+    return None if row is None else _with_answers(connection, Call.of(dict(row)))
 
 
-def _chain(connection: Connection, chain: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
-    noted = [Checkpoint.of(dict(row)) for row in connection.execute(_noted, {"chain": chain}).mappings()]
-    last = max(noted, key=lambda one: one.included, default=None)
-    later = connection.execute(_events_after, {"chain": chain, "included": last.included if last else 0})
-    return last, [event_of(*row) for row in later]
+def _read_stream(connection: Connection, stream: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
+    noted = [Checkpoint.of(dict(row)) for row in connection.execute(_noted, {"chain": stream}).mappings()]
+    last = max(noted, key=lambda one: one.version, default=None)
+    later = connection.execute(_events_after, {"chain": stream, "included": last.version if last else 0})
+    return last, [history_event_of(*row) for row in later]
 
 
-def _answered(connection: Connection, call: Call) -> Call:
+def _with_answers(connection: Connection, call: Call) -> Call:
     """Add to a call what was asked and answered at each stage."""
-    for said in _said_of(connection, call.call_id):
+    for said in _read_events(connection, call.call_id):
         _add_answer(call, said["body"])
     return call
 
 
-def _followed(row: Row) -> Call:
+def _foreign_call(row: Row) -> Call:
     call = Call.of(row)
     if row["said"] in _WITH_ANSWER:
         _add_answer(call, from_json(row["body"]))
@@ -400,18 +402,18 @@ def _followed(row: Row) -> Call:
 
 def _add_answer(call: Call, body: Row) -> None:
     if "answer" in body:
-        call.asked[body["answer"]["stage"]] = json_of(body.get("request"))
-        call.answers[body["answer"]["stage"]] = json_of(body["answer"])
+        call.asked[body["answer"]["stage"]] = encode_json(body.get("request"))
+        call.answers[body["answer"]["stage"]] = encode_json(body["answer"])
 
 
-def _said_of(connection: Connection, call_id: str) -> list[Row]:
+def _read_events(connection: Connection, call_id: str) -> list[Row]:
     rows = connection.execute(_said, {"call_id": call_id}).mappings()
     return [{**row, "body": from_json(row["body"])} for row in rows]
 
 
-def _lengths(connection: Connection, chains: Iterable[bytes]) -> dict[bytes, int]:
-    """Give how many events each chain has had."""
-    asked = list(chains)
+def _stream_versions(connection: Connection, streams: Iterable[bytes]) -> dict[bytes, int]:
+    """Return how many events each stream has had."""
+    asked = list(streams)
     found = dict.fromkeys(asked, 0)
     removed = sa.select(bases.c.chain, bases.c.included).where(bases.c.chain.in_(asked))
     last = (
@@ -422,7 +424,7 @@ def _lengths(connection: Connection, chains: Iterable[bytes]) -> dict[bytes, int
     return found
 
 
-def alone(url: str) -> TextIO | None:
+def lock_sqlite_file(url: str) -> TextIO | None:
     """Hold a lock beside a SQLite file for as long as it is open; None for a database that several may share.
 
     Raises

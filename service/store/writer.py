@@ -1,9 +1,9 @@
-"""Writes events and their calls: group commit, and nothing is acknowledged before it is on disk.
+"""Write events and their calls by group commit; nothing is acknowledged before it is on disk.
 
-While one batch is being committed in a thread, the next one gathers; so the disk is asked once for many calls, and
-threads change places once for a batch. An event is only added right after the one that its writer saw as the last of
-its chain. When another process was there before, or a caller or call that was taken for a new one is known, `Changed`
-is raised instead: look again.
+While one batch is being committed in a thread, the next one gathers; so there is one sync for many calls, and one
+switch of threads for a batch. An event is only appended right after the one that its writer saw as the last of its
+stream. When another process appended first, or a caller or call taken for new exists already, `VersionConflict` is
+raised instead: read again and retry.
 """
 
 import asyncio
@@ -18,25 +18,32 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
-from service.store.database import alone, cause, is_lost, pause, run, wants_another_try
-from service.store.records import Call, Checkpoint, Said
+from service.store.database import (
+    back_off,
+    begin_immediate,
+    driver_message,
+    is_disconnected,
+    is_serialization_failure,
+    run_transaction,
+)
+from service.store.records import Call, CallEvent, Checkpoint
 from service.store.statements import Row, Statements
 from service.store.tables import writers
 
-MOST_AT_ONCE = 512
+MAX_BATCH = 512
 #: So often a batch is tried while it comes in the way of other transactions, unless all who wait for it went away.
 ATTEMPTS = 40
 
 
-class Changed(Exception):  # noqa: N818 - not an error: look again
-    """What was decided rests on what is no longer the last of its chain."""
+class VersionConflict(Exception):  # noqa: N818 - not an error: look again
+    """An event was decided on a version that is no longer the last of its stream."""
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
-    """An event, its call and perhaps a checkpoint, on their way to the disk."""
+class PendingWrite:
+    """An event, its call and perhaps a checkpoint, to be written."""
 
-    chain: bytes
+    stream: bytes
     call_id: str
     said: Row
     call: Row
@@ -52,8 +59,8 @@ class Writer:
     ----------
     engine : Engine
     committed : callable
-        Is told of each commit the seconds, the number of events, and how often it was tried again because another
-        one came between.
+        Called after each commit with its seconds, its number of events, and how often it was retried after a
+        conflict.
 
     Raises
     ------
@@ -64,34 +71,34 @@ class Writer:
     def __init__(self, engine: Engine, committed: Callable[[float, int, int], None]) -> None:
         self._engine, self._committed = engine, committed
         #: Its number in the table `writers`; None when it needs a new one.
-        self.writer: int | None = run(engine, _register, commit=True)
+        self.writer: int | None = run_transaction(engine, _register, commit=True)
         #: All the numbers that it ever had.
         self.numbers = {self.writer}
         self._seq = 0
         self._statements = Statements(engine)
         self._connection: Connection | None = None
-        self._next: list[Waiting] = []
+        self._next: list[PendingWrite] = []
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "writer")
 
-    async def write(self, said: Said, call: Call, *, new: bool, checkpoint: Checkpoint | None = None) -> None:
-        """Keep one event and what is now known of its call; returns when both are on disk.
+    async def write(self, event: CallEvent, call: Call, *, new: bool, checkpoint: Checkpoint | None = None) -> None:
+        """Write one event and its call; returns when both are on disk.
 
-        Whoever stops waiting before it is being written takes it back; afterwards it may or may not be kept.
+        Cancelled before the write begins, it is not written; afterwards it may or may not be.
 
         Raises
         ------
-        Changed
-            When it came too late, and nothing was kept.
+        VersionConflict
+            When another event came first, and nothing was written.
         StoreError
             When the store did not take it.
         """
         loop = asyncio.get_running_loop()
-        item = Waiting(
-            said.chain,
+        item = PendingWrite(
+            event.stream,
             call.call_id,
-            said.row(),
-            call.row() if new else call.changes(),
+            event.row(),
+            call.row() if new else call.changing_columns(),
             new,
             checkpoint.row() if checkpoint else None,
             loop.create_future(),
@@ -99,7 +106,7 @@ class Writer:
         self._next.append(item)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._go, loop)  # with what else comes in this turn of the loop
+            loop.call_soon(self._start_batch, loop)  # with what else comes in this turn of the loop
         await item.done
 
     def close(self) -> None:
@@ -108,24 +115,24 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
 
-    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hand what has gathered to the thread, or rest when there is nothing."""
-        batch = [item for item in self._next[:MOST_AT_ONCE] if not item.done.done()]
-        del self._next[:MOST_AT_ONCE]
+        batch = [item for item in self._next[:MAX_BATCH] if not item.done.done()]
+        del self._next[:MAX_BATCH]
         if not batch:
             self._busy = bool(self._next)
             if self._busy:
-                loop.call_soon(self._go, loop)
+                loop.call_soon(self._start_batch, loop)
             return
         working = self._thread.submit(self._commit, batch)
 
         def tell(done: Future[Outcome]) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._told, loop, batch, done.result())
+                loop.call_soon_threadsafe(self._deliver, loop, batch, done.result())
 
         working.add_done_callback(tell)
 
-    def _told(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting], outcome: "Outcome") -> None:
+    def _deliver(self, loop: asyncio.AbstractEventLoop, batch: list[PendingWrite], outcome: "Outcome") -> None:
         self._committed(outcome.seconds, len(outcome.kept), outcome.again)
         for item in batch:
             if item.done.done():  # whoever waited went away
@@ -135,16 +142,16 @@ class Writer:
             elif item in outcome.kept:
                 item.done.set_result(None)
             else:
-                item.done.set_exception(Changed())
-        self._go(loop)
+                item.done.set_exception(VersionConflict())
+        self._start_batch(loop)
 
-    def _commit(self, batch: list[Waiting]) -> "Outcome":
+    def _commit(self, batch: list[PendingWrite]) -> "Outcome":
         """Write a batch in one transaction, in the thread."""
         started = time.perf_counter()
         # In one order for all processes, so that none waits for another that waits for it. A batch never holds two
-        # events of one chain: each waits for the one before.
-        batch = sorted(batch, key=lambda item: item.chain)
-        kept: set[Waiting] = set()
+        # events of one stream: each waits for the one before.
+        batch = sorted(batch, key=lambda item: item.stream)
+        kept: set[PendingWrite] = set()
         error: StoreError | None = None
         numbered = {self._seq + place: item for place, item in enumerate(batch, 1)}
         careful = False
@@ -155,54 +162,54 @@ class Writer:
                     self._connection = self._engine.connect()
                 with self._connection.begin():
                     # By itself Python's sqlite3 begins nothing for a statement that begins with WITH.
-                    alone(self._connection)
+                    begin_immediate(self._connection)
                     if writer is None:
                         writer = _register(self._connection)
                         self.numbers.add(writer)
                     kept = self._write(self._connection, writer, numbered, careful=careful)
                     written = True
                 self.writer, error = writer, None
-            except Changed:
+            except VersionConflict:
                 careful = True
                 continue
             except SQLAlchemyError as failure:
                 kept = set()
-                error = StoreError(f"did not take {len(batch)} events: {cause(failure)}")
-                again = wants_another_try(failure)
+                error = StoreError(f"did not take {len(batch)} events: {driver_message(failure)}")
+                again = is_serialization_failure(failure)
                 if not again:
                     self._let_go()
                     # A connection of before is lost when the server was started anew; the next one is a new one.
-                    again = is_lost(failure) and not written and attempt == 0
+                    again = is_disconnected(failure) and not written and attempt == 0
                     if written:
                         # It may be committed all the same, and only be seen later: whoever follows this process in
                         # the order of its numbers would miss it.
                         self.writer = None
                 if again and attempt + 1 < ATTEMPTS and not all(item.done.done() for item in batch):
-                    pause(attempt)
+                    back_off(attempt)
                     continue
             break
         self._seq += len(batch)
         return Outcome(kept, error, time.perf_counter() - started, attempt)
 
     def _write(
-        self, connection: Connection, writer: int, numbered: dict[int, Waiting], *, careful: bool
-    ) -> set[Waiting]:
-        """Write a batch; gives what was in time. Unless `careful`, all of it is taken to be, or `Changed` is raised."""
+        self, connection: Connection, writer: int, numbered: dict[int, PendingWrite], *, careful: bool
+    ) -> set[PendingWrite]:
+        """Write a batch and return the items stored; unless `careful`, all are, or `VersionConflict` is raised."""
         said = [(writer, seq, *item.said) for seq, item in numbered.items()]
         if careful:
             kept = self._write_each(connection, writer, said, numbered)
         else:
             items = numbered.values()  # in the order in which all processes write
             new, changed = ([item.call for item in items if item.new is new] for new in (True, False))
-            if not self._statements.add(connection, said, new, changed):
-                raise Changed
+            if not self._statements.insert_batch(connection, said, new, changed):
+                raise VersionConflict
             kept = set(items)
         self._statements.checkpoint(connection, [item.checkpoint for item in kept if item.checkpoint])
         return kept
 
     def _write_each(
-        self, connection: Connection, writer: int, said: list[Row], numbered: dict[int, Waiting]
-    ) -> set[Waiting]:
+        self, connection: Connection, writer: int, said: list[Row], numbered: dict[int, PendingWrite]
+    ) -> set[PendingWrite]:
         """Write a batch in which something came too late, but for that."""
         write = self._statements
         kept = {seq: numbered[seq] for seq in write.add_events(connection, said)}
@@ -239,7 +246,7 @@ def _register(connection: Connection) -> int:
 class Outcome:
     """What became of a batch."""
 
-    kept: set[Waiting]
+    kept: set[PendingWrite]
     error: StoreError | None
     seconds: float
     again: int

@@ -56,7 +56,7 @@ _KEY = re.compile(r"saring_[0-9A-Za-z]+_[0-9A-Za-z_-]{16,}|\b(?:bearer|basic)\s+
 _OWN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"))
 
 
-class Seldom:
+class RateLimit:
     """Lets one of many be logged in so many seconds, or an overloaded service would be busy with its log.
 
     Parameters
@@ -65,7 +65,7 @@ class Seldom:
 
     Examples
     --------
-    >>> may = Seldom(60.0)
+    >>> may = RateLimit(60.0)
     >>> may(), may()
     (True, False)
     """
@@ -74,7 +74,7 @@ class Seldom:
         self._seconds, self._quiet_until_s = seconds, 0.0
 
     def __call__(self) -> bool:
-        """Say whether this one is to be logged; the metrics have them all."""
+        """Return whether this one is to be logged; the metrics have them all."""
         now_s = monotonic()
         if now_s < self._quiet_until_s:
             return False
@@ -82,20 +82,20 @@ class Seldom:
         return True
 
 
-def masked(text: str, least: int = 7) -> str:
+def mask_numbers(text: str, least: int = 7) -> str:
     """Take out of a free text whatever looks like a telephone number, of so many digits at least, or a key.
 
     Examples
     --------
-    >>> masked("caller 0812-3456-7890 at 2026-11-01T20:15:00+07:00 after 12.5 s")
+    >>> mask_numbers("caller 0812-3456-7890 at 2026-11-01T20:15:00+07:00 after 12.5 s")
     'caller [number] at 2026-11-01T20:15:00+07:00 after 12.5 s'
-    >>> masked("Authorization: Bearer saring_0123456789_abcdefghijklmnopqrstuvwxyz")
+    >>> mask_numbers("Authorization: Bearer saring_0123456789_abcdefghijklmnopqrstuvwxyz")
     'Authorization: [key]'
     """
     return _TIME_OR_NUMBER[least].sub(lambda found: found[1] or NUMBER, _KEY.sub(KEY, text))
 
 
-def masked_id(text: str, *, dialled: bool = True) -> str:
+def mask_id(text: str, *, dialled: bool = True) -> str:
     """Take out of an id only what can be nothing but a telephone number or a key.
 
     Parameters
@@ -106,7 +106,7 @@ def masked_id(text: str, *, dialled: bool = True) -> str:
 
     Examples
     --------
-    >>> [masked_id(id) for id in ("1730448000.1234", "+62 812-3456-7890", "0812 3456 7890", "00001234")]
+    >>> [mask_id(id) for id in ("1730448000.1234", "+62 812-3456-7890", "0812 3456 7890", "00001234")]
     ['1730448000.1234', '[number]', '[number]', '00001234']
     """
     text = _FROM_PLUS.sub(NUMBER, _KEY.sub(KEY, text))
@@ -117,12 +117,12 @@ def masked_id(text: str, *, dialled: bool = True) -> str:
     return text[:LONGEST_ID]
 
 
-def escaped(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     r"""Write control and invisible characters out, so that a text stays on its line and does nothing to a terminal.
 
     Examples
     --------
-    >>> print(escaped("one\ntwo \x1b[31mred"))
+    >>> print(escape_control_characters("one\ntwo \x1b[31mred"))
     one\ntwo \x1b[31mred
     """
     if text.isprintable():
@@ -143,35 +143,35 @@ class Formatter(logging.Formatter):
         self._json = form == "json"
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the record as one line: time, level, logger, message, request_id, fields, exception."""
-        line = self._told(record)
+        """Return the record as one line: time, level, logger, message, request_id, fields, exception."""
+        line = self._document(record)
         if self._json:
             # The standard leaves DEL as it is, and terminals do not.
             return json.dumps(line, allow_nan=False).replace("\x7f", "\\u007f")
         start = [line.pop(name) for name in ("time", "level", "logger", "message")]
         fields = [f"{name}={_shown(value)}" for name, value in line.items() if value is not None]
-        return " ".join(escaped(str(part)) for part in (*start, *fields))
+        return " ".join(escape_control_characters(str(part)) for part in (*start, *fields))
 
-    def _told(self, record: logging.LogRecord) -> dict[str, Any]:
+    def _document(self, record: logging.LogRecord) -> dict[str, Any]:
         state = request_state.get() or {}
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")[:-6] + "Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": masked(_message(record))[:LONGEST],
+            "message": mask_numbers(_message(record))[:LONGEST],
             "request_id": _value("request_id", state.get("request_id")),
         }
         if "trace_id" in state:
             line["trace_id"] = _value("trace_id", state["trace_id"])
         for name, value in vars(record).items():
             if name not in _OWN:
-                line.setdefault(masked(name), _value(name, value))
+                line.setdefault(mask_numbers(name), _value(name, value))
         if record.exc_info:
-            line["exception"] = masked(self.formatException(record.exc_info))[-LONGEST:]
+            line["exception"] = mask_numbers(self.formatException(record.exc_info))[-LONGEST:]
         elif record.exc_text:
-            line["exception"] = masked(record.exc_text)[-LONGEST:]
+            line["exception"] = mask_numbers(record.exc_text)[-LONGEST:]
         if record.stack_info:
-            line["stack"] = masked(record.stack_info)[-LONGEST:]
+            line["stack"] = mask_numbers(record.stack_info)[-LONGEST:]
         return line
 
 
@@ -179,7 +179,7 @@ class Handler(logging.StreamHandler[TextIO]):
     """Writes lines; when that fails it says so without the record, which the standard would print as it is."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard's name
-        """Say on standard error that a record is lost, and why."""
+        """Report on standard error that a record is lost, and why."""
         print(f"a log record of {record.name} is lost: {sys.exc_info()[0]}", file=sys.stderr)
 
 
@@ -188,10 +188,10 @@ class Thinned(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._may_log = Seldom()
+        self._may_log = RateLimit()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a record is to be logged."""
+        """Return whether a record is to be logged."""
         return record.levelno != logging.WARNING or self._may_log()
 
 
@@ -246,8 +246,8 @@ def _value(name: str, value: object) -> object:
             return str(value)
         return NUMBER if abs(value) >= 1e6 else round(value, 6)
     if name in IDENTIFIERS:
-        return masked_id(str(value), dialled=name != "request_id")
-    return masked(str(value))[:LONGEST]
+        return mask_id(str(value), dialled=name != "request_id")
+    return mask_numbers(str(value))[:LONGEST]
 
 
 def _shown(value: object) -> str:

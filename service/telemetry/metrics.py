@@ -17,16 +17,16 @@ from model.calls.columns import COLUMNS
 from model.policy.guardrails import SHOWN
 from model.policy.policy import Band
 from model.scorecard.features import STAGES
-from service.telemetry.logs import masked
+from service.telemetry.logs import mask_numbers
 from service.telemetry.metric_table import METRICS, Instrument
-from service.telemetry.multiprocess import SharedCounts, shared
+from service.telemetry.multiprocess import SharedCounts, multiprocess_directory
 
 OTHER = "other"
 BANDS = tuple(band.id for band in Band)
 #: The fields whose warnings are counted by name: those of the call log, and what only a request has.
 FIELDS = (*(column.name for column in COLUMNS), "expected_wait_s", "mean_handling_s", "stage", "operator", "confirm")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-MOST_QUEUES, MOST_REASONS, MOST_RELEASES, MOST_ROUTES = 50, 20, 50, 200
+MAX_QUEUES, MAX_REASONS, MAX_RELEASES, MAX_ROUTES = 50, 20, 50, 200
 _OPENMETRICS = "application/openmetrics-text"
 
 _I = TypeVar("_I", Counter, Gauge, Histogram)
@@ -52,7 +52,7 @@ class Metrics:
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # or half of all lines say when this process began
-        together = shared()
+        together = multiprocess_directory()
         self.registry = CollectorRegistry()
         made = {metric.name: metric.make(None if together else self.registry) for metric in METRICS}
         if together:
@@ -71,8 +71,8 @@ class Metrics:
         self._abandoned = self._each("abandoned_total", BANDS)
         self._deferred, self._held_out = self._counters["deferred_total"].inc, self._counters["held_out_total"].inc
         self._requests: dict[tuple[str, str, int], tuple[_Count, _Observe]] = {}
-        self._routes, self._reasons = _Names(MOST_ROUTES), _Names(MOST_REASONS)
-        self._queues, self._releases = _Names(MOST_QUEUES), _Names(MOST_RELEASES)
+        self._routes, self._reasons = _Names(MAX_ROUTES), _Names(MAX_REASONS)
+        self._queues, self._releases = _Names(MAX_QUEUES), _Names(MAX_RELEASES)
         self.monitor(1.0, 1.0, alarmed=False)
 
     def scored(
@@ -144,11 +144,11 @@ class Metrics:
         self._counters["journal_drained_total"].inc(events)
 
     def journal_holds(self, records: int) -> None:
-        """Say how many events this process's journal holds."""
+        """Set the number of events in this process's journal."""
         self._gauges["journal_records"].set(records)
 
-    def store_is(self, up: bool) -> None:
-        """Say whether the store takes events."""
+    def store_up(self, up: bool) -> None:
+        """Return whether the store takes events."""
         self._gauges["store_up"].set(up)
 
     def committed(self, seconds: float, batch: int, again: int) -> None:
@@ -159,44 +159,44 @@ class Metrics:
         self._histograms["store_batch_size"].observe(batch)
 
     def waiting(self, calls: Mapping[str, int]) -> None:
-        """Say how many calls wait in each queue; "" is a call without one. Queues that are not named are empty."""
+        """Set the number of waiting calls by queue ("" for none); queues that are not named are empty."""
         counts = dict.fromkeys((*self._queues.known, OTHER), 0)
         for queue, count in calls.items():
             # Somebody may take a field for another: a caller's number never becomes a label.
-            name = self._queues.of(queue) if masked(queue) == queue else OTHER
+            name = self._queues.of(queue) if mask_numbers(queue) == queue else OTHER
             counts[name] = counts.get(name, 0) + count
         for name, count in counts.items():
             self._gauges["waiting_calls"].labels(name).set(count)
 
     def operators(self, on_duty: int | None) -> None:
-        """Say how many operators are on duty, None while unknown."""
+        """Set the number of operators on duty, None while unknown."""
         self._gauges["operators_on_duty"].set(nan if on_duty is None else on_duty)
 
     def deferral(self, *, switch_on: bool, on: bool) -> None:
-        """Say whether people allow deferral, and whether anything is deferred."""
+        """Return whether people allow deferral, and whether anything is deferred."""
         self._gauges["switch_on"].set(switch_on)
         self._gauges["deferral_on"].set(on)
 
     def monitor(self, all_calls: float, random_share: float, *, alarmed: bool) -> None:
-        """Say what the monitor has seen: its e-values, and whether it has switched things off."""
+        """Set the monitor's e-values, and whether it has switched things off."""
         self._gauges["monitor_e_value"].labels("all").set(all_calls)
         self._gauges["monitor_e_value"].labels("random_share").set(random_share)
         self._gauges["monitor_alarmed"].set(alarmed)
 
     def drift(self, moved: int) -> None:
-        """Say how many measures of drift moved beyond their limit when calls were last looked at."""
+        """Set how many drift measures were beyond their limit at the last check."""
         self._gauges["drift_measures_moved"].set(moved)
 
     def certificate(self, expires_at: datetime | None) -> None:
-        """Say when the certificate expires, None when there is none."""
+        """Set when the certificate expires, None without one."""
         self._gauges["certificate_expires_timestamp_seconds"].set(expires_at.timestamp() if expires_at else 0.0)
 
     def event_loop_lag(self, seconds: float) -> None:
-        """Say how late the event loop came."""
+        """Observe the lag of the event loop."""
         self._gauges["event_loop_lag_seconds"].set(seconds)
 
     def release(self, name: str) -> None:
-        """Say which release is served from now on."""
+        """Set the release that is served from now on."""
         label = self._releases.of(name)
         for known in (*self._releases.known, label):
             self._gauges["release_info"].labels(known).set(known == label)

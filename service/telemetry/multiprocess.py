@@ -22,7 +22,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _FILE = re.compile(r"(counter|histogram|gauge_[a-z]+)_(\d+)\.db")
 
 
-def share(directory: Path) -> None:
+def enable_multiprocess(directory: Path) -> None:
     """Let all worker processes that are started from now on count together.
 
     For the parent, once, before it starts them; by `spawn`, or before it has imported prometheus_client itself. What
@@ -47,8 +47,8 @@ def share(directory: Path) -> None:
     os.environ[VARIABLE] = str(directory)
 
 
-def shared() -> Path | None:
-    """Give the folder in which this process counts together with others, or None when it counts alone.
+def multiprocess_directory() -> Path | None:
+    """Return the folder in which this process counts together with others, or None when it counts alone.
 
     Raises
     ------

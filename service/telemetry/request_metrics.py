@@ -8,17 +8,17 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.telemetry.logs import Seldom, request_state
+from service.telemetry.logs import RateLimit, request_state
 from service.telemetry.metrics import OTHER, Metrics
 
 #: No answer was given: the client went away, or the service was stopped. Not a status of HTTP, but widely understood.
-GONE = 499
+CLIENT_GONE = 499
 LAGS_KEPT = 15
 
 log = logging.getLogger(__name__)
 
 
-class Observed:
+class RequestMetricsMiddleware:
     """An application, watched.
 
     It may stand outside of whatever turns requests away, so that these are counted too: with the route "other" when no
@@ -35,14 +35,14 @@ class Observed:
 
     def __init__(self, app: ASGIApp, metrics: Metrics, slow_s: float) -> None:
         self.app, self._metrics, self._slow_s = app, metrics, slow_s
-        self._may_log = Seldom()
+        self._may_log = RateLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request and count it; anything else than HTTP is handed on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status, streams, gone, ended = GONE, False, False, 0.0
+        status, streams, gone, ended = CLIENT_GONE, False, False, 0.0
 
         async def received() -> Message:
             nonlocal gone
@@ -55,7 +55,7 @@ class Observed:
             nonlocal status, streams, gone, ended
             if message["type"] == "http.response.start":
                 # An answer to nobody is none: whatever reads a body fails when the client goes away meanwhile.
-                status, streams = GONE if gone else message["status"], _streams(message)
+                status, streams = CLIENT_GONE if gone else message["status"], _streams(message)
             try:
                 await send(message)
             except OSError:
@@ -70,7 +70,7 @@ class Observed:
             await self.app(scope, received, sent)
         except Exception:
             if not ended and not (streams and gone):
-                status = GONE if gone else 500
+                status = CLIENT_GONE if gone else 500
             raise
         finally:
             seconds = (ended or perf_counter()) - started
@@ -86,7 +86,7 @@ class Observed:
 
 
 def route_of(scope: Scope) -> str:
-    """Give the template of the route that answered, such as "/v1/calls/{call_id}".
+    """Return the template of the route that answered, such as "/v1/calls/{call_id}".
 
     Returns
     -------
@@ -102,7 +102,7 @@ def route_of(scope: Scope) -> str:
     return OTHER
 
 
-async def watch_loop(metrics: Metrics, every_s: float = 1.0) -> None:
+async def measure_loop_lag(metrics: Metrics, every_s: float = 1.0) -> None:
     """Measure how late the event loop comes, until cancelled; the worst of the last measurements is told."""
     loop, lags = asyncio.get_running_loop(), deque[float](maxlen=LAGS_KEPT)
     while True:

@@ -30,8 +30,8 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
-def wanted(environ: Mapping[str, str]) -> bool:
-    """Say whether the environment asks for traces.
+def is_tracing_configured(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment asks for traces.
 
     Raises
     ------
@@ -40,8 +40,10 @@ def wanted(environ: Mapping[str, str]) -> bool:
 
     Examples
     --------
-    >>> wanted({}), wanted({"OTEL_TRACES_EXPORTER": "none"}), wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"})
-    (False, False, True)
+    >>> is_tracing_configured({}), is_tracing_configured({"OTEL_TRACES_EXPORTER": "none"})
+    (False, False)
+    >>> is_tracing_configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"})
+    True
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
@@ -69,7 +71,7 @@ def open_traces() -> "TracerProvider | None":
     SaringError
         When traces are asked for and the extra `traces` is not installed, or what is asked for cannot be had.
     """
-    if not wanted(os.environ):
+    if not is_tracing_configured(os.environ):
         return None
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -94,7 +96,7 @@ def close_traces(provider: "TracerProvider") -> None:
     last.join(LAST_S)
 
 
-class Traced:
+class TracingMiddleware:
     """An application whose requests become spans; pure ASGI, around everything else.
 
     Parameters

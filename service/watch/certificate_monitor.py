@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from model.certification.monitor import Monitor, eligible_calls
 from model.release.folder import Release
 from service.intake.intake import Intake
-from service.queue.operations import decide
+from service.queue.operations import record_decision
 from service.store.tables import calls
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
@@ -41,7 +41,7 @@ class Genuine(NamedTuple):
     held_out: bool
 
 
-class Watch:
+class CertificateMonitor:
     """The monitor of the release that is served.
 
     Parameters
@@ -54,14 +54,14 @@ class Watch:
         self._intake, self._metrics = intake, metrics
         self._monitors = self._new()
         self.since_us = 0
-        self.served(intake.release)
+        self.on_release_changed(intake.release)
 
-    def served(self, release: Release) -> None:
-        """Take note of the release that is served from now on."""
+    def on_release_changed(self, release: Release) -> None:
+        """Record the release that is served from now on."""
         self._metrics.certificate(release.certificate.expires_at)
         self._metrics.release(release.name)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Take in what became known, and pull the switch when the promise has become untenable."""
         intake, now = self._intake, datetime.now(UTC)
         fingerprint = intake.release.certificate.fingerprint
@@ -88,7 +88,7 @@ class Watch:
             await self._decide("switch", {"on": False, "reason": reason})
 
     def document(self) -> dict[str, Any]:
-        """Give what the monitor sees."""
+        """Return what the monitor sees."""
         every, share = self._monitors.get("all"), self._monitors.get("random_share")
         return {
             "e_value": every.e_value() if every else 1.0,
@@ -106,7 +106,7 @@ class Watch:
         return not switch.on and switch.who == "monitor"
 
     def _new(self) -> dict[str, Monitor]:
-        """Give monitors that have seen nothing; none for a release that flags nobody."""
+        """Return monitors that have seen nothing; none for a release that flags nobody."""
         certificate = self._intake.release.certificate
         alphas = [proof.flag.alpha for proof in certificate.stages if proof.flag.threshold is not None]
         if not alphas:
@@ -115,7 +115,9 @@ class Watch:
 
     async def _decide(self, kind: str, body: dict[str, Any]) -> None:
         now_us = microseconds(datetime.now(UTC))
-        await self._intake.store.in_thread(lambda connection: decide(connection, "monitor", kind, body, now_us))
+        await self._intake.store.in_thread(
+            lambda connection: record_decision(connection, "monitor", kind, body, now_us)
+        )
 
 
 def genuine_calls(connection: Connection, dispositions: Sequence[str], since_us: int) -> list[Genuine]:
@@ -140,7 +142,7 @@ def genuine_calls(connection: Connection, dispositions: Sequence[str], since_us:
 
 
 def feed(monitor: Monitor, found: Sequence[Genuine], since_us: int, now_us: int) -> None:
-    """Give a monitor the callers that it takes, in its order."""
+    """Return a monitor the callers that it takes, in its order."""
     codes = {caller: code for code, caller in enumerate({call.caller for call in found if call.caller is not None})}
     places = eligible_calls(
         np.array([call.received_at_us / 1e6 for call in found]),
@@ -155,7 +157,7 @@ def feed(monitor: Monitor, found: Sequence[Genuine], since_us: int, now_us: int)
 
 
 def base_rate(connection: Connection, labels: Any, now: datetime) -> float | None:
-    """Give the share of recently closed calls that were not genuine; None when too few were closed."""
+    """Return the share of recently closed calls that were not genuine; None when too few were closed."""
     since_us = microseconds(now - timedelta(days=BASE_DAYS))
     query = (
         sa.select(calls.c.disposition, sa.func.count())

@@ -22,7 +22,7 @@ SHOWN = 5
 log = logging.getLogger(__name__)
 
 
-class DriftWatch:
+class DriftMonitor:
     """Keeps what the last look found; a score that moved voids the certificate until a later look.
 
     Parameters
@@ -43,12 +43,12 @@ class DriftWatch:
         await asyncio.sleep(FIRST_S)
         while True:
             try:
-                await self.look()
+                await self.check()
             except (OSError, TimeoutError, ValueError) as error:
                 log.warning("drift could not be looked at: %s", error)
             await asyncio.sleep(LOOK_S)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once.
 
         Raises
@@ -57,12 +57,12 @@ class DriftWatch:
             When it could not be done; what was found before stays.
         """
         release, now_us = self._intake.release, microseconds(datetime.now(UTC))
-        if release.fingerprint is None:
+        if release.profile is None:
             return
         asked = {
             "database": self._database,
             "now_us": now_us,
-            "fingerprint": release.fingerprint,
+            "fingerprint": release.profile,
             "scorecards": {stage: card.to_json() for stage, card in release.scorecards.items()},
             "labels": dict(release.labels),
             "time_zone": release.time_zone,
@@ -76,13 +76,13 @@ class DriftWatch:
         self._intake.gate.drifted = found["of_scores"]
         self._metrics.drift(sum(one["moved"] for one in found["findings"]))
 
-    def served(self, _: Release) -> None:
-        """Take note that another release is served: nothing is known of it yet."""
+    def on_release_changed(self, _: Release) -> None:
+        """Record that another release is served: nothing is known of it yet."""
         self._found, self._at_us = None, 0
         self._metrics.drift(0)
 
     def document(self) -> dict[str, Any] | None:
-        """Give what the last look found; None before there was one."""
+        """Return what the last look found; None before there was one."""
         if self._found is None:
             return None
         told = {name: self._found[name] for name in ("calls", "days", "alarm", "sentence")}

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from model.calls.call_events import NEVER
 from model.calls.columns import ENDED_BY, LINES
-from model.certification.drift import DAYS, latest, look
+from model.certification.drift import DAYS, latest, measure_drift
 from model.certification.profile import DAY_US, Sample
 from model.scorecard.features import CALL, FEATURES, NAMES, STAGES, WIDTHS, fill_rows, local_time
 from model.scorecard.scorecard import Scorecard
@@ -27,7 +27,7 @@ from service.store.event_streams import transaction
 from service.store.tables import calls
 
 #: So many calls, the latest, tell enough of any centre.
-MOST_CALLS = 50_000
+MAX_CALLS = 50_000
 _READ = ("received_at_us", "caller", "line", "opening_duration_s", "opening_silence_ratio", "duration_s",
          "silence_ratio", "ended_by", "disposition", "disposed_at_us", "history", "surge_calls",
          "surge_new")  # fmt: skip
@@ -36,7 +36,7 @@ _LINE, _ENDED_BY = ({word: float(code) for code, word in enumerate(words)} for w
 Columns = Mapping[str, tuple[Any, ...]]
 
 
-def found(asked: Mapping[str, Any]) -> dict[str, Any]:
+def drift_of_store(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Look at the calls of a store.
 
     Parameters
@@ -60,7 +60,7 @@ def found(asked: Mapping[str, Any]) -> dict[str, Any]:
             columns = _read(connection, asked["now_us"])
     finally:
         engine.dispose()
-    drift = look(asked["fingerprint"], _sample(columns, asked))
+    drift = measure_drift(asked["fingerprint"], _sample(columns, asked))
     return drift.document() | {"of_scores": drift.of_scores}
 
 
@@ -71,7 +71,7 @@ def _read(connection: Connection, now_us: int) -> Columns:
         .where(calls.c.received_at_us >= now_us - DAYS * DAY_US, calls.c.received_at_us < now_us)
         .where(calls.c.state.in_(OVER))
         .order_by(calls.c.received_at_us.desc())
-        .limit(MOST_CALLS)
+        .limit(MAX_CALLS)
     )
     rows = connection.execute(query).all()
     return dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(_READ, ())
@@ -116,4 +116,4 @@ def _codes(callers: tuple[bytes | None, ...]) -> NDArray[np.int64]:
 
 
 if __name__ == "__main__":
-    json.dump(found(json.load(sys.stdin)), sys.stdout, allow_nan=False)
+    json.dump(drift_of_store(json.load(sys.stdin)), sys.stdout, allow_nan=False)

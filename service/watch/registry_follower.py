@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def following(address: str, folder: Path) -> Iterator[Path]:
-    """Keep copies of the champion and the challenger while the service runs; gives the champion's folder.
+def follow_registry(address: str, folder: Path) -> Iterator[Path]:
+    """Keep copies of the champion and the challenger while the service runs; return the champion's folder.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def following(address: str, folder: Path) -> Iterator[Path]:
         keeper.join(10.0)
 
 
-def state_of(folder: Path) -> dict[str, Any] | None:
-    """Give what the mirror saw last; None before it did."""
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """Return what the mirror saw last; None before it did."""
     try:
         found = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError):

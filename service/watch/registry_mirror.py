@@ -25,7 +25,7 @@ from model.errors import ReleaseError, SaringError
 from model.release.folder import MANIFEST, copy_release, read_release
 from model.release.registry import CHALLENGER, Address, Registry, Version
 from service.watch.registry_follower import STATE
-from service.watch.release_reload import tried
+from service.watch.release_reload import load_and_check
 
 LOOK_S = 3.0
 
@@ -49,7 +49,7 @@ class Mirror:
         self._refused: dict[str, str] = {}
 
     def look(self) -> dict[str, Any]:
-        """Look once; gives what `registry.json` then holds.
+        """Look once; return what `registry.json` then holds.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Mirror:
         return state
 
     def _follow(self, role: str, version: Version | None) -> str | None:
-        """Bring a copy up to date; gives why that is not done."""
+        """Bring a copy up to date; return why that is not done."""
         copy = self._folder / role
         if version is None:
             if role == CHALLENGER:
@@ -98,7 +98,7 @@ class Mirror:
 
     def _tried(self, fetched: Path) -> None:
         served = self._folder / "champion"
-        tried(fetched, read_release(served if (served / MANIFEST).is_file() else fetched))
+        load_and_check(fetched, read_release(served if (served / MANIFEST).is_file() else fetched))
 
 
 def run(mirror: Mirror) -> None:
@@ -130,7 +130,7 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 
 def main(address: str, folder: str, *options: str) -> int:
-    """Run this process; gives its exit status."""
+    """Run this process; return its exit status."""
     logging.basicConfig(level=logging.WARNING, format="saring mirror: %(message)s")
     warnings.simplefilter("ignore")
     place = Path(folder)

@@ -20,7 +20,7 @@ LOOK_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class Renewal:
+class ReleaseReloader:
     """Follows a release folder.
 
     Parameters
@@ -33,18 +33,18 @@ class Renewal:
 
     def __init__(self, intake: Intake, folder: Path, adopted: Callable[[Release], None] = lambda _: None) -> None:
         self._intake, self._folder, self._adopted = intake, folder, adopted
-        self._seen = digest_of(folder)
+        self._seen = release_digest(folder)
         #: Why the last release that came was not taken up; None when it was.
         self.refused: str | None = None
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Take up what stands in the folder when it has changed."""
-        digest = await asyncio.to_thread(digest_of, self._folder)
+        digest = await asyncio.to_thread(release_digest, self._folder)
         if digest is None or digest == self._seen:
             return
         self._seen = digest
         try:
-            release, scorer = await asyncio.to_thread(tried, self._folder, self._intake.release)
+            release, scorer = await asyncio.to_thread(load_and_check, self._folder, self._intake.release)
         except ReleaseError as error:
             self.refused = str(error)
             log.error("a new release is refused, %s goes on: %s", self._intake.release.name, error)
@@ -55,7 +55,7 @@ class Renewal:
         self._adopted(release)
 
 
-def tried(folder: Path, before: Release) -> tuple[Release, Scorer]:
+def load_and_check(folder: Path, before: Release) -> tuple[Release, Scorer]:
     """Read a release and try it.
 
     Raises
@@ -74,8 +74,8 @@ def tried(folder: Path, before: Release) -> tuple[Release, Scorer]:
     return release, scorer
 
 
-def digest_of(folder: Path) -> bytes | None:
-    """Give what tells one release of a folder from another; None when there is none."""
+def release_digest(folder: Path) -> bytes | None:
+    """Return what tells one release of a folder from another; None when there is none."""
     try:
         return sha256((folder / MANIFEST).read_bytes()).digest()
     except OSError:

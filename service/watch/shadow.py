@@ -20,10 +20,10 @@ from model.policy.policy import band_of
 from model.release.folder import Release
 from service.intake.scoring import Scorer
 from service.store.records import Call
-from service.watch.release_reload import digest_of, tried
+from service.watch.release_reload import load_and_check, release_digest
 
 LOOK_S, WORK_S, AT_ONCE = 2.0, 0.05, 16
-MOST_WAITING, MOST_KEPT = 2_000, 5_000
+MAX_WAITING, MAX_OUTCOMES = 2_000, 5_000
 #: After so many comparisons the log says how they stand.
 TOLD_EVERY = 1_000
 log = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ class Seen(NamedTuple):
 
 @dataclass
 class Stage:
-    """What was compared at one stage; the last `MOST_KEPT` pairs of likelihoods, and counts of all."""
+    """What was compared at one stage; the last `MAX_OUTCOMES` pairs of likelihoods, and counts of all."""
 
-    pairs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
+    pairs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))
     calls: int = 0
     difference: float = 0.0
     absolute: float = 0.0
@@ -52,7 +52,7 @@ class Stage:
     less: int = 0
 
     def document(self) -> dict[str, Any]:
-        """Give the counts, the mean differences and the rank correlation."""
+        """Return the counts, the mean differences and the rank correlation."""
         return {
             "calls": self.calls,
             "mean_difference": self.difference / self.calls,
@@ -84,18 +84,18 @@ class Shadow:
         self._waiting: deque[Seen] = deque()
         self._clear()
 
-    def see(self, call: Call, stage: str, answer: Mapping[str, Any]) -> None:
-        """Take note of a call that was just answered; costs next to nothing and never fails."""
+    def observe(self, call: Call, stage: str, answer: Mapping[str, Any]) -> None:
+        """Record a call that was just answered; costs next to nothing and never fails."""
         if self._scorer is None or answer["prank_likelihood"] is None:
             return
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             self.skipped += 1
             return
         factor = 0.0 if call.held_out else answer["defer_factor"]
         self._waiting.append(Seen(call, stage, answer["prank_likelihood"], factor, call.silent_band))
 
-    def closed(self, call_id: str, label: int | None) -> None:
-        """Take note of how a call was closed: what both said of genuine calls is what counts."""
+    def record_label(self, call_id: str, label: int | None) -> None:
+        """Record how a call was closed: what both said of genuine calls is what counts."""
         said = self._said.get(call_id)
         if said is not None and label == 0:
             self._genuine[call_id] = said
@@ -110,7 +110,7 @@ class Shadow:
             try:
                 if clock() - looked >= LOOK_S:
                     looked = clock()
-                    await self.look()
+                    await self.check()
                 self.compare()
             except Exception:
                 self.failed += 1
@@ -118,9 +118,9 @@ class Shadow:
                     log.exception("the challenger failed in shadow; calls are answered as before")
             await asyncio.sleep(WORK_S)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Take up the challenger in the folder when it, or the champion, has changed."""
-        digest = await asyncio.to_thread(digest_of, self._folder)
+        digest = await asyncio.to_thread(release_digest, self._folder)
         champion = self._champion()
         if digest == self._digest and (self._pair is None or self._pair[0] == champion.name):
             return
@@ -130,7 +130,7 @@ class Shadow:
         if digest is None:
             return
         try:
-            release, scorer = await asyncio.to_thread(tried, self._folder, champion)
+            release, scorer = await asyncio.to_thread(load_and_check, self._folder, champion)
         except ReleaseError as error:
             log.error("the challenger is refused and not scored: %s", error)
             return
@@ -158,13 +158,13 @@ class Shadow:
         stage.more += scored.factor > seen.factor
         stage.less += scored.factor < seen.factor
         self._said[seen.call.call_id] = (seen.likelihood, scored.likelihood)
-        if len(self._said) > MOST_KEPT:
+        if len(self._said) > MAX_OUTCOMES:
             self._said.pop(next(iter(self._said)))
         if stage.calls % TOLD_EVERY == 0:
             log.info("challenger %s at %s: %s", release.name, seen.stage, stage.document())
 
     def document(self) -> dict[str, Any] | None:
-        """Give what was compared so far; None while there is no challenger."""
+        """Return what was compared so far; None while there is no challenger."""
         if self._release is None:
             return None
         genuine = np.array(list(self._genuine.values())).reshape(-1, 2)

@@ -13,23 +13,23 @@ from model.errors import StoreError
 from model.policy.policy import Band
 from service.intake.intake import Intake
 from service.maintenance.retention import removed_before_us
-from service.queue.deferral_gate import Allows
-from service.queue.operations import protected_now, take_back
-from service.queue.operator_leases import LOOKED, exchange
-from service.security.api_keys import Keys
+from service.queue.deferral_gate import Visibility
+from service.queue.operations import read_protected, take_back
+from service.queue.operator_leases import CHECKS_PER_LEASE, exchange_presence
+from service.security.api_keys import ApiKeys
 from service.settings import Settings
 from service.store.records import Call
-from service.store.store import MOST_FOLLOWED, Following
+from service.store.store import MAX_FOREIGN_EVENTS, ForeignEvent
 from service.store.tables import access_keys
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds
-from service.watch.silence import Silence
+from service.watch.silence import SilentCallExpiry
 
 FOLLOW_S, DECISIONS_S, SILENCE_S = 0.25, 0.4, 5.0
 log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class BackgroundTasks:
     """The tasks of a running service.
 
     Parameters
@@ -41,25 +41,25 @@ class Upkeep:
     settings : Settings
     """
 
-    def __init__(self, intake: Intake, keys: Keys, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, intake: Intake, keys: ApiKeys, metrics: Metrics, settings: Settings) -> None:
         self._intake, self._keys, self._metrics = intake, keys, metrics
-        self.silence = Silence(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
-        self._seen = dict(intake.store.seen)
+        self.silence = SilentCallExpiry(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
+        self._seen = dict(intake.store.last_seen)
         self._tasks: list[asyncio.Task[None]] = []
-        self._allows = Allows(deferral=False, marks=False)
+        self._allows = Visibility(deferral=False, marks=False)
         #: Whether deferrals were taken back that may still stand in the store.
-        self._taken_back = not intake.gate.defers(datetime.now(UTC))
+        self._taken_back = not intake.gate.is_on(datetime.now(UTC))
 
     def start(self, *more: Coroutine[Any, Any, None]) -> None:
         """Begin, in the running event loop, together with what else goes on until the end."""
         work: list[tuple[float, Callable[[], Awaitable[None]]]] = [
             (DECISIONS_S, self.read_decisions),
-            (SILENCE_S, self.silence.look),
+            (SILENCE_S, self.silence.expire_silent_calls),
         ]
-        work.append((self._intake.leases.lasts_s / LOOKED, self.free_calls))
+        work.append((self._intake.leases.duration_s / CHECKS_PER_LEASE, self.release_expired_leases))
         if self._intake.store.shared:
             work.append((FOLLOW_S, self.follow))
-        own = [every(seconds, step) for seconds, step in work]
+        own = [repeat(seconds, step) for seconds, step in work]
         self._tasks = [asyncio.create_task(task) for task in (*own, *more)]
 
     async def stop(self) -> None:
@@ -69,72 +69,74 @@ class Upkeep:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def follow(self) -> None:
-        """Take note of what other processes wrote."""
+        """Record what other processes wrote."""
         intake, more = self._intake, True
         while more:
             own: dict[str, tuple[int, Call]] = {}
-            intake.known.own = own
-            others, seen = await intake.store.since(self._seen)
+            intake.event_log.recently_appended = own
+            others, seen = await intake.store.read_since(self._seen)
             self._seen |= seen
-            intake.follow([self._newest(event, own) for event in others])
-            more = len(others) >= MOST_FOLLOWED
+            intake.apply_foreign_events([self._latest(event, own) for event in others])
+            more = len(others) >= MAX_FOREIGN_EVENTS
 
-    def _newest(self, event: Following, own: Mapping[str, tuple[int, Call]]) -> Following:
-        """Give an event with its call as it is by now: this process may have added to it since it was read."""
+    def _latest(self, event: ForeignEvent, own: Mapping[str, tuple[int, Call]]) -> ForeignEvent:
+        """Return an event with its call as it is by now: this process may have added to it since it was read."""
         call = event.call
         before = self._intake.board.calls.get(call.call_id)
         if before is not None:
             call.asked, call.answers = before.asked | call.asked, before.answers | call.answers
         nth, mine = own.get(call.call_id, (0, call))
-        return event._replace(call=mine if nth > event.nth else call)
+        return event._replace(call=mine if nth > event.version else call)
 
     async def read_decisions(self) -> None:
-        """Take note of what people decided: within half a second here, however it was told."""
+        """Record what people decided: within half a second here, however it was told."""
         intake, operations = self._intake, self._intake.operations
         erased = operations.erased
-        operations.take(await asyncio.to_thread(intake.store.decisions, operations.last))
+        operations.apply_decisions(await asyncio.to_thread(intake.store.read_decisions, operations.last))
         keys, operations.protected, operations.removed_before_us = await intake.store.in_thread(_lists)
         now_us = microseconds(datetime.now(UTC))
         before = self._keys.names(now_us)
         self._keys.load(keys)
         if operations.erased != erased:
-            intake.known.forget_all()
+            intake.event_log.evict_all()
             # What is on the board was stored before; what comes in while the store is asked is none of these.
-            intake.board.remove(await intake.store.gone(list(intake.board.calls)))
-        self.tell_deferral()
+            intake.board.remove(await intake.store.missing_calls(list(intake.board.calls)))
+        self.publish_deferral()
         if self._taken_back:
             await intake.store.in_thread(take_back)
             self._taken_back = False
         for revoked in before - self._keys.names(now_us):
-            await intake.give_back(revoked, "revoked", datetime.now(UTC))
+            await intake.release_calls_of(revoked, "revoked", datetime.now(UTC))
 
-    def tell_deferral(self) -> None:
+    def publish_deferral(self) -> None:
         """Take back every deferral as soon as nothing may be deferred any more, and tell streams and metrics."""
         now, board = datetime.now(UTC), self._intake.board
-        allows, before = self._intake.gate.allows(now), self._allows
+        allows, before = self._intake.gate.visibility(now), self._allows
         if not allows.deferral:
-            self._taken_back |= board.take_back()
+            self._taken_back |= board.cancel_deferrals()
         if before.deferral and not allows.deferral:
-            log.warning("deferral is off: %s", self._intake.gate.off_because(now))
+            log.warning("deferral is off: %s", self._intake.gate.off_reason(now))
         if before.marks != allows.marks:
-            board.tell_again(Band.LIKELY_PRANK.id)
+            board.republish_band(Band.LIKELY_PRANK.id)
         self._allows = allows
         self._metrics.deferral(switch_on=self._intake.operations.switch.on, on=allows.deferral)
         self._metrics.operators(self._intake.operations.staff_of(None).operators)
-        self._metrics.waiting(self._intake.board.counts())
+        self._metrics.waiting(self._intake.board.waiting_by_queue())
 
-    async def free_calls(self) -> None:
+    async def release_expired_leases(self) -> None:
         """Give back what operators have taken who are not there any more."""
         intake, leases = self._intake, self._intake.leases
-        holders = {call.operator for call in intake.board.taken() if call.operator}
+        holders = {call.operator for call in intake.board.taken_calls() if call.operator}
         if holders and intake.store.shared:
-            here = leases.to_tell(holders)
-            leases.heard(await intake.store.in_thread(lambda connection: exchange(connection, here, holders)))
-        for operator in leases.gone(holders):
-            await intake.give_back(operator, "gone", datetime.now(UTC))
+            here = leases.take_unpublished(holders)
+            leases.merge_counts(
+                await intake.store.in_thread(lambda connection: exchange_presence(connection, here, holders))
+            )
+        for operator in leases.expired(holders):
+            await intake.release_calls_of(operator, "gone", datetime.now(UTC))
 
 
-async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+async def repeat(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
     """Do something again and again, until cancelled; a fault in one round does not end the later ones."""
     while True:
         try:
@@ -148,4 +150,4 @@ async def every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
 
 def _lists(connection: Connection) -> tuple[list[Any], dict[bytes, int], int]:
     keys = list(connection.execute(sa.select(access_keys)).mappings())
-    return keys, protected_now(connection), removed_before_us(connection)
+    return keys, read_protected(connection), removed_before_us(connection)

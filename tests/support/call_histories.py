@@ -18,7 +18,7 @@ from model.release.folder import Release
 from service.cli.main import app
 from service.contract.requests import Answered, Disposition, Ended, ScoreRequest
 from service.intake.intake import Intake
-from service.queue.holdout import RandomShare
+from service.queue.holdout import Holdout
 from service.queue.operations import Operations
 from service.security.pseudonyms import Pseudonyms, read_keys
 from service.store.store import Store
@@ -99,11 +99,11 @@ class House:
         # Nobody pulls a plug here, and a past of thousands of commits is told in seconds.
         self.store.engine.dispose()
         sa.event.listen(self.store.engine, "connect", lambda one, _: one.execute("PRAGMA synchronous=OFF"))
-        self.store.fact(f"number key {self.pseudonyms.current.hex()}", "in use")
+        self.store.ensure_fact(f"number key {self.pseudonyms.current.hex()}", "in use")
         operations = Operations()
-        operations.take(self.store.decisions())
+        operations.apply_decisions(self.store.read_decisions())
         try:
-            self.intake = Intake(release, self.store, operations, RandomShare(bytes(32), 0.0), **most)
+            self.intake = Intake(release, self.store, operations, Holdout(bytes(32), 0.0), **most)
         except SaringError:
             self.store.close()
             raise
@@ -128,11 +128,11 @@ class House:
             asked = ScoreRequest.model_validate_json(said)
             return await intake.score(asked, self.hash(step.caller), [], step.at)
         if step.kind == "answered":
-            return await intake.answered(step.call_id, Answered.model_validate_json(said), step.at)
+            return await intake.record_answer(step.call_id, Answered.model_validate_json(said), step.at)
         if step.kind == "ended":
-            return await intake.ended(step.call_id, Ended.model_validate_json(said), [], step.at)
+            return await intake.record_end(step.call_id, Ended.model_validate_json(said), [], step.at)
         closed = Disposition.model_validate_json(said)
-        return await intake.disposed(step.call_id, closed, step.at, step.known_at)
+        return await intake.record_disposition(step.call_id, closed, step.at, step.known_at)
 
     def histories(self) -> dict[str, list[float]]:
         """Give what each call read of its caller, by call_id."""

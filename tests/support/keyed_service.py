@@ -15,8 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.security.api_keys import Role
-from service.security.key_store import create
-from service.server.application import create_app, opened
+from service.security.key_store import create_key
+from service.server.application import create_app, open_parts
 from service.server.process import OPTIONS
 from service.settings import Settings
 
@@ -85,9 +85,9 @@ def keyed(folder: Path, release: Path, **changes) -> Iterator[Keyed]:
         "deadline_ms": 10_000,  # two busy cores are no fault of the store
     }
     settings = Settings(**chosen | changes)
-    with opened(settings) as parts:
+    with open_parts(settings) as parts:
         engine = parts.intake.store.engine
-        keys = {role.value: create(engine, role.value, role, datetime.now(UTC)) for role in Role}
+        keys = {role.value: create_key(engine, role.value, role, datetime.now(UTC)) for role in Role}
         guarded = create_app(parts, settings)
         config = uvicorn.Config(guarded, **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
         server = uvicorn.Server(config)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import httpx
 
-from service.security.key_store import create
+from service.security.key_store import create_key
 from service.store.database import connect
 from tests.support.postgres_server import end_with_parent
 
@@ -139,8 +139,8 @@ def group(count: int, folder: Path, release: Path, database: str, **settings: ob
     chosen = {"insecure_local": False, "mode": "board", "replay": True} | settings
     with processes(count, folder, release, database, **chosen) as started:
         engine, now = connect(database), datetime.now(UTC)
-        keys = {f"operator {n}": create(engine, f"operator {n}", "operator", now) for n in range(12)}
-        keys |= {role: create(engine, role, role, now) for role in ("intake", "admin")}
+        keys = {f"operator {n}": create_key(engine, f"operator {n}", "operator", now) for n in range(12)}
+        keys |= {role: create_key(engine, role, role, now) for role in ("intake", "admin")}
         engine.dispose()
         found = Group(started, database, folder, keys)
         for number in range(count):

@@ -16,9 +16,9 @@ from model.calls.columns import COLUMNS
 from model.history.caller_history import FIELDS, read
 from model.history.log_histories import Replay
 from model.release.folder import read_release
-from service.intake.history_cache import made
+from service.intake.history_cache import restore_stream
 from service.security.pseudonyms import Pseudonyms, read_keys
-from service.store.records import chain_of
+from service.store.records import stream_of
 from service.store.store import Store
 from service.timestamps import microseconds
 from tests.support.event_teller import ToldCall
@@ -140,9 +140,10 @@ def histories(store: Store, pseudonyms: Pseudonyms, callers: Sequence[str], as_o
     """Read the history of callers at a moment, from the store."""
 
     async def all_of_them() -> dict[str, np.ndarray]:
-        chains = {caller: chain_of(pseudonyms.hash(caller), "") for caller in callers}
+        chains = {caller: stream_of(pseudonyms.hash(caller), "") for caller in callers}
         return {
-            caller: made(*await store.chain(chain)).caller.read(microseconds(as_of)) for caller, chain in chains.items()
+            caller: restore_stream(*await store.read_stream(chain)).caller.read(microseconds(as_of))
+            for caller, chain in chains.items()
         }
 
     return asyncio.run(all_of_them())

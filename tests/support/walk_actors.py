@@ -11,7 +11,7 @@ from tests.support.walk_centre import OPERATORS, WAITING_S, Centre, Reply
 from tests.support.walk_model import Model, WalkedCall
 
 #: So many calls of a PBX wait at once, at most.
-MOST_WAITING = 15
+MAX_WAITING = 15
 #: A decision is known in every process within a second; a busy machine may take as long again.
 DECIDED_S = 2.0
 CLOSINGS = ("genuine", "prank", "silent", "information", "abusive")
@@ -134,7 +134,7 @@ class Pbx(Teller):
             unanswered = [call for call in self.calls if call.live and not call.born]
             if unanswered:
                 self.repeat(number, unanswered[0])
-            elif not waiting or (dice < 0.35 and len(waiting) < MOST_WAITING):
+            elif not waiting or (dice < 0.35 and len(waiting) < MAX_WAITING):
                 self.ring(number, self._caller(draw), repeats=draw.random() > 0.08)
             elif dice < 0.6:
                 self.repeat(number, min(waiting, key=lambda call: call.heard_s))

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.rows import dict_row
 
-from service.security.key_store import create
+from service.security.key_store import create_key
 from service.store.database import connect
 from tests.support.processes import CHECKOUT, Process, all_told, until
 from tests.support.wall_clock import WallClock
@@ -85,8 +85,8 @@ class Centre:
         for process in self.processes:
             process.ready()
         engine, now = connect(self.database), datetime.now(UTC)
-        self.keys = {name: create(engine, name, "operator", now) for name in OPERATORS}
-        self.keys |= {role: create(engine, role, role, now) for role in ("intake", "admin")}
+        self.keys = {name: create_key(engine, name, "operator", now) for name in OPERATORS}
+        self.keys |= {role: create_key(engine, role, role, now) for role in ("intake", "admin")}
         engine.dispose()
         for number in range(self.count):
             until(lambda number=number: self.ask(number, "admin", "GET", "/v1/operations").status == 200)

@@ -141,7 +141,7 @@ def left_of_the_erased(centre: Centre, model: Model, callers: list[str], region:
         words += [call.call_id.encode() for call in calls if call.erased == "yes"]
         if all(call.erased == "yes" for call in calls):  # has not rung since
             normal = normal_number(caller, region) or ""
-            words += [keys.hash(normal), *keys.older(normal)]
+            words += [keys.hash(normal), *keys.older_hashes(normal)]
             for number in range(centre.count):
                 reply = centre.ask(number, "admin", "POST", "/v1/callers/lookup", {"caller": caller})
                 if reply.status == 200 and reply.said["known"]:

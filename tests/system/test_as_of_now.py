@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from model.release.folder import read_release, write_release
-from service.queue.operations import decide
+from service.queue.operations import record_decision
 from service.store.database import connect
 from service.timestamps import microseconds
 from tests.service.http.test_event_stream import events
@@ -116,7 +116,7 @@ def test_the_monitors_alarm_reaches_who_asks_again(serving, tmp_path, marking):
         engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
         with engine.begin() as connection:
             body = {"on": False, "reason": "more genuine callers are marked than promised"}
-            decide(connection, "monitor", "switch", body, microseconds(datetime.now(UTC)))
+            record_decision(connection, "monitor", "switch", body, microseconds(datetime.now(UTC)))
         engine.dispose()
         until(lambda: client.get("/v1/model").json()["deferral"]["off_because"] == "monitor")
         assert place(ask(client, said)) == (0.0, "unsure")

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.security.key_store import create
+from service.security.key_store import create_key
 from service.store.database import connect
 from tests.support.processes import Process, until
 
@@ -22,7 +22,7 @@ def started(tmp_path, release_folder):
     def start(**settings) -> tuple[Process, dict[str, httpx.Client]]:
         database = f"sqlite:///{tmp_path / 'saring.db'}"
         engine = connect(database)
-        keys = {role: create(engine, role, role, datetime.now(UTC)) for role in ("intake", "admin")}
+        keys = {role: create_key(engine, role, role, datetime.now(UTC)) for role in ("intake", "admin")}
         engine.dispose()
         process = Process(tmp_path, "service", release_folder, database, insecure_local=False, **settings).ready()
         clients = {

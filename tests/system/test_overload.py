@@ -17,22 +17,22 @@ import pytest
 from benchmarks.generator import fixed_rate
 from service.contract.problems import Conflict, Unavailable, Unknown
 from service.contract.requests import Answered, Disposition, Ended, ScoreRequest
-from service.intake.adaptive_limiter import Room
-from service.intake.deadline import LEAST_WAITING, Reception
-from service.server.application import opened
+from service.intake.adaptive_limiter import AdaptiveLimiter
+from service.intake.deadline import MIN_CONCURRENT, FailOpenScorer
+from service.server.application import open_parts
 from service.settings import Settings
 from tests.support.crashes import locked
 from tests.support.processes import Process, until
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
-RANG = 3 * LEAST_WAITING
+RANG = 3 * MIN_CONCURRENT
 
 
 @pytest.fixture
 def parts(tmp_path: Path, release_folder: Path):
     chosen = {"database": f"sqlite:///{tmp_path / 'saring.db'}", "key_file": tmp_path / "saring.key"}
     chosen |= {"journal": tmp_path / "journal", "journal_mib": 1, "calls_in_memory": 1_000}
-    with opened(Settings(release=release_folder, insecure_local=True, **chosen)) as parts:
+    with open_parts(Settings(release=release_folder, insecure_local=True, **chosen)) as parts:
         yield parts
 
 
@@ -42,10 +42,10 @@ def request(number: int) -> ScoreRequest:
     return ScoreRequest.model_validate(asked)
 
 
-async def tell_all(reception: Reception) -> None:
+async def tell_all(scorer: FailOpenScorer) -> None:
     """Let the store be told all that the journal holds."""
-    retelling = asyncio.create_task(reception.retelling.run())
-    while not reception.retelling.all_told():
+    retelling = asyncio.create_task(scorer.redelivery.run())
+    while not scorer.redelivery.is_drained():
         await asyncio.sleep(0.01)
     retelling.cancel()
 
@@ -57,63 +57,63 @@ def received(folder: Path) -> list[str]:
 
 
 def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_and_told_later(tmp_path, parts):
-    async def ring(reception: Reception, number: int) -> tuple[float, dict]:
+    async def ring(scorer: FailOpenScorer, number: int) -> tuple[float, dict]:
         started = time.perf_counter()
-        reply = await reception.score(request(number), [], datetime.now(UTC))
+        reply = await scorer.score(request(number), [], datetime.now(UTC))
         return time.perf_counter() - started, reply.answer
 
     async def rush() -> list[tuple[float, dict]]:
         # The deadline is long: whoever waits for it is told apart from who does not, on a busy machine too.
-        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
-        reception._room = Room(LEAST_WAITING, LEAST_WAITING)
+        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        scorer._limiter = AdaptiveLimiter(MIN_CONCURRENT, MIN_CONCURRENT)
         with locked(tmp_path / "saring.db"):
-            answers = await asyncio.gather(*(ring(reception, number) for number in range(RANG)))
-        await tell_all(reception)
+            answers = await asyncio.gather(*(ring(scorer, number) for number in range(RANG)))
+        await tell_all(scorer)
         return answers
 
     answers = asyncio.run(rush())
     waited = [seconds >= 1.0 for seconds, _ in answers]
-    assert waited == [True] * LEAST_WAITING + [False] * (RANG - LEAST_WAITING)
+    assert waited == [True] * MIN_CONCURRENT + [False] * (RANG - MIN_CONCURRENT)
     assert {(answer["band"], answer["defer_s"], answer["durable"]) for _, answer in answers} == {
         ("unscored", 0.0, True)
     }
     assert received(tmp_path) == sorted(f"c{number}" for number in range(RANG))
     counted = parts.metrics.render("")[0].decode()
-    assert f'saring_degraded_total{{reason="busy"}} {float(RANG - LEAST_WAITING)}' in counted
+    assert f'saring_degraded_total{{reason="busy"}} {float(RANG - MIN_CONCURRENT)}' in counted
 
 
 def test_what_is_refused_leaves_as_much_room_as_there_was(parts):
     async def ask() -> float:
-        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
-        await reception.score(request(0), [], START)
-        before = reception._room._size
+        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        await scorer.score(request(0), [], START)
+        before = scorer._limiter._limit
         other = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"caller": "+6281300000000"})
         for _ in range(5):
             with pytest.raises(Conflict):
-                await reception.score(other, [], START)
-        return before - reception._room._size
+                await scorer.score(other, [], START)
+        return before - scorer._limiter._limit
 
     assert asyncio.run(ask()) == 0.0
 
 
 def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(tmp_path, parts, monkeypatch):
     looked: list[str] = []
-    find = parts.intake.find
+    find = parts.intake.find_call
 
     async def watched(call_id: str):
         looked.append(call_id)
         return await find(call_id)
 
-    monkeypatch.setattr(parts.intake, "find", watched)
+    monkeypatch.setattr(parts.intake, "find_call", watched)
 
     async def rush() -> None:
-        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
         with locked(tmp_path / "saring.db"):
-            assert (await reception.score(request(0), [], START)).answer["degraded"]  # it was asked, in vain
-        reception.retelling.down = True
+            assert (await scorer.score(request(0), [], START)).answer["degraded"]  # it was asked, in vain
+        scorer.redelivery.store_down = True
         for number in range(1, 10):
-            assert (await reception.score(request(number), [], START)).answer["degraded"]
-        await tell_all(reception)
+            assert (await scorer.score(request(number), [], START)).answer["degraded"]
+        await tell_all(scorer)
 
     asyncio.run(rush())
     assert looked == ["c0"]
@@ -121,18 +121,18 @@ def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(
 
 
 def test_a_store_that_answers_again_scores_calls_while_others_still_wait_in_the_journal(tmp_path, parts):
-    def reception() -> Reception:
-        return Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+    def scorer() -> FailOpenScorer:
+        return FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
 
     async def rush() -> None:
-        before = reception()
-        before.retelling.down = True
+        before = scorer()
+        before.redelivery.store_down = True
         for number in range(3):
             assert (await before.score(request(number), [], START)).answer["degraded"]
-        after = reception()  # as after a restart
-        assert after.retelling.down
-        after.retelling.down = False
-        assert after.retelling.behind
+        after = scorer()  # as after a restart
+        assert after.redelivery.store_down
+        after.redelivery.store_down = False
+        assert after.redelivery.behind
         again = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"call_id": "again"})
         assert (await after.score(again, [], START)).answer["degraded"]  # its caller must not be overtaken
         assert not (await after.score(request(9), [], START)).answer["degraded"]
@@ -149,21 +149,21 @@ def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_
     closed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat(), "confirm": True})
 
     async def rush() -> None:
-        reception = Reception(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
-        await reception.score(request(0), [], START)
+        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        await scorer.score(request(0), [], START)
         with locked(tmp_path / "saring.db"):
-            assert not await reception.disposed("c0", closed, at)  # kept in the journal
-            assert not await reception.answered("c0", Answered.model_validate({"answered_at": at.isoformat()}), at)
-            await reception.score(request(1), [], START)
-            assert not await reception.disposed("c1", closed, at)  # its score is there, too
-            reception.retelling.down = True
+            assert not await scorer.record_disposition("c0", closed, at)  # kept in the journal
+            assert not await scorer.record_answer("c0", Answered.model_validate({"answered_at": at.isoformat()}), at)
+            await scorer.score(request(1), [], START)
+            assert not await scorer.record_disposition("c1", closed, at)  # its score is there, too
+            scorer.redelivery.store_down = True
             with pytest.raises(Unavailable, match="no such call is known"):
-                await reception.disposed("nobody", closed, at)
+                await scorer.record_disposition("nobody", closed, at)
             with pytest.raises(Unavailable, match="no such call is known"):
-                await reception.ended("nobody", Ended.model_validate({"ended_at": at.isoformat()}), [], at)
-        await tell_all(reception)
+                await scorer.record_end("nobody", Ended.model_validate({"ended_at": at.isoformat()}), [], at)
+        await tell_all(scorer)
         with pytest.raises(Unknown):
-            await reception.disposed("nobody", closed, at)
+            await scorer.record_disposition("nobody", closed, at)
 
     asyncio.run(rush())
     assert 'saring_degraded_total{reason="refused"}' not in parts.metrics.render("")[0].decode()
@@ -174,7 +174,7 @@ def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_
 
 def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts, monkeypatch):
     intake = parts.intake
-    monkeypatch.setattr(intake.known, "_most_over", 1)
+    monkeypatch.setattr(intake.event_log, "_max_over", 1)
 
     async def ring() -> None:
         for number in range(3):
@@ -183,10 +183,10 @@ def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts,
         closed.shutdown()
         monkeypatch.setattr(intake.store, "_readers", closed)  # from here on, to read would fail
         for number in range(3):
-            await intake.left(f"c{number}", START)
-        assert (await intake.find("c2")).state == "abandoned"
+            await intake.expire(f"c{number}", START)
+        assert (await intake.find_call("c2")).state == "abandoned"
         with pytest.raises(RuntimeError, match="shutdown"):
-            await intake.find("c0")
+            await intake.find_call("c0")
 
     asyncio.run(ring())
 

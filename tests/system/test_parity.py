@@ -13,7 +13,7 @@ from model.release.folder import read_release
 from model.release.scored_log import score_log
 from model.simulation.city import simulate
 from service.maintenance.log_import import import_log
-from service.playback.log_replay import replay, shifted, steps
+from service.playback.log_replay import replay, shift_to_now, steps
 from service.security.pseudonyms import Pseudonyms, read_keys
 from service.store.store import Store
 
@@ -101,7 +101,7 @@ def test_import_then_telling_then_a_restart_give_the_same_bits(
 def test_a_live_replay_moves_the_log_by_whole_weeks_to_end_before_now(told_city):
     now = pd.Timestamp("2026-11-23T12:00:00Z").to_pydatetime()
     found = steps(told_city.calls)
-    moved = shifted(found, now)
+    moved = shift_to_now(found, now)
     shift = moved[0].received_at - found[0].received_at
     assert shift % pd.Timedelta(weeks=1) == pd.Timedelta(0)
     last = max(step.received_at for step in moved)

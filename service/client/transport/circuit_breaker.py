@@ -10,10 +10,10 @@ from random import random
 from time import monotonic
 
 #: An open time is drawn between this share of its length and the whole of it, so that clients do not probe in step.
-LEAST_SHARE = 0.75
+MIN_SHARE = 0.75
 
 
-class Breaker:
+class CircuitBreaker:
     """Decides whether to ask at all. It has no thread and no timer of its own, and is not thread-safe.
 
     Parameters
@@ -33,7 +33,7 @@ class Breaker:
     Examples
     --------
     >>> now = 0.0
-    >>> breaker = Breaker(lambda: now, lambda: 0.0, failures=2)
+    >>> breaker = CircuitBreaker(lambda: now, lambda: 0.0, failures=2)
     >>> for _ in range(2):
     ...     opened_s = breaker.failed(breaker.admit())
     >>> opened_s, breaker.admit() is None
@@ -97,7 +97,7 @@ class Breaker:
         self._in_a_row += 1
         if self._in_a_row < self._failures:
             return None
-        open_s = self._next_s * (1.0 - (1.0 - LEAST_SHARE) * self._draw())
+        open_s = self._next_s * (1.0 - (1.0 - MIN_SHARE) * self._draw())
         self._next_s = min(2.0 * self._next_s, self._longest_s)
         self._until = self._clock() + open_s
         self._ticket += 1

@@ -19,7 +19,7 @@ _CODES: Mapping[str, Language] = {"en": "en", "id": "id", "in": "id"}
 
 @cache
 def words(language: Language) -> Catalogue:
-    """Give the console's texts in a language.
+    """Return the console's texts in a language.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def words(language: Language) -> Catalogue:
 
 
 def words_of(request: Request) -> Catalogue:
-    """Give the texts that a browser wants: as was chosen on a page, else as its header Accept-Language says."""
+    """Return the texts that a browser wants: as was chosen on a page, else as its header Accept-Language says."""
     try:
         chosen = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
     except CookieError:
@@ -41,7 +41,7 @@ def words_of(request: Request) -> Catalogue:
 
 
 def preferred(accepted: str) -> Language:
-    """Give the language that a header Accept-Language prefers, English when it names none of ours.
+    """Return the language that a header Accept-Language prefers, English when it names none of ours.
 
     Examples
     --------

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.certification.certificate import LIFE, Certificate, State, fingerprint_of
+from model.certification.certificate import LIFE, Certificate, State, certificate_hash
 from model.certification.proof import (
     StageCalls,
     certify,
@@ -47,7 +47,7 @@ def a_certificate(calls=None, alpha=0.05):
         delta=0.05,
         key=KEY,
         issued_at=ISSUED,
-        fingerprint=fingerprint_of("scorecard", "policy"),
+        fingerprint=certificate_hash("scorecard", "policy"),
         base_rate=0.94,
     )
 
@@ -251,8 +251,8 @@ def test_a_stage_that_was_not_certified_is_a_key_error():
 
 
 def test_no_part_of_a_fingerprint_can_move_to_its_neighbour():
-    assert fingerprint_of("ab", "c") != fingerprint_of("a", "bc")
-    assert fingerprint_of("a") == fingerprint_of("a")
+    assert certificate_hash("ab", "c") != certificate_hash("a", "bc")
+    assert certificate_hash("a") == certificate_hash("a")
 
 
 def test_the_sentence_says_what_is_promised_and_what_is_missing():

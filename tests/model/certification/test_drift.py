@@ -10,24 +10,24 @@ import pytest
 
 from benchmarks.drift import changed, half, looks, noticed
 from model.calls.call_log import write_log
-from model.certification.drift import GROWING, latest, look
-from model.certification.profile import BINNED, DAY_US, Clusters, Sample, checked
+from model.certification.drift import GROWING, latest, measure_drift
+from model.certification.profile import BINNED, DAY_US, Clusters, Sample, check_profile
 from model.errors import ReleaseError
 from model.evaluation.evaluation import Effort
 from model.params import Params
 from model.release.drift_samples import latest_calls, sample_of
 from model.release.folder import read_release, write_release
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.scorecard.scorecard import Scorecard
 from model.simulation.city import CityLog, simulate
 from service.maintenance.log_import import import_log
-from service.queue.deferral_gate import Gate
+from service.queue.deferral_gate import DeferralGate
 from service.queue.operations import Operations
 from service.security.pseudonyms import Pseudonyms, read_keys
 from service.store.store import Store
 from service.telemetry.metrics import Metrics
-from service.watch.drift_monitor import DriftWatch
-from service.watch.drift_process import found
+from service.watch.drift_monitor import DriftMonitor
+from service.watch.drift_process import drift_of_store
 from tests.support.call_histories import saring
 
 
@@ -69,7 +69,7 @@ def sample(made):
 
 
 def test_calls_look_like_themselves(made, sample):
-    drift = look(made.fingerprint, sample)
+    drift = measure_drift(made.profile, sample)
     assert moved(drift) == set()
     assert {finding.name for finding in drift.findings} >= set(BINNED)
     assert max(finding.size or 0.0 for finding in drift.findings) < 0.15
@@ -83,7 +83,7 @@ def test_a_feature_that_is_no_longer_known_is_a_change_of_that_feature(made, sam
         features[:, column] = 0.0
     else:
         features[:, column] = np.nan
-    drift = look(made.fingerprint, replace(sample, features=features))
+    drift = measure_drift(made.profile, replace(sample, features=features))
     assert name in moved(drift) - {"new_numbers"}
     finding = next(finding for finding in drift.findings if finding.name == name)
     assert finding.size > finding.limit
@@ -91,20 +91,25 @@ def test_a_feature_that_is_no_longer_known_is_a_change_of_that_feature(made, sam
 
 def test_scores_and_labels_that_change_are_told_by_what_changed(made, sample):
     shifted = replace(sample, log_odds={stage: odds + 2.0 for stage, odds in sample.log_odds.items()})
-    assert moved(look(made.fingerprint, shifted)) == {"score_ring", "score_opening", "score_ended", "calibration"}
-    assert look(made.fingerprint, shifted).of_scores
+    assert moved(measure_drift(made.profile, shifted)) == {
+        "score_ring",
+        "score_opening",
+        "score_ended",
+        "calibration",
+    }
+    assert measure_drift(made.profile, shifted).of_scores
     genuine = replace(sample, outcome=np.where(sample.outcome >= 0, 0, -1).astype(np.int8))
-    assert moved(look(made.fingerprint, genuine)) == {"not_genuine", "calibration"}
-    assert not look(made.fingerprint, genuine).of_scores
+    assert moved(measure_drift(made.profile, genuine)) == {"not_genuine", "calibration"}
+    assert not measure_drift(made.profile, genuine).of_scores
     late = replace(sample, label_us=sample.label_us + 7 * DAY_US)
-    assert "labelled_in_time" in moved(look(made.fingerprint, late))
+    assert "labelled_in_time" in moved(measure_drift(made.profile, late))
 
 
 def test_every_measure_is_told_in_both_languages_and_in_no_mixture(made, sample):
     features = sample.features.copy()
     features[:, 3:] = np.nan
     for seen in (sample, replace(sample, features=features), replace(sample, outcome=np.full_like(sample.outcome, -1))):
-        findings = look(made.fingerprint, seen).findings
+        findings = measure_drift(made.profile, seen).findings
         assert {one.name for one in findings} >= {*BINNED, "new_numbers", "not_genuine", "calibration", "calls_a_week"}
         for one in findings:
             for said in (one.meaning, one.change):
@@ -127,7 +132,7 @@ def test_one_caller_who_rings_all_day_is_no_drift(made, sample):
         copied(sample.callers), received, copied(sample.label_us), copied(sample.outcome), sample.now_us,
     )  # fmt: skip
     assert len(more) == 3 * len(sample)
-    assert moved(look(made.fingerprint, more)) == set()
+    assert moved(measure_drift(made.profile, more)) == set()
 
 
 def test_of_few_calls_nothing_is_said(made, sample):
@@ -136,7 +141,7 @@ def test_of_few_calls_nothing_is_said(made, sample):
         sample.features[first], {stage: odds[first] for stage, odds in sample.log_odds.items()}, sample.callers[first],
         sample.received_us[first], sample.label_us[first], sample.outcome[first], sample.now_us,
     )  # fmt: skip
-    drift = look(made.fingerprint, few)
+    drift = measure_drift(made.profile, few)
     assert (drift.findings, drift.alarm) == ((), False)
     assert "150" in drift.sentence("en")
     none = latest(np.zeros(0, dtype=np.int64), 10)
@@ -158,20 +163,20 @@ def test_the_variance_of_a_share_is_that_of_the_callers_and_days():
 
 
 def test_a_fingerprint_is_strict_json_in_the_release_and_an_old_release_has_none(made, release, tmp_path):
-    assert release.fingerprint == json.loads(json.dumps(made.fingerprint, allow_nan=False))
+    assert release.profile == json.loads(json.dumps(made.profile, allow_nan=False))
     files = {name: content for name, content in made.files().items() if name != "fingerprint.json"}
     write_release(tmp_path / "old", files, made.facts(made.certificate.issued_at))
-    assert read_release(tmp_path / "old").fingerprint is None
-    broken = json.loads(json.dumps(made.fingerprint))
+    assert read_release(tmp_path / "old").profile is None
+    broken = json.loads(json.dumps(made.profile))
     broken["binned"].pop("line")
     files["fingerprint.json"] = json.dumps(broken).encode()
     write_release(tmp_path / "other", files, made.facts(made.certificate.issued_at))
     with pytest.raises(ReleaseError, match="other features"):
         read_release(tmp_path / "other")
-    broken = json.loads(json.dumps(made.fingerprint))
+    broken = json.loads(json.dumps(made.profile))
     broken["binned"]["line"]["shares"].pop()
     with pytest.raises(ValueError, match="fingerprint of line"):
-        checked(broken)
+        check_profile(broken)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +189,7 @@ def stored(tmp_path_factory):
         calls[name] += shift
     corrections["disposed_at"] += shift
     log = CityLog(calls, corrections, small.time_zone, small.region)
-    made = make(calls, Params(), pd.Timestamp.now("UTC").to_pydatetime(), half(log), corrections,
+    made = make_release(calls, Params(), pd.Timestamp.now("UTC").to_pydatetime(), half(log), corrections,
                 Effort(seeds=1, resamples=20))  # fmt: skip
     write_release(folder / "release", made.files(), made.facts(made.certificate.issued_at))
     store = Store(f"sqlite:///{folder / 'saring.db'}")
@@ -198,7 +203,7 @@ class Served:
     """What of an intake is looked at for drift."""
 
     def __init__(self, release) -> None:
-        self.release, self.gate = release, Gate(release, Operations())
+        self.release, self.gate = release, DeferralGate(release, Operations())
 
 
 def asked(folder, now_us: int) -> dict:
@@ -206,7 +211,7 @@ def asked(folder, now_us: int) -> dict:
     return {
         "database": f"sqlite:///{folder / 'saring.db'}",
         "now_us": now_us,
-        "fingerprint": release.fingerprint,
+        "fingerprint": release.profile,
         "scorecards": {stage: card.to_json() for stage, card in release.scorecards.items()},
         "labels": dict(release.labels),
         "time_zone": release.time_zone,
@@ -216,8 +221,8 @@ def asked(folder, now_us: int) -> dict:
 def test_the_service_finds_in_its_store_what_the_log_shows(stored):
     folder, log = stored
     release = read_release(folder / "release")
-    offline = look(release.fingerprint, sampled := latest_calls(log.calls, release, log.corrections))
-    online = found(asked(folder, sampled.now_us))
+    offline = measure_drift(release.profile, sampled := latest_calls(log.calls, release, log.corrections))
+    online = drift_of_store(asked(folder, sampled.now_us))
     assert (online["calls"], online["alarm"]) == (len(sampled), False)
     assert online["calls"] > 300
     by_name = {finding["name"]: finding for finding in online["findings"]}
@@ -231,9 +236,9 @@ def test_a_service_looks_for_drift_and_a_score_that_moved_voids_the_certificate(
     folder, _ = stored
     intake = Served(read_release(folder / "release"))
     metrics = Metrics()
-    watch = DriftWatch(intake, metrics, f"sqlite:///{folder / 'saring.db'}")
+    watch = DriftMonitor(intake, metrics, f"sqlite:///{folder / 'saring.db'}")
     assert watch.document() is None
-    asyncio.run(watch.look())
+    asyncio.run(watch.check())
     document = watch.document()
     assert document["alarm"] is False
     assert document["calls"] > 300
@@ -244,21 +249,21 @@ def test_a_service_looks_for_drift_and_a_score_that_moved_voids_the_certificate(
         card["intercept"] += 3.0
     cards = {stage: Scorecard.from_json(stage, card) for stage, card in moved_by.items()}
     intake.release = replace(intake.release, scorecards=cards)
-    asyncio.run(watch.look())
+    asyncio.run(watch.check())
     document = watch.document()
     assert document["alarm"] is True
     assert {one["name"] for one in document["measures"] if one["moved"]} >= {"score_ring", "score_opening"}
     now = intake.release.certificate.issued_at
-    assert intake.gate.state(now).reason == "drift"
+    assert intake.gate.certificate_state(now).reason == "drift"
     body, _ = metrics.render("")
     assert f"saring_drift_measures_moved {sum(one['moved'] for one in document['measures'])}.0".encode() in body
     intake.gate.adopt(intake.release)
-    watch.served(intake.release)
+    watch.on_release_changed(intake.release)
     assert watch.document() is None
-    assert intake.gate.state(now).word == "valid"
-    lost = DriftWatch(intake, metrics, f"sqlite:///{tmp_path / 'none' / 'x.db'}")
+    assert intake.gate.certificate_state(now).word == "valid"
+    lost = DriftMonitor(intake, metrics, f"sqlite:///{tmp_path / 'none' / 'x.db'}")
     with pytest.raises(ValueError, match="unable to open"):
-        asyncio.run(lost.look())
+        asyncio.run(lost.check())
 
 
 def test_the_command_prints_a_table_and_fails_only_when_asked_to(stored, tmp_path, city, release_folder):

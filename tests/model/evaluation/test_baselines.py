@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.errors import TrainingError
-from model.evaluation.baselines import YARDSTICKS, Yardsticks
+from model.evaluation.baselines import YARDSTICKS, Baselines
 from model.params import Boosting, Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
 
@@ -24,7 +24,7 @@ def rows_and_labels(n=600, seed=2):
 
 @pytest.fixture(scope="module")
 def yardsticks():
-    return Yardsticks(*rows_and_labels(), QUICK)
+    return Baselines(*rows_and_labels(), QUICK)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -58,7 +58,7 @@ def test_the_earlier_pranks_rule_counts_and_no_model_knows_nothing(yardsticks):
 def test_what_was_never_known_when_fitting_is_no_obstacle(yardsticks):
     rows, label = rows_and_labels()
     rows[:, NAMES.index("opening_silence_ratio")] = np.nan
-    fitted = Yardsticks(rows, label, QUICK)
+    fitted = Baselines(rows, label, QUICK)
     assert np.isfinite(fitted.scores("ended", rows_and_labels(seed=6)[0])["logistic_regression"]).all()
     assert yardsticks.scores("ring", rows[:0])["unconstrained_boosting"].shape == (0,)
 
@@ -66,4 +66,4 @@ def test_what_was_never_known_when_fitting_is_no_obstacle(yardsticks):
 def test_calls_of_one_label_are_refused():
     rows, label = rows_and_labels()
     with pytest.raises(TrainingError, match="same label"):
-        Yardsticks(rows, np.ones_like(label), QUICK)
+        Baselines(rows, np.ones_like(label), QUICK)

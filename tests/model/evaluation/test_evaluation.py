@@ -12,7 +12,7 @@ from model.evaluation.scenarios import CONDITIONS
 from model.evaluation.window import Window
 from model.params import Params
 from model.release.folder import read_release, to_bytes, write_release
-from model.release.pipeline import evaluate_release, make
+from model.release.pipeline import evaluate_release, make_release
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 QUICK = Effort(seeds=2, resamples=20)
@@ -23,7 +23,7 @@ UNTIL = pd.Timestamp("2025-02-05T00:00:00Z")
 def earlier(city, tmp_path_factory):
     """A release made from the first five weeks of the city."""
     now = UNTIL.to_pydatetime()
-    made = make(city.calls, Params(), now, UNTIL, city.corrections, effort=QUICK)
+    made = make_release(city.calls, Params(), now, UNTIL, city.corrections, effort=QUICK)
     folder = tmp_path_factory.mktemp("earlier") / "release"
     write_release(folder, made.files(), made.facts(now))
     return read_release(folder)

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from model.evaluation.calibration import calibration, groups_of, reliability
-from model.evaluation.ranking import auc_and_precision, judge, ranked
+from model.evaluation.ranking import auc_and_precision, evaluate_ranking, ranked
 
 CALLS = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 3)), min_size=2, max_size=60)
 
@@ -73,7 +73,7 @@ def test_a_yardstick_that_is_the_scorecard_costs_nothing_and_a_worse_one_more():
     genuine, log_odds, likelihood = made_up(800)
     noise = np.random.default_rng(1).normal(0.0, 3.0, 800)
     yardsticks = {"itself": log_odds, "worse": log_odds + noise, "no_model": np.zeros(800)}
-    scorecard, beside = judge(genuine, log_odds, likelihood, yardsticks, np.arange(800) // 2, 50)
+    scorecard, beside = evaluate_ranking(genuine, log_odds, likelihood, yardsticks, np.arange(800) // 2, 50)
     assert beside["itself"]["auc_above_scorecard"] == 0.0 == beside["itself"]["auc_above_scorecard_high"]
     assert beside["worse"]["auc_above_scorecard_high"] < 0.0
     assert beside["no_model"]["auc"] == 0.5
@@ -83,6 +83,8 @@ def test_a_yardstick_that_is_the_scorecard_costs_nothing_and_a_worse_one_more():
 
 def test_no_calls_give_no_numbers():
     nothing = np.zeros(0)
-    scorecard, beside = judge(nothing.astype(bool), nothing, nothing, {"no_model": nothing}, nothing.astype(int), 10)
+    scorecard, beside = evaluate_ranking(
+        nothing.astype(bool), nothing, nothing, {"no_model": nothing}, nothing.astype(int), 10
+    )
     assert scorecard.pop("reliability") == []
     assert all(np.isnan(value) for value in [*scorecard.values(), *beside["no_model"].values()])

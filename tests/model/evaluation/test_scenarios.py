@@ -8,8 +8,8 @@ from model.evaluation.scenarios import (
     Queued,
     block_days,
     drawn_weeks,
-    measured,
-    over_seeds,
+    measure_over_seeds,
+    measure_waits,
     run,
 )
 from model.policy.deferral import DeferralSettings
@@ -60,7 +60,7 @@ def test_another_seed_draws_other_weeks_and_the_same_seed_the_same():
 
 
 def test_first_come_closes_nothing_the_oracle_everything_and_the_rule_something_in_between():
-    table = over_seeds(made_up(), DISCIPLINES, CONDITIONS, SETTINGS, operators=3, seeds=3, most_calls=10_000)
+    table = measure_over_seeds(made_up(), DISCIPLINES, CONDITIONS, SETTINGS, operators=3, seeds=3, most_calls=10_000)
     for condition in CONDITIONS:
         rows = table[condition.name]
         assert rows["first_come"]["gap_closed"] == 0.0
@@ -74,7 +74,7 @@ def test_first_come_closes_nothing_the_oracle_everything_and_the_rule_something_
 def test_nobody_is_held_back_longer_than_the_cap_where_callers_hang_up():
     (numbers,) = (
         numbers
-        for _, discipline, numbers in measured(
+        for _, discipline, numbers in measure_waits(
             made_up(), ("rule",), (Condition(2.0, hang_ups=True),), DeferralSettings(2.0, 120.0, 90.0), 3, seed=0
         )
         if discipline == "rule"

@@ -1,7 +1,7 @@
 import numpy as np
 
 from model.calls.columns import LINES
-from model.evaluation.slices import LEAST_CALLERS, Lived, compare, not_shown_to_gain, slices, worse_off
+from model.evaluation.slices import LEAST_CALLERS, Outcomes, compare, not_shown_to_gain, slices, worse_off
 from model.scorecard.features import NAMES
 
 
@@ -16,7 +16,7 @@ def features(**columns):
 def lived(first_s, rule_s, lost_first=0.0, lost=0.0):
     first, rule = np.broadcast_arrays(np.asarray(first_s, dtype=float), rule_s)
     over = np.column_stack([rule - first > 5.0, rule - first > 30.0]).astype(float)
-    return Lived(first, rule.astype(float), over, np.full(len(first), lost_first), np.full(len(first), lost))
+    return Outcomes(first, rule.astype(float), over, np.full(len(first), lost_first), np.full(len(first), lost))
 
 
 def test_slices_come_from_what_the_log_says():
@@ -77,5 +77,5 @@ def test_one_caller_who_rings_a_hundred_times_proves_nothing():
 
 def test_without_genuine_calls_there_are_no_slices():
     nothing = np.zeros(0)
-    empty = Lived(nothing, nothing, np.zeros((0, 2)), nothing, nothing)
+    empty = Outcomes(nothing, nothing, np.zeros((0, 2)), nothing, nothing)
     assert compare(empty, {"all": nothing.astype(bool)}, nothing.astype(int), 10) == {}

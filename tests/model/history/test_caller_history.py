@@ -17,8 +17,8 @@ from model.history.caller_history import (
     Caller,
     Event,
     apply,
+    apply_events,
     empty,
-    fold,
     merge,
     read,
 )
@@ -150,11 +150,11 @@ def test_a_later_reading_never_says_more(events):
 @given(tellings(), st.randoms(use_true_random=False))
 def test_events_told_in_any_order_give_the_same_state(events, chance):
     in_order, shuffled = empty(), empty()
-    fold(in_order, events)
+    apply_events(in_order, events)
     events = list(events)
     chance.shuffle(events)
     for event in events:
-        fold(shuffled, [event])
+        apply_events(shuffled, [event])
     np.testing.assert_allclose(read_at(shuffled, LATER), read_at(in_order, LATER), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(shuffled, in_order, rtol=1e-9, atol=1e-9)
 
@@ -162,9 +162,9 @@ def test_events_told_in_any_order_give_the_same_state(events, chance):
 @given(tellings(), st.lists(st.booleans(), min_size=64, max_size=64))
 def test_two_partial_histories_merge_into_the_whole(events, mine):
     whole, one, other = empty(), empty(), empty()
-    fold(whole, events)
-    fold(one, [event for event, here in zip(events, mine, strict=False) if here])
-    fold(other, [event for event, here in zip(events, mine, strict=False) if not here])
+    apply_events(whole, events)
+    apply_events(one, [event for event, here in zip(events, mine, strict=False) if here])
+    apply_events(other, [event for event, here in zip(events, mine, strict=False) if not here])
     parts = one.copy(), other.copy()
     np.testing.assert_allclose(merge(one, other), whole, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(merge(one, other), merge(other, one))

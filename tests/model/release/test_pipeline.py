@@ -12,10 +12,10 @@ from model.errors import TrainingError
 from model.evaluation.evaluation import Effort
 from model.params import Boosting, Params
 from model.release.folder import read_release, write_release
-from model.release.pipeline import data_fingerprint, make
+from model.release.pipeline import data_hash, make_release
 from model.release.scored_log import score_log
 from model.scorecard.features import NAMES, STAGES, WIDTHS
-from model.training.dataset import look_back
+from model.training.dataset import prepare_dataset
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 FEW = Params(boosting=Boosting(max_iter=20))
@@ -34,7 +34,7 @@ def genuine_of(calls, corrections):
 def test_a_release_ranks_later_calls_better_the_more_of_them_it_knows(city, tmp_path):
     calls = ordered(city.calls)
     until = calls["received_at"].iloc[3_000]
-    made = make(city.calls, FEW, NOW, until, city.corrections, QUICK)
+    made = make_release(city.calls, FEW, NOW, until, city.corrections, QUICK)
     write_release(tmp_path / "release", made.files(), made.facts(NOW))
     release = read_release(tmp_path / "release")
     genuine = genuine_of(city.calls, city.corrections)
@@ -56,16 +56,18 @@ def test_a_release_made_at_a_moment_knows_nothing_of_what_came_after(city):
     altered.loc[altered["disposed_at"] >= until, "disposition"] = "genuine"
     altered.loc[altered["received_at"] >= until, ["caller", "line"]] = ["+6281234567890", "voip"]
     earlier = city.corrections[city.corrections["disposed_at"] < until]
-    one = make(city.calls, FEW, NOW, until, city.corrections, QUICK)
-    other = make(altered[altered["received_at"] < until], FEW, NOW, until, earlier, QUICK)
+    one = make_release(city.calls, FEW, NOW, until, city.corrections, QUICK)
+    other = make_release(altered[altered["received_at"] < until], FEW, NOW, until, earlier, QUICK)
     assert one.files() == other.files()
     assert one.facts(NOW) == other.facts(NOW)
 
 
 def test_making_twice_gives_the_same_files_byte_for_byte(city):
-    one, other = (make(city.calls, FEW, NOW, corrections=city.corrections, effort=QUICK) for _ in range(2))
+    one, other = (make_release(city.calls, FEW, NOW, corrections=city.corrections, effort=QUICK) for _ in range(2))
     assert one.files() == other.files()
-    shuffled = make(city.calls.sample(frac=1.0, random_state=1), FEW, NOW, corrections=city.corrections, effort=QUICK)
+    shuffled = make_release(
+        city.calls.sample(frac=1.0, random_state=1), FEW, NOW, corrections=city.corrections, effort=QUICK
+    )
     assert shuffled.files() == one.files()
 
 
@@ -101,7 +103,7 @@ def test_the_fingerprint_of_the_data_changes_with_any_label(city):
     row = changed.index[changed["disposition"] == "prank"][0]
     changed.loc[row, "disposition"] = "genuine"
     one, same, other = (
-        data_fingerprint(look_back(calls, Params()).events) for calls in (city.calls, city.calls.copy(), changed)
+        data_hash(prepare_dataset(calls, Params()).events) for calls in (city.calls, city.calls.copy(), changed)
     )
     assert one == same != other
 
@@ -129,7 +131,7 @@ def sparse_log(log_of):
 
 @pytest.mark.parametrize("genuine", [3, 20])
 def test_a_few_genuine_calls_make_a_release_that_flags_and_defers_nobody(sparse_log, genuine, tmp_path):
-    made = make(sparse_log(genuine), FEW, NOW, effort=QUICK)
+    made = make_release(sparse_log(genuine), FEW, NOW, effort=QUICK)
     assert all(proof.flag.threshold is None and not proof.deferral.on for proof in made.certificate.stages)
     write_release(tmp_path / "release", made.files(), made.facts(NOW))
     release = read_release(tmp_path / "release")
@@ -143,11 +145,11 @@ def test_a_few_genuine_calls_make_a_release_that_flags_and_defers_nobody(sparse_
 @pytest.mark.parametrize("genuine", [0, 1, 2])
 def test_too_few_genuine_calls_make_no_release(sparse_log, genuine):
     with pytest.raises(TrainingError, match=f"{genuine} calls closed as genuine"):
-        make(sparse_log(genuine), FEW, NOW, effort=QUICK)
+        make_release(sparse_log(genuine), FEW, NOW, effort=QUICK)
 
 
 def test_what_is_never_known_is_never_held_against_a_call(sparse_log):
-    made = make(sparse_log(20), FEW, NOW, effort=QUICK)
+    made = make_release(sparse_log(20), FEW, NOW, effort=QUICK)
     unknown = ["opening_duration_s", "opening_silence_ratio", "duration_s", "silence_ratio", "ended_by"]
     for step in made.scorecards["ended"].steps:
         if step.feature in unknown:
@@ -159,5 +161,5 @@ def test_what_is_never_known_is_never_held_against_a_call(sparse_log):
 def test_a_feature_that_hardly_any_call_has_is_left_out_however_telling(sparse_log):
     log = sparse_log(20)
     log.loc[log.index[[20, 500]], "opening_silence_ratio"] = [0.0, 1.0]
-    rare = make(log, FEW, NOW, effort=QUICK).scorecards["opening"].steps[NAMES.index("opening_silence_ratio")]
+    rare = make_release(log, FEW, NOW, effort=QUICK).scorecards["opening"].steps[NAMES.index("opening_silence_ratio")]
     assert rare.contributions.tolist() == [rare.missing] == [0.0]

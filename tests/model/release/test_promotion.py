@@ -13,7 +13,7 @@ from model.errors import ParamsError, PromotionError
 from model.evaluation.evaluation import Effort
 from model.params import Params, Rail
 from model.release.folder import read_release, write_release
-from model.release.pipeline import make
+from model.release.pipeline import make_release
 from model.release.promotion import compare
 from model.release.promotion_margins import Margins, read_margins
 from model.simulation.city import simulate
@@ -41,7 +41,7 @@ def folders(busy, tmp_path_factory):
     log, (before, after) = busy
     found = {}
     for name, params, until in (("champion", PLAIN, before), ("retrained", PLAIN, after), ("deaf", NO_GUARD, after)):
-        made = make(log.calls, params, NOW, until, log.corrections, Effort(seeds=1, resamples=20))
+        made = make_release(log.calls, params, NOW, until, log.corrections, Effort(seeds=1, resamples=20))
         found[name] = tmp_path_factory.mktemp("gate") / name
         write_release(found[name], made.files(), made.facts(NOW))
     return found

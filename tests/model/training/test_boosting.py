@@ -12,7 +12,7 @@ from model.params import Boosting, Params, Split
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
 from model.scorecard.scorecard import likelihood
 from model.training.boosting import train
-from model.training.dataset import look_back, thinned
+from model.training.dataset import prepare_dataset, subsample
 from model.training.distillation import platt
 
 HOUR, DAY = 3_600, 86_400
@@ -72,9 +72,9 @@ def test_whatever_the_shares_each_split_has_some_of_the_rarer_kind(labelled_log,
     params = Params(split=Split(fit=fit, calibrate=(1.0 - fit) * rest))
     if counts.min() < 3:
         with pytest.raises(TrainingError, match=f"{counts[1]} calls closed as genuine and {counts[0]} as not genuine"):
-            look_back(labelled_log(genuine), params)
+            prepare_dataset(labelled_log(genuine), params)
         return
-    past = look_back(labelled_log(genuine), params)
+    past = prepare_dataset(labelled_log(genuine), params)
     rarer = past.events.outcome == (0 if counts[1] < counts[0] else 1) if counts[0] != counts[1] else None
     if rarer is not None:
         assert (past.fit & rarer).any()
@@ -87,7 +87,7 @@ def test_calls_too_young_for_their_label_are_neither_calibrated_on_nor_certified
     log, soon = labelled_log(genuine, delay_s=2 * DAY), labelled_log(genuine)["disposed_at"]
     log["disposed_at"] = log["disposed_at"].where(np.arange(600) % 2 == 0, soon)
     until = log["received_at"].iloc[-1]
-    past = look_back(log, Params(), until)
+    past = prepare_dataset(log, Params(), until)
     young = past.events.received_us > past.until_us - 2 * DAY * 1_000_000
     assert past.maturity_s == 2 * DAY
     assert past.too_young == young.sum() > 40
@@ -98,7 +98,7 @@ def test_calls_too_young_for_their_label_are_neither_calibrated_on_nor_certified
 
 def test_until_leaves_out_what_became_known_later(city):
     until = city.calls["received_at"].sort_values().iloc[3_000]
-    past = look_back(city.calls, Params(), until, city.corrections)
+    past = prepare_dataset(city.calls, Params(), until, city.corrections)
     calls = ordered(city.calls)
     earlier = calls[calls["received_at"] < until]
     assert past.calls["call_id"].tolist() == earlier["call_id"].tolist()
@@ -117,8 +117,8 @@ def test_altering_everything_after_until_changes_nothing(city):
     altered.loc[altered["disposed_at"] >= until, "disposition"] = "genuine"
     altered.loc[altered["received_at"] >= until, ["line", "caller"]] = ["voip", "+6281234567890"]
     altered.loc[altered["ended_at"] >= until, "duration_s"] = 1.0
-    one = look_back(city.calls, Params(), until, city.corrections)
-    other = look_back(altered, Params(), until, city.corrections[city.corrections["disposed_at"] < until])
+    one = prepare_dataset(city.calls, Params(), until, city.corrections)
+    other = prepare_dataset(altered, Params(), until, city.corrections[city.corrections["disposed_at"] < until])
     np.testing.assert_array_equal(one.table.matrix(), other.table.matrix())
     for name in ("fit", "calibrate", "certify"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
@@ -127,20 +127,20 @@ def test_altering_everything_after_until_changes_nothing(city):
 @pytest.mark.parametrize("genuine", [0, 1, 2])
 def test_too_few_genuine_calls_are_told_with_their_count(labelled_log, genuine):
     with pytest.raises(TrainingError, match=f"{genuine} calls closed as genuine and {100 - genuine} as not genuine"):
-        look_back(labelled_log([n < genuine for n in range(100)]), Params())
+        prepare_dataset(labelled_log([n < genuine for n in range(100)]), Params())
 
 
 def test_a_log_without_labels_or_without_calls_is_told_so(log_of, labelled_log):
     with pytest.raises(TrainingError, match="0 calls closed as genuine and 0 as not genuine"):
-        look_back(log_of([]), Params())
+        prepare_dataset(log_of([]), Params())
     log = labelled_log([True, False] * 20)
     with pytest.raises(TrainingError, match="0 calls closed as genuine"):
-        look_back(log, Params(), log["received_at"].iloc[0])
+        prepare_dataset(log, Params(), log["received_at"].iloc[0])
 
 
 def test_a_split_with_one_kind_of_call_is_told_with_its_counts(labelled_log):
     genuine = [True] * 20 + [False] * 20
-    past = look_back(labelled_log(genuine), Params())
+    past = prepare_dataset(labelled_log(genuine), Params())
     with pytest.raises(TrainingError, match=r"split (fit|calibrate): \d+ calls closed as genuine and \d+ as not"):
         train(past, Params())
 
@@ -152,7 +152,7 @@ def test_a_split_with_one_kind_of_call_is_told_with_its_counts(labelled_log):
 def test_a_few_genuine_calls_are_enough_to_train(labelled_log, genuine):
     real = np.zeros(1_500, dtype=bool)
     real[np.linspace(50, 1_450, genuine).astype(int)] = True
-    past = look_back(labelled_log(real), Params())
+    past = prepare_dataset(labelled_log(real), Params())
     _, cards = train(past, Params(boosting=SMALL))
     for stage in STAGES:
         found = probabilities(cards[stage], past.table.matrix())
@@ -165,7 +165,7 @@ def test_labels_of_pure_chance_still_train_and_score_near_the_base_rate(labelled
         real = np.random.default_rng(seed).random(1_200) < 0.3
         log = labelled_log(real)
         log["duration_s"] = np.random.default_rng(seed + 100).uniform(10.0, 60.0, len(log))
-        past = look_back(log, Params())
+        past = prepare_dataset(log, Params())
         estimators, cards = train(past, Params(boosting=SMALL))
         for stage in STAGES:
             slope, _ = platt(estimators[stage])
@@ -182,7 +182,7 @@ def test_a_score_that_says_the_opposite_of_later_calls_is_in_effect_their_base_r
     long = turned["duration_s"] >= 40
     turned.loc[second, "duration_s"] = np.where(long, 12.0, 45.0)[second]
     params = Params(boosting=SMALL)
-    past = look_back(turned, params)
+    past = prepare_dataset(turned, params)
     estimators, cards = train(past, params)
     slope, _ = platt(estimators["ended"])
     assert slope == pytest.approx(1e-6)
@@ -197,8 +197,8 @@ def test_a_model_of_thinned_calls_still_tells_the_share_of_later_calls(labelled_
     rng = np.random.default_rng(3)
     log = labelled_log(rng.random(9_000) < 0.12, callers=400)
     params = Params(boosting=Boosting(max_iter=30, most_of_a_label=1_000))
-    past = look_back(log, params)
-    fit = thinned(past, params)
+    past = prepare_dataset(log, params)
+    fit = subsample(past, params)
     kept, all_of_them = (np.bincount(past.events.outcome[rows], minlength=2) for rows in (fit, past.fit))
     assert all_of_them[1] > 3_000
     assert kept.tolist() == [all_of_them[0], 1_000]
@@ -210,7 +210,7 @@ def test_a_model_of_thinned_calls_still_tells_the_share_of_later_calls(labelled_
 
 
 def test_training_twice_gives_the_same_scorecards(city, made):
-    again = train(look_back(city.calls, Params(), corrections=city.corrections), Params())[1]
+    again = train(prepare_dataset(city.calls, Params(), corrections=city.corrections), Params())[1]
     for stage in STAGES:
         assert again[stage].to_json() == made.scorecards[stage].to_json()
 
@@ -249,8 +249,8 @@ def test_history_tells_what_a_call_alone_cannot_even_when_every_label_comes_a_we
             )
     log = log_of(rows)
     params = Params(boosting=SMALL)
-    past = look_back(log, params)
-    nobody = look_back(log.assign(caller=pd.Series(None, index=log.index, dtype="str")), params)
+    past = prepare_dataset(log, params)
+    nobody = prepare_dataset(log.assign(caller=pd.Series(None, index=log.index, dtype="str")), params)
 
     def auc(past):
         found = probabilities(train(past, params)[1]["ring"], past.table.matrix(past.certify))

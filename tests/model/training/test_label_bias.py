@@ -7,8 +7,8 @@ import pytest
 from model.calls.call_events import events_of, ordered
 from model.params import Boosting, Params, Training
 from model.training.boosting import train
-from model.training.dataset import look_back
-from model.training.label_bias import FEWEST, arms, own_effect, sentence, training_weights
+from model.training.dataset import prepare_dataset
+from model.training.label_bias import FEWEST, label_bias, sentence, split_holdout, training_weights
 
 LABELS = Params().labels
 
@@ -28,7 +28,7 @@ def marked(calls: pd.DataFrame, seed: int, *, share: float = 0.3) -> pd.DataFram
 def effect_of(calls: pd.DataFrame) -> dict:
     events = events_of(calls, LABELS, "ID")
     likelihood = np.full(len(calls), (events.outcome[events.outcome >= 0] == 1).mean())
-    return own_effect(calls, events, np.ones(len(calls), dtype=np.bool_), likelihood)
+    return label_bias(calls, events, np.ones(len(calls), dtype=np.bool_), likelihood)
 
 
 def test_a_log_that_no_service_wrote_has_no_random_share(city):
@@ -49,7 +49,7 @@ def test_where_the_system_does_nothing_to_its_labels_no_sign_is_seen(city):
 
 def test_callers_who_hang_up_because_they_were_deferred_are_seen(city):
     calls = marked(city.calls, 1)
-    _, acted_on = arms(calls)
+    _, acted_on = split_holdout(calls)
     lost = acted_on & (np.random.default_rng(2).random(len(calls)) < 0.1) & calls["disposition"].notna().to_numpy()
     calls.loc[lost, "disposition"] = "abandoned"
     effect = effect_of(calls)
@@ -64,7 +64,7 @@ def test_callers_who_hang_up_because_they_were_deferred_are_seen(city):
 
 def test_operators_who_believe_the_badge_are_seen(city):
     calls = marked(city.calls, 1)
-    _, acted_on = arms(calls)
+    _, acted_on = split_holdout(calls)
     believed = acted_on & (calls["disposition"] == "genuine").to_numpy() & (np.arange(len(calls)) % 3 == 0)
     calls.loc[believed, ["disposition", "category"]] = ["prank", None]
     effect = effect_of(calls)
@@ -87,7 +87,7 @@ def test_the_share_stands_for_what_was_deferred_in_its_own_time_only(city):
     middle = calls["received_at"].iloc[2_000]
     calls.loc[calls["received_at"] < middle, "held_out"] = False
     calls.loc[calls["received_at"] < middle, "release"] = "2024-01-01-old"
-    held_out, acted_on = arms(calls)
+    held_out, acted_on = split_holdout(calls)
     assert not acted_on[:2_000].any()
     for share, kept in (("only", 0.0), ("weight", 0.5)):
         weights = training_weights(calls, share)
@@ -99,13 +99,13 @@ def test_the_share_stands_for_what_was_deferred_in_its_own_time_only(city):
 
 def test_training_on_the_share_only_does_not_learn_what_the_system_did(city):
     calls = marked(city.calls, 5)
-    _, acted_on = arms(calls)
+    _, acted_on = split_holdout(calls)
     believed = acted_on & calls["disposition"].isin(["genuine", "duplicate"]).to_numpy()
     calls.loc[believed, ["disposition", "category"]] = ["prank", None]
     means = {}
     for share in ("ignore", "weight", "only"):
         params = Params(boosting=Boosting(max_iter=20), training=Training(random_share=share))
-        past = look_back(calls, params)
+        past = prepare_dataset(calls, params)
         assert (past.fit & acted_on).any() == (past.calibrate & acted_on).any() == (share != "only")
         _, cards = train(past, params)
         rows = past.table.matrix(past.certify)[:, : len(cards["opening"].features)]

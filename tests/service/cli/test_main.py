@@ -139,10 +139,10 @@ def test_simulate_writes_a_log_that_passes_the_check(tmp_path):
 
 def test_the_serving_process_imports_nothing_that_only_training_needs(tmp_path, release_folder):
     code = (
-        "import sys; from pathlib import Path; from service.server.application import create_app, opened; "
+        "import sys; from pathlib import Path; from service.server.application import create_app, open_parts; "
         "from service.settings import Settings; import service.server.process\n"
         f"s = Settings(release=Path({str(release_folder)!r}), database='sqlite:///x.db', key_file=Path('k'))\n"
-        "with opened(s) as intake: create_app(intake, s)\n"
+        "with open_parts(s) as intake: create_app(intake, s)\n"
         "print(sorted({'sklearn', 'pandas', 'mlflow', 'pyarrow', 'matplotlib', 'joblib'} & set(sys.modules)))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.security.pseudonyms import rotate
+from service.security.pseudonyms import rotate_number_key
 from tests.support.call_histories import saring
 
 NUMBER, OTHER = "+6281234567890", "+6281298765432"
@@ -93,7 +93,7 @@ def test_protection_ends_by_itself(serving, tmp_path, release_folder):
 def test_protection_is_told_under_the_key_that_the_running_service_has(serving, tmp_path, release_folder):
     words = words_of(tmp_path, release_folder)
     with serving(tmp_path, release_folder) as client:
-        rotate(tmp_path / "saring.key")
+        rotate_number_key(tmp_path / "saring.key")
         assert saring("protect", "add", "-", "--reason", "hospital", *words, given=NUMBER)[0] == 0
         calls = iter(range(1_000))
         becomes(lambda: "protected" in ring(client, f"while {next(calls)}")["guardrails"])

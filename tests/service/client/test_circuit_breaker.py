@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.client.transport.circuit_breaker import LEAST_SHARE, Breaker
+from service.client.transport.circuit_breaker import MIN_SHARE, CircuitBreaker
 
 FAILURES, OPEN_S, LONGEST_S = 3, 2.0, 30.0
 STEPS = st.lists(
@@ -24,7 +24,7 @@ class Clock:
 
 
 def breaker_at(clock, share=0.0):
-    return Breaker(clock, lambda: share, failures=FAILURES, open_s=OPEN_S, longest_s=LONGEST_S)
+    return CircuitBreaker(clock, lambda: share, failures=FAILURES, open_s=OPEN_S, longest_s=LONGEST_S)
 
 
 def opened(clock, share=0.0):
@@ -56,7 +56,7 @@ def test_nothing_is_asked_while_it_is_open_and_then_one_probe_at_a_time(steps, s
             if what == "fail":
                 open_s = breaker.failed(ticket)
                 if open_s is not None:
-                    assert LEAST_SHARE * OPEN_S <= open_s <= LONGEST_S
+                    assert MIN_SHARE * OPEN_S <= open_s <= LONGEST_S
                     probe, shut_until = None, clock.now + open_s
             else:
                 breaker.succeeded(ticket)

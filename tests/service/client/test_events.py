@@ -15,7 +15,7 @@ import pytest
 
 from model.errors import StoreError
 from service.client import AsyncClient, Client
-from service.security.key_store import create
+from service.security.key_store import create_key
 from service.store.database import connect
 from tests.support.fake_service import (
     CALL,
@@ -80,9 +80,9 @@ def test_what_could_not_be_told_is_told_in_order_when_the_service_answers_again(
         assert client.flush(0.2) == 10
         with listening(good, port) as (server, _):
             deadline = time.monotonic() + 10
-            while client._left() and time.monotonic() < deadline:
+            while client._pending() and time.monotonic() < deadline:
                 time.sleep(0.02)
-            assert client._left() == 0
+            assert client._pending() == 0
     # The service had never heard of these calls: each is told to it before what happened to it.
     assert [(path, body.get("call_id")) for path, body in server.told if path == "/v1/score"] == [
         ("/v1/score", f"call {place}") for place in range(5)
@@ -264,7 +264,7 @@ def test_closing_lets_what_is_under_way_end_and_keeps_what_does_not(tmp_path):
 def test_a_forked_process_goes_on_asking_and_the_outbox_stays_with_its_parent(tmp_path):
     def child(pipe) -> None:
         answers = [client.score(call_at(place))["degraded"] for place in range(20)]
-        pipe.send((answers, client.answered("a", START)["durable"], client._left()))
+        pipe.send((answers, client.answered("a", START)["durable"], client._pending()))
         client.close()
 
     with listening(good) as (_, url), Client(url, outbox=tmp_path / "outbox", **PATIENT) as client:
@@ -316,7 +316,7 @@ def keyed(tmp_path):
     """A store with a key of the role intake and one of the role operator, and these keys."""
     engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
     try:
-        return [create(engine, role, role, datetime.now(UTC)) for role in ("intake", "operator")]
+        return [create_key(engine, role, role, datetime.now(UTC)) for role in ("intake", "operator")]
     finally:
         engine.dispose()
 

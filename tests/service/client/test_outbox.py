@@ -54,8 +54,8 @@ def test_what_was_added_and_not_told_is_left_in_its_order_however_often_it_is_re
                 outbox.close()
                 outbox = Outbox(path)
             elif expected:
-                assert outbox.first() == expected.pop(0)
-                outbox.told(outbox.first())
+                assert outbox.peek() == expected.pop(0)
+                outbox.acknowledge(outbox.peek())
             assert len(outbox) == len(expected)
             for call in range(3):
                 assert outbox.holds(f"call {call}") == any(e.call_id == f"call {call}" for e in expected)
@@ -75,7 +75,7 @@ from service.client.outbox import Outbox
 outbox = Outbox(Path({str(path)!r}))
 outbox.add(Event("a", "answered", "{{}}"))
 outbox.add(Event("b", "ended", "{{}}"))
-outbox.told(outbox.first())
+outbox.acknowledge(outbox.peek())
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
@@ -147,7 +147,7 @@ def test_a_full_outbox_says_so_and_takes_events_again_when_some_were_told(path):
         with pytest.raises(StoreError, match=r"is full: 10 events, expected at most 6.. bytes"):
             outbox.add(event(110))
         for _ in range(6):
-            outbox.told(outbox.first())
+            outbox.acknowledge(outbox.peek())
         outbox.add(event(110))
         assert path.stat().st_size == 5 * line
     finally:
@@ -182,7 +182,7 @@ try:
     outbox.add(Event("b", "answered", "{{}}"))
 except StoreError as error:
     print(error)
-outbox.told(outbox.first())
+outbox.acknowledge(outbox.peek())
 outbox.add(Event("c", "answered", "{{}}"))
 """
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

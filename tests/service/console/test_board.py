@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.security.key_store import create, revoke
+from service.security.key_store import create_key, revoke_key
 from service.store.database import connect
 from tests.support.keyed_service import Keyed, keyed
 from tests.support.processes import Process, until
@@ -119,10 +119,10 @@ def test_an_operator_signs_in_with_a_key_and_out_again(service, page):
 
 
 def test_a_board_whose_key_is_revoked_leads_to_the_sign_in(service, page):
-    key = create(service.engine, "soon gone", "operator", datetime.now(UTC))
+    key = create_key(service.engine, "soon gone", "operator", datetime.now(UTC))
     until(lambda: service.client.get("/v1/queue", headers={"Authorization": f"Bearer {key}"}).status_code == 200)
     sign_in(page, key)
-    revoke(service.engine, key.split("_")[1], datetime.now(UTC))
+    revoke_key(service.engine, key.split("_")[1], datetime.now(UTC))
     expect(page.get_by_label("Access key")).to_be_visible()
 
 
@@ -464,7 +464,7 @@ def test_a_service_that_hangs_is_killed_and_comes_back_is_told_at_each_step(brow
     second = None
     try:
         engine = connect(database)
-        keys = {role: create(engine, role, role, datetime.now(UTC)) for role in ("operator", "admin")}
+        keys = {role: create_key(engine, role, role, datetime.now(UTC)) for role in ("operator", "admin")}
         engine.dispose()
         with httpx.Client(base_url=first.url, headers={"Authorization": f"Bearer {keys['admin']}"}) as client:
             until(lambda: client.get("/v1/queue").status_code == 200)

@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.security.api_keys import Keys, Role
-from service.security.key_store import create, revoke, rows
-from service.security.pseudonyms import rotate
+from service.security.api_keys import ApiKeys, Role
+from service.security.key_store import create_key, read_key_rows, revoke_key
+from service.security.pseudonyms import rotate_number_key
 from service.security.sessions import SESSION_S, Sessions
 from service.security.tokens import Tokens
-from service.server.application import create_app, opened
+from service.server.application import create_app, open_parts
 from service.settings import Settings
 from tests.support.keyed_service import Keyed, inner, keyed
 from tests.support.processes import until
@@ -101,7 +101,7 @@ def test_whoever_signs_out_is_out_for_good(service, browser_like):
     again = {"Cookie": f"saring={cookie}"}
     assert service.client.get("/v1/queue", headers=again).status_code == 401
     with keyed_again(service) as restarted:
-        assert restarted.of(f"saring={cookie}".encode(), int(datetime.now(UTC).timestamp() * 1e6)) is None
+        assert restarted.from_cookie(f"saring={cookie}".encode(), int(datetime.now(UTC).timestamp() * 1e6)) is None
 
 
 class keyed_again:  # noqa: N801 - reads as a word
@@ -112,36 +112,36 @@ class keyed_again:  # noqa: N801 - reads as a word
 
     def __enter__(self) -> Sessions:
         state = self._service.app.state
-        decisions = state.reception.intake.store.decisions()
+        decisions = state.scorer.intake.store.read_decisions()
         out = {row["body"]["session"] for row in decisions if row["kind"] == "sign-out"}
         assert out
-        return Sessions(state.tokens, Keys(rows(self._service.engine)), out.__contains__)
+        return Sessions(state.tokens, ApiKeys(read_key_rows(self._service.engine)), out.__contains__)
 
     def __exit__(self, *_: object) -> None:
         pass
 
 
 def test_a_session_ends_with_its_key(service, browser_like):
-    key = create(service.engine, "soon gone", Role.OPERATOR, datetime.now(UTC))
+    key = create_key(service.engine, "soon gone", Role.OPERATOR, datetime.now(UTC))
     until(lambda: browser_like.post("/console/sign-in", data={"key": key}).status_code == 303)
     assert browser_like.get("/v1/queue").status_code == 200
-    revoke(service.engine, key.split("_")[1], datetime.now(UTC))
+    revoke_key(service.engine, key.split("_")[1], datetime.now(UTC))
     until(lambda: browser_like.get("/v1/queue").status_code == 401)
     assert browser_like.get("/console").status_code == 303
 
 
 def test_a_session_ends_after_a_shift(service):
-    sessions = Sessions(Tokens([bytes(32)]), Keys(rows(service.engine)))
+    sessions = Sessions(Tokens([bytes(32)]), ApiKeys(read_key_rows(service.engine)))
     _, value = sessions.begin(service.keys["operator"], NOW_US)
     header = f"a=b; saring={value}".encode()
     ends_us = NOW_US + int(SESSION_S * 1e6)
-    session = sessions.of(header, ends_us - 1)
+    session = sessions.from_cookie(header, ends_us - 1)
     assert session.principal.name == "operator"
-    assert sessions.of(header, ends_us) is None
+    assert sessions.from_cookie(header, ends_us) is None
     assert sessions.holder(session.grant, ends_us - 1) == session.principal
     assert sessions.holder(session.grant, ends_us) is None
     for bad in (b"", b"saring=", b"saring=" + value.encode()[:-1], header + b"; saring=" + value.encode(), b"\xff=;;"):
-        assert sessions.of(bad, NOW_US) is None
+        assert sessions.from_cookie(bad, NOW_US) is None
 
 
 def test_a_new_key_of_numbers_ends_no_session_and_a_new_secret_ends_all(tmp_path, release_folder):
@@ -149,20 +149,20 @@ def test_a_new_key_of_numbers_ends_no_session_and_a_new_secret_ends_all(tmp_path
                         key_file=tmp_path / "saring.key", journal=tmp_path / "journal")  # fmt: skip
 
     def sessions() -> Sessions:
-        with opened(settings) as parts:
+        with open_parts(settings) as parts:
             return inner(create_app(parts, settings)).state.sessions
 
-    with opened(settings) as parts:
-        key = create(parts.intake.store.engine, "rina", Role.OPERATOR, datetime.now(UTC))
+    with open_parts(settings) as parts:
+        key = create_key(parts.intake.store.engine, "rina", Role.OPERATOR, datetime.now(UTC))
     _, value = sessions().begin(key, NOW_US)
     cookie = f"saring={value}".encode()
-    assert sessions().of(cookie, NOW_US).principal.name == "rina"
-    rotate(tmp_path / "saring.key")
-    assert sessions().of(cookie, NOW_US).principal.name == "rina"
+    assert sessions().from_cookie(cookie, NOW_US).principal.name == "rina"
+    rotate_number_key(tmp_path / "saring.key")
+    assert sessions().from_cookie(cookie, NOW_US).principal.name == "rina"
     secret = tmp_path / "saring.secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     secret.unlink()
-    assert sessions().of(cookie, NOW_US) is None
+    assert sessions().from_cookie(cookie, NOW_US) is None
 
 
 def test_what_another_site_sends_along_with_the_cookie_changes_nothing(service, browser_like):

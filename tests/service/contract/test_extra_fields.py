@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from service.maintenance.verify import known_facts, labels_of, verify
+from service.maintenance.verify import labels_of, read_history_facts, verify
 from service.store.database import connect
 
 
@@ -24,5 +24,5 @@ def test_what_is_kept_of_one_call_is_bounded_however_many_updates_bring_new_fiel
     assert len(extra) <= 65_536 + 1_000
     assert len(json.loads(extra)) <= 100
     engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
-    assert verify(engine, labels_of(known_facts(engine)), lambda _: None).differs == []
+    assert verify(engine, labels_of(read_history_facts(engine)), lambda _: None).differences == []
     engine.dispose()

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from service.http.event_stream import MOST_OF_A_KEY, MOST_STREAMS
+from service.http.event_stream import MAX_STREAMS, MAX_STREAMS_PER_KEY
 from service.security.api_keys import Role
-from service.security.key_store import create, revoke
+from service.security.key_store import create_key, revoke_key
 from tests.support.keyed_service import NOBODY, Keyed, keyed
 
 MORNING = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -209,7 +209,7 @@ def test_a_token_opens_a_stream_and_a_bad_one_does_not(service):
 
 @pytest.mark.parametrize("by_token", [False, True])
 def test_a_key_that_is_revoked_ends_its_stream(service, by_token):
-    key = create(service.engine, f"soon gone {by_token}", Role.OPERATOR, datetime.now(UTC))
+    key = create_key(service.engine, f"soon gone {by_token}", Role.OPERATOR, datetime.now(UTC))
     headers = {"Authorization": f"Bearer {key}"}
     assert eventually(lambda: service.client.get("/v1/queue", headers=headers).status_code == 200)
     params = {}
@@ -219,7 +219,7 @@ def test_a_key_that_is_revoked_ends_its_stream(service, by_token):
     with service.client.stream("GET", "/v1/queue/stream", headers=headers, params=params) as answered:
         found = events(answered)
         assert next(found).name == "queue"
-        revoke(service.engine, key.split("_")[1], datetime.now(UTC))
+        revoke_key(service.engine, key.split("_")[1], datetime.now(UTC))
         assert [event.name for event in found] == ["bye"]  # and then the end
     if by_token:
         assert service.client.get("/v1/queue/stream", params=params).status_code == 401
@@ -244,23 +244,25 @@ def request_of(service: Keyed, key: str | None = None) -> bytes:
 
 
 def test_streams_have_a_number_and_nothing_is_left_of_those_that_are_dropped(service):
-    streams, followers = service.app.state.streams, service.app.state.reception.intake.board.followers
+    streams, followers = service.app.state.streams, service.app.state.scorer.intake.board.followers
     assert eventually(lambda: not streams.open)
     now = datetime.now(UTC)
-    keys = [create(service.engine, f"wall {n}", Role.OPERATOR, now) for n in range(MOST_STREAMS // MOST_OF_A_KEY)]
+    keys = [
+        create_key(service.engine, f"wall {n}", Role.OPERATOR, now) for n in range(MAX_STREAMS // MAX_STREAMS_PER_KEY)
+    ]
     by_last = {"Authorization": f"Bearer {keys[-1]}"}
     assert eventually(lambda: service.client.get("/v1/queue", headers=by_last).status_code == 200)
-    for count in (MOST_OF_A_KEY, MOST_STREAMS):
+    for count in (MAX_STREAMS_PER_KEY, MAX_STREAMS):
         with ExitStack() as stack:
             for place in range(count):
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
-                connection.sendall(request_of(service, keys[place // MOST_OF_A_KEY]))
+                connection.sendall(request_of(service, keys[place // MAX_STREAMS_PER_KEY]))
             assert eventually(lambda count=count: streams.open == len(followers) == count)
             full = {"Authorization": f"Bearer {keys[0]}"}
             answered = service.client.get("/v1/queue/stream", headers=full)
             assert answered.status_code == 429  # this key has its share
             assert answered.headers["content-type"] == "application/problem+json"
-            if count == MOST_OF_A_KEY:
+            if count == MAX_STREAMS_PER_KEY:
                 with following(service) as next_event:
                     assert next_event().name == "queue"  # and others have theirs
             else:

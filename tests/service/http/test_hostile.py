@@ -66,7 +66,7 @@ def service(watched: Watched) -> Keyed:
 @pytest.fixture
 def impatient(monkeypatch) -> None:
     """For what would take 20 seconds otherwise."""
-    monkeypatch.setattr(connection, "PATIENCE_S", REQUEST_S)
+    monkeypatch.setattr(connection, "STALL_TIMEOUT_S", REQUEST_S)
 
 
 def looked_at(answered: httpx.Response) -> httpx.Response:
@@ -795,7 +795,7 @@ def test_a_connection_that_says_nothing_after_an_answer_is_ended_and_one_that_as
 
 
 def test_more_connections_than_there_is_room_for_are_told_so(service, monkeypatch):
-    monkeypatch.setattr(listener, "most_connections", lambda: 20)
+    monkeypatch.setattr(listener, "connection_limit", lambda: 20)
     with ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))

@@ -9,8 +9,8 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from service.security.api_keys import Role
-from service.security.key_store import create, revoke
-from service.security.route_access import undeclared
+from service.security.key_store import create_key, revoke_key
+from service.security.route_access import routes_without_role
 from service.security.tokens import Grant, Tokens
 from service.timestamps import microseconds
 from tests.support.keyed_service import NOBODY, WHOEVER, Keyed, keyed
@@ -82,7 +82,7 @@ def status(service: Keyed, who: str, route: str, **more) -> int:
 
 
 def test_every_route_names_who_may_call_it_and_stands_in_the_table(service):
-    assert undeclared(service.app) == []
+    assert routes_without_role(service.app) == []
     routes = {
         f"{method} {route.path_format}"
         for route in iter_route_contexts(service.app.routes)
@@ -176,10 +176,10 @@ def test_nobody_but_an_admin_acts_in_the_name_of_somebody_else(service):
 
 
 def test_a_key_that_is_revoked_opens_nothing_from_within_a_second_on(service):
-    key = create(service.engine, "soon gone", Role.ADMIN, datetime.now(UTC))
+    key = create_key(service.engine, "soon gone", Role.ADMIN, datetime.now(UTC))
     headers = {"Authorization": f"Bearer {key}"}
     assert until(lambda: status(service, NOBODY, "GET /v1/model", headers=headers) == 200)
-    revoke(service.engine, key.split("_")[1], datetime.now(UTC))
+    revoke_key(service.engine, key.split("_")[1], datetime.now(UTC))
     assert until(lambda: status(service, NOBODY, "GET /v1/model", headers=headers) == 401)
 
 
@@ -252,14 +252,14 @@ def test_a_token_of_the_longest_call_id_is_taken(service):
 
 @pytest.mark.parametrize("scope", ["stream", "badge"])
 def test_a_token_ends_with_the_key_that_asked_for_it(service, scope):
-    key = create(service.engine, f"soon gone {scope}", Role.OPERATOR, datetime.now(UTC))
+    key = create_key(service.engine, f"soon gone {scope}", Role.OPERATOR, datetime.now(UTC))
     headers = {"Authorization": f"Bearer {key}"}
     assert until(lambda: service.client.get("/v1/queue", headers=headers).status_code == 200)
     body = {"scope": scope} | ({"call_id": "a"} if scope == "badge" else {})
     token = service.client.post("/v1/tokens", headers=headers, json=body).json()["token"]
     route = "GET /v1/queue/stream" if scope == "stream" else "GET /v1/calls/a/badge"
     assert status(service, NOBODY, route, params={"token": token}) == 200
-    revoke(service.engine, key.split("_")[1], datetime.now(UTC))
+    revoke_key(service.engine, key.split("_")[1], datetime.now(UTC))
     assert until(lambda: status(service, NOBODY, route, params={"token": token}) == 401)
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from model.history.caller_history import FIELDS
-from service.intake.rekeying import gathered
-from service.maintenance.number_keys import stored_under
-from service.maintenance.retention import retain
-from service.maintenance.verify import known_facts, labels_of, verify
-from service.security.pseudonyms import Pseudonyms, read_keys, rotate
+from service.intake.rekeying import gather_aliases
+from service.maintenance.number_keys import count_callers
+from service.maintenance.retention import remove_old_calls
+from service.maintenance.verify import labels_of, read_history_facts, verify
+from service.security.pseudonyms import Pseudonyms, read_keys, rotate_number_key
 from service.store.database import connect
 from tests.support.call_histories import (
     CALLERS,
@@ -73,18 +73,18 @@ def told_later(folder: Path, release, steps: list[Step] = LATER) -> dict[str, li
 
 def bring_together(there, caller: str) -> None:
     others = there.pseudonyms.others(caller)
-    asyncio.run(gathered(there.intake, there.pseudonyms, others, there.hash(caller)))
+    asyncio.run(gather_aliases(there.intake, there.pseudonyms, others, there.hash(caller)))
 
 
 def check(folder: Path) -> None:
     engine = connect(f"sqlite:///{folder / 'saring.db'}")
-    assert verify(engine, labels_of(known_facts(engine)), lambda _: None).differs == []
+    assert verify(engine, labels_of(read_history_facts(engine)), lambda _: None).differences == []
     engine.dispose()
 
 
 def test_what_later_calls_read_is_the_same_to_the_bit(folder, release, expected):
     for _ in range(2):
-        rotate(folder / "saring.key")
+        rotate_number_key(folder / "saring.key")
     assert told_later(folder, release) == expected
     assert max(history[FIELDS.index("calls_ever")] for history in expected.values()) > 40.0
     with sqlite3.connect(folder / "saring.db") as connection:
@@ -98,7 +98,7 @@ def test_the_same_with_calls_under_both_keys_agrees_to_a_billionth(folder, relea
     with house(unrotated, release) as there:
         there.tell(between)
     plain = told_later(unrotated, release)
-    rotate(folder / "saring.key")
+    rotate_number_key(folder / "saring.key")
     with house(folder, release) as there:
         there.tell(between)  # nobody is moved: as if another process had been there first
     both = told_later(folder, release)
@@ -111,9 +111,9 @@ def test_the_same_with_calls_under_both_keys_agrees_to_a_billionth(folder, relea
 @pytest.mark.parametrize("cut", [60, 1_000])
 def test_a_base_from_retention_moves_with_its_caller(folder, release, expected, cut):
     engine = connect(f"sqlite:///{folder / 'saring.db'}")
-    assert retain(engine, us(START + days(cut)), us(START), lambda _: None, "command").calls > 50
+    assert remove_old_calls(engine, us(START + days(cut)), us(START), lambda _: None, "command").calls > 50
     engine.dispose()
-    rotate(folder / "saring.key")
+    rotate_number_key(folder / "saring.key")
     later = told_later(folder, release)
     for name, history in expected.items():
         np.testing.assert_allclose(later[name], history, rtol=1e-9, atol=1e-9)
@@ -127,11 +127,11 @@ def test_bases_and_events_under_both_keys_become_one_chain(folder, release, tmp_
     plain = shutil.copytree(folder, tmp_path / "plain")
     with house(plain, release) as there:
         there.tell(again)
-    rotate(folder / "saring.key")
+    rotate_number_key(folder / "saring.key")
     with house(folder, release) as there:
         there.tell(again)
     engine = connect(f"sqlite:///{folder / 'saring.db'}")
-    retain(engine, us(START + days(230)), us(START), lambda _: None, "command")
+    remove_old_calls(engine, us(START + days(230)), us(START), lambda _: None, "command")
     engine.dispose()
     with sqlite3.connect(folder / "saring.db") as connection:
         assert connection.execute("SELECT count(*) FROM bases").fetchone()[0] > len(CALLERS)
@@ -146,7 +146,7 @@ def test_a_waiting_call_is_told_on_under_the_new_key(serving, tmp_path, release_
     said = {"call_id": "a", "received_at": now.isoformat(), "caller": CHRONIC}
     with serving(tmp_path, release_folder) as client:
         client.post("/v1/score", json=said)
-    rotate(tmp_path / "saring.key")
+    rotate_number_key(tmp_path / "saring.key")
     with serving(tmp_path, release_folder) as client:
         heard = client.post("/v1/score", json=said | {"duration_s": 5.0})
         assert heard.status_code == 200, heard.text
@@ -166,7 +166,7 @@ def test_a_protected_caller_stays_protected_without_ever_having_rung(serving, tm
     with serving(tmp_path, release_folder):
         pass
     assert saring("protect", "add", "-", "--reason", "hospital", *words, given=CHRONIC)[0] == 0
-    rotate(tmp_path / "saring.key")
+    rotate_number_key(tmp_path / "saring.key")
     with serving(tmp_path, release_folder) as client:
         first = Step(START, "score", "a", CHRONIC, {"call_id": "a", "received_at": START}, START)
         assert "protected" in client.post("/v1/score", json=request(first)).json()["guardrails"]
@@ -184,7 +184,7 @@ def test_what_the_journal_held_under_the_old_key_is_found_under_the_new_one(serv
         assert client.post("/v1/score", json=asked).json()["degraded"]
     with sqlite3.connect(tmp_path / "saring.db") as connection:
         connection.execute("ALTER TABLE lost RENAME TO events")
-    rotate(tmp_path / "saring.key")
+    rotate_number_key(tmp_path / "saring.key")
     with serving(tmp_path, release_folder) as client:
         second = asked | {"call_id": "second", "received_at": (START + days(301)).isoformat()}
         client.post("/v1/score", json=second)
@@ -218,7 +218,7 @@ def test_a_key_is_dropped_only_when_nobody_is_stored_under_it(folder, release):
     assert (status, "not every service was started with the current key" in said) == (1, True)
     known = len({step.caller for step in PAST if step.caller})
     with house(folder, release) as there:
-        assert stored_under(there.store.engine, old) == known
+        assert count_callers(there.store.engine, old) == known
     status, said = saring("keys", "drop-numbers", old.hex(), *database, *key, *journal)
     assert (status, f"{known} callers are still stored under the key {old.hex()}" in said) == (1, True)
     told_later(folder, release)
@@ -228,7 +228,7 @@ def test_a_key_is_dropped_only_when_nobody_is_stored_under_it(folder, release):
     assert status == 0, said
     assert Pseudonyms(read_keys(folder / "saring.key")).key_ids == (new,)
     with house(folder, release) as there:  # the store does not ask for the key that is gone
-        assert [name for name in there.store.facts("number key ") if old.hex() in name] == []
+        assert [name for name in there.store.fact_names("number key ") if old.hex() in name] == []
     assert saring("keys", "drop-numbers", old.hex(), *database, *key, *journal)[0] == 1
     assert saring("keys", "drop-numbers", "nonsense", *database, *key, *journal)[0] == 1
 

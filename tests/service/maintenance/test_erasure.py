@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.maintenance.unused_space import found
-from service.security.pseudonyms import Pseudonyms, read_keys, rotate
+from service.maintenance.unused_space import contains_any
+from service.security.pseudonyms import Pseudonyms, read_keys, rotate_number_key
 from service.store.journal import Journal
 from service.store.journal_file import START as FIRST_BLOCK
 from tests.support.call_histories import saring
@@ -170,7 +170,7 @@ def test_a_caller_stored_under_two_keys_is_erased_under_both(serving, tmp_path, 
         take_place(client, "mine-1")
         take_place(client, "mine-2", minute=5)
         take_place(client, "theirs", OTHER, minute=6)
-    rotate(tmp_path / "saring.key")
+    rotate_number_key(tmp_path / "saring.key")
     with serving(tmp_path, release_folder) as client:
         # Behind the service's back, since it would move the caller to the new key at the next call.
         keys = Pseudonyms(read_keys(tmp_path / "saring.key"))
@@ -218,7 +218,7 @@ def test_the_command_waits_for_a_journal_that_holds_something_and_wipes_those_le
     journal.append(b"mine of long ago")
     status, said = saring(*words, given=NUMBER)
     assert (status, "holds what the store was not told of yet" in said) == (1, True)
-    journal.taken(1)
+    journal.acknowledge(1)
     journal.close()
     assert b"mine of long ago" in everything(tmp_path)
     assert saring(*words, given=NUMBER)[0] == 0
@@ -232,7 +232,7 @@ def test_a_journal_that_a_dead_process_told_and_did_not_wipe_is_wiped_at_the_nex
         pass
     journal = Journal(tmp_path / "journal" / "journal-0.saring")
     journal.append(b"mine of long ago")
-    journal.taken(journal.first()[0][0])
+    journal.acknowledge(journal.peek()[0][0])
     journal.close()
     with serving(tmp_path, release_folder):
         until(lambda: b"mine of long ago" not in everything(tmp_path))
@@ -244,14 +244,14 @@ def test_wiping_leaves_zeros_loses_nothing_and_stops_for_what_comes_in(tmp_path)
     for number in range(100):
         journal.append(b"record %d" % number)
     assert not journal.wipe()
-    journal.taken(journal.first(100)[-1][0])
+    journal.acknowledge(journal.peek(100)[-1][0])
     assert journal.wipe()
     assert not any(path.read_bytes()[FIRST_BLOCK:])
     journal.append(b"after")
     assert not journal.wipe()
     journal.close()
     journal = Journal(path)
-    assert [record for _, record in journal.first()] == [b"after"]
+    assert [record for _, record in journal.peek()] == [b"after"]
     journal.close()
 
 
@@ -315,9 +315,9 @@ def test_copies_in_unused_space_are_found_and_what_is_stored_is_not_taken_for_on
         left = [one for one in gone if one in content]
         assert left
         for one in (*left[:50], *gone[:50]):
-            assert found(path, [b"never", one]) == (one in left)
+            assert contains_any(path, [b"never", one]) == (one in left)
         connection.execute("VACUUM")
-        assert not found(path, [b"never", *gone])
+        assert not contains_any(path, [b"never", *gone])
         content = path.read_bytes()
         assert all(one in content for one in stay)
 
@@ -328,14 +328,14 @@ def test_a_copy_in_any_page_is_found_whatever_its_size(tmp_path, page):
     with made_file(path, page) as connection:
         connection.executemany("INSERT INTO calls VALUES (?)", [(b"call %d" % n,) for n in range(20)])
     content, text = path.read_bytes(), b"a copy that is left"
-    assert not found(path, [text, b"call 7"])
+    assert not contains_any(path, [text, b"call 7"])
     free = bytes(2 * len(text))
     places = [place for start in range(0, len(content), page) if (place := content.find(free, start, start + page)) > 0]
     assert len(places) == len(content) // page > 2
     for place in places:
         path.write_bytes(content[: place + 9] + text + content[place + 9 + len(text) :])
-        assert found(path, [b"call 7", text])
-        assert not found(path, [b"call 7"])
+        assert contains_any(path, [b"call 7", text])
+        assert not contains_any(path, [b"call 7"])
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from service.maintenance.retention import retain
+from service.maintenance.retention import remove_old_calls
 from service.security.pseudonyms import Pseudonyms, read_keys
 from service.store.database import connect
 from tests.support.call_histories import us
@@ -116,7 +116,7 @@ def test_erasures_and_retention_take_no_call_of_anybody_else_off_the_board(servi
                 assert erase(client, f"+62813000000{number:02}").json()["calls"] == 1
                 now = datetime.now(UTC)
                 engine = connect(database)
-                retain(engine, us(now - timedelta(days=60)), us(now), lambda _: None, "command")
+                remove_old_calls(engine, us(now - timedelta(days=60)), us(now), lambda _: None, "command")
                 engine.dispose()
                 time.sleep(0.1)
             time.sleep(1.0)
@@ -269,7 +269,7 @@ def test_what_retention_removed_counts_once_when_it_is_told_again(serving, tmp_p
         take_place(client, "last", at=LONG_AGO + timedelta(days=200))
         cutoff = us(LONG_AGO + timedelta(days=100))
         engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
-        removed = retain(engine, cutoff, cutoff, lambda _: None, "command")
+        removed = remove_old_calls(engine, cutoff, cutoff, lambda _: None, "command")
         engine.dispose()
         assert removed.calls == 4
         until(lambda: client.get("/v1/calls/call 0").status_code == 404)

@@ -14,14 +14,14 @@ import pytest
 from model.calls.call_events import events_of, ordered
 from model.calls.call_log import read_calls, read_corrections
 from model.release.folder import read_release, write_release
-from model.release.pipeline import data_fingerprint
+from model.release.pipeline import data_hash
 from model.simulation.city import simulate
 from service.maintenance import log_export
 from service.maintenance.erasure import erase_from
 from service.maintenance.log_export import export_log
 from service.maintenance.log_import import import_log
 from service.playback.log_replay import replay, steps
-from service.security.pseudonyms import Pseudonyms, read_keys, short, whole
+from service.security.pseudonyms import Pseudonyms, full_pseudonym, read_keys, short_pseudonym
 from service.store.database import connect
 from service.store.store import Store
 from tests.support.call_histories import CHRONIC, house, saring, told
@@ -77,7 +77,7 @@ def assert_same(calls: pd.DataFrame, corrections: pd.DataFrame, log, release) ->
     pd.testing.assert_frame_equal(given[wanted.columns], wanted, check_dtype=False)
     # All that training sees of a log is the same, so it makes the same release.
     fingerprints = [
-        data_fingerprint(events_of(ordered(one), release.labels, release.region, later))
+        data_hash(events_of(ordered(one), release.labels, release.region, later))
         for one, later in ((log.calls, log.corrections), (calls, corrections))
     ]
     assert fingerprints[0] == fingerprints[1]
@@ -156,11 +156,11 @@ def test_the_opening_is_as_the_queue_knew_it_and_not_as_it_was_told_later(tmp_pa
 
 
 def test_an_erased_caller_is_gone_also_when_erased_while_the_log_is_written(tmp_path, release, monkeypatch):
-    monkeypatch.setattr(log_export, "PORTION", 40)
+    monkeypatch.setattr(log_export, "BATCH_CALLS", 40)
     with house(tmp_path, release) as there:
         there.tell(told(200))
-        gone = whole(there.hash(CHRONIC))
-        assert gone.startswith(short(there.hash(CHRONIC)))
+        gone = full_pseudonym(there.hash(CHRONIC))
+        assert gone.startswith(short_pseudonym(there.hash(CHRONIC)))
     url = f"sqlite:///{tmp_path / 'saring.db'}"
     before, _ = exported(url, tmp_path)
     assert gone in set(before["caller"])

@@ -12,8 +12,8 @@ import pytest
 from model.errors import StoreError
 from model.release.folder import read_release, write_release
 from service.maintenance.log_import import import_log
-from service.maintenance.rebuild import write
-from service.maintenance.verify import known_facts, labels_of, made_by, verify
+from service.maintenance.rebuild import rebuild
+from service.maintenance.verify import history_facts, labels_of, read_history_facts, verify
 from service.store import event_streams
 from service.store.database import connect
 from tests.support.call_histories import CHRONIC, Step, change, days, house, saring, shifted, told
@@ -56,14 +56,14 @@ def url(folder: Path) -> str:
 def found(folder: Path):
     engine = connect(url(folder))
     try:
-        return verify(engine, labels_of(known_facts(engine)), lambda _: None)
+        return verify(engine, labels_of(read_history_facts(engine)), lambda _: None)
     finally:
         engine.dispose()
 
 
 def test_a_past_told_in_order_agrees_to_the_bit(folder):
     proof = found(folder)
-    assert proof.differs == []
+    assert proof.differences == []
     assert proof.calls == 240
     assert proof.checkpoints == proof.to_the_bit > 1
     status, said = saring("rebuild", "--database", url(folder))
@@ -75,9 +75,9 @@ def test_a_past_told_in_order_agrees_to_the_bit(folder):
 def test_what_is_told_late_and_callers_made_anew_agree_as_closely_as_a_sum_can(tmp_path, release):
     chance = random.Random(3)
     with house(tmp_path, release) as there:
-        there.tell(told(240, late=0.3), lambda *_: chance.random() < 0.1 and there.intake.known.forget_all())
+        there.tell(told(240, late=0.3), lambda *_: chance.random() < 0.1 and there.intake.event_log.evict_all())
     proof = found(tmp_path)
-    assert proof.differs == []
+    assert proof.differences == []
     assert proof.checkpoints > proof.to_the_bit
 
 
@@ -89,14 +89,14 @@ def test_an_imported_log_agrees_and_goes_on_agreeing(tmp_path, release, city):
     with house(tmp_path, release) as there:
         there.tell(CALLS[:200])
     proof = found(tmp_path)
-    assert proof.differs == []
+    assert proof.differences == []
     assert proof.calls == 800 + len({step.call_id for step in CALLS[:200]})
 
 
 def test_portions_of_any_size_give_the_same_proof(folder, monkeypatch):
     whole = found(folder)
-    monkeypatch.setattr(event_streams, "CHAINS", 3)
-    monkeypatch.setattr(event_streams, "PORTION", 40)
+    monkeypatch.setattr(event_streams, "BATCH_STREAMS", 3)
+    monkeypatch.setattr(event_streams, "BATCH_EVENTS", 40)
     assert found(folder) == whole
 
 
@@ -158,7 +158,7 @@ def test_a_state_that_is_off_by_more_than_a_billionth_is_found_and_one_that_is_c
                 changed = np.frombuffer(state) * np.r_[1.0, 1.0, np.full(len(state) // 8 - 2, 1.0 + by)]
                 connection.execute("UPDATE checkpoints SET state = ? WHERE chain = ?", (changed.tobytes(), chain))
         proof = found(folder)
-        assert (proof.differs == []) is agrees
+        assert (proof.differences == []) is agrees
         assert proof.to_the_bit == 0
 
 
@@ -171,7 +171,7 @@ def test_a_call_without_any_event_is_found(folder, release, whose):
         connection.execute(
             f"INSERT INTO calls SELECT 'lost', received_at_us, ?, {', '.join(names)} FROM calls LIMIT 1", (caller,)
         )
-    assert [difference.partition(": ")[2] for difference in found(folder).differs] == ["a call has no events"]
+    assert [difference.partition(": ")[2] for difference in found(folder).differences] == ["a call has no events"]
 
 
 def test_writing_drops_checkpoints_and_the_histories_stay(folder, tmp_path, release):
@@ -211,7 +211,7 @@ def test_a_release_with_other_labels_is_refused_until_the_history_was_rebuilt_fo
     with pytest.raises(StoreError, match="saring rebuild"), house(folder, release):
         pass
     decided = [json.loads(row[0]) for row in read(folder, "SELECT body FROM decisions WHERE kind = 'rebuild'")]
-    assert decided[-1]["made_by"] == made_by(other.labels)
+    assert decided[-1]["made_by"] == history_facts(other.labels)
 
 
 def test_a_history_of_another_version_is_made_anew_from_its_events(folder, release):
@@ -250,7 +250,7 @@ def test_a_rewriting_that_fails_in_the_middle_changes_nothing(folder, release, o
 
     engine = connect(url(folder))
     with pytest.raises(RuntimeError, match="pulled"):
-        write(engine, read_release(other_release).labels, fail)
+        rebuild(engine, read_release(other_release).labels, fail)
     engine.dispose()
     assert {table: read(folder, f"SELECT * FROM {table}") for table in before} == before
 
@@ -264,9 +264,9 @@ def test_a_store_is_proven_as_of_one_moment_for_each_portion(folder, release):
             there.tell([step for step in [next(steps, None) for _ in range(40)] if step is not None])
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(event_streams, "CHAINS", 4)
+            patched.setattr(event_streams, "BATCH_STREAMS", 4)
             proof = verify(there.store.engine, release.labels, tell_more)
-    assert proof.differs == []
+    assert proof.differences == []
     assert proof.calls > 240
 
 

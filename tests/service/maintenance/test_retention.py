@@ -18,9 +18,9 @@ from model.release.folder import read_release, write_release
 from service.contract.problems import Unknown
 from service.maintenance import retention
 from service.maintenance.log_import import import_log
-from service.maintenance.retention import retain
+from service.maintenance.retention import remove_old_calls
 from service.maintenance.sqlite_scrub import compact
-from service.maintenance.verify import known_facts, labels_of, verify
+from service.maintenance.verify import labels_of, read_history_facts, verify
 from service.store.database import connect
 from tests.support.call_histories import CHRONIC, START, Step, change, days, house, request, saring, told, us
 
@@ -46,7 +46,7 @@ def folder(past, tmp_path) -> Path:
 def removed(folder: Path, cutoff: datetime = CUT) -> retention.Removed:
     engine = connect(url(folder))
     try:
-        return retain(engine, us(cutoff), us(cutoff), lambda _: None, "command")
+        return remove_old_calls(engine, us(cutoff), us(cutoff), lambda _: None, "command")
     finally:
         engine.dispose()
 
@@ -54,7 +54,7 @@ def removed(folder: Path, cutoff: datetime = CUT) -> retention.Removed:
 def differences(folder: Path) -> list[str]:
     engine = connect(url(folder))
     try:
-        return verify(engine, labels_of(known_facts(engine)), lambda _: None).differs
+        return verify(engine, labels_of(read_history_facts(engine)), lambda _: None).differences
     finally:
         engine.dispose()
 
@@ -89,7 +89,7 @@ def test_with_events_that_came_late_the_histories_agree_to_a_billionth(tmp_path,
         folder.mkdir()
         shutil.copy(tmp_path / "with" / "saring.key", folder) if name == "without" else None
         with house(folder, release) as there:
-            there.tell(past, lambda *_: there.intake.known.forget_all() if chance.random() < 0.05 else None)
+            there.tell(past, lambda *_: there.intake.event_log.evict_all() if chance.random() < 0.05 else None)
         if name == "with":
             assert removed(folder).events > 50
         with house(folder, release) as there:
@@ -163,7 +163,7 @@ def test_once_more_and_after_being_killed_in_the_middle_it_goes_on(folder, past,
     all_of_it = removed(whole)
     monkeypatch.setattr(retention, "PAGE", 20)
     monkeypatch.setattr(retention, "AT_ONCE", 2)
-    monkeypatch.setattr(retention, "MOST_EVENTS", 7)
+    monkeypatch.setattr(retention, "MAX_EVENTS", 7)
     engine, pages = connect(url(folder)), []
 
     def pull(calls: int) -> None:
@@ -172,7 +172,7 @@ def test_once_more_and_after_being_killed_in_the_middle_it_goes_on(folder, past,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        retain(engine, us(CUT), us(CUT), pull, "command")
+        remove_old_calls(engine, us(CUT), us(CUT), pull, "command")
     engine.dispose()
     assert differences(folder) == []
     rest = removed(folder)
@@ -192,7 +192,7 @@ def test_said_late_of_a_call_that_is_gone_is_refused_also_when_the_service_had_i
         old = Step(START + days(200), "disposed", "call 00001", None,
                    {"disposition": "abusive", "disposed_at": START + days(200)}, START + days(200))  # fmt: skip
         there.tell([old])
-        retain(there.store.engine, us(CUT), us(CUT), lambda _: None, "command")
+        remove_old_calls(there.store.engine, us(CUT), us(CUT), lambda _: None, "command")
         with pytest.raises(Unknown):
             there.tell([old._replace(said=old.said | {"disposition": "genuine"})])
         there.tell(LATER)

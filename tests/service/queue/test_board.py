@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from model.policy.deferral import NOTHING_HELD, DeferralSettings
 from service.queue import states
-from service.queue.board import Board, Expected
+from service.queue.board import Board, ExpectedWait
 from service.queue.operations import Operations, Staff
 from service.store.records import Call
 
@@ -40,7 +40,7 @@ def test_the_counts_are_those_of_the_calls_whatever_happened(steps):
     assert board.calls == live
     for queue in ("", "north", "south"):
         waiting = sum(c.state in states.IN_QUEUE for c in live.values() if (c.queue or "") == queue)
-        assert board.counts()[queue] == waiting
+        assert board.waiting_by_queue()[queue] == waiting
 
 
 @given(STEPS)
@@ -59,10 +59,10 @@ def test_a_stream_that_was_cut_off_gets_every_change_since_or_is_told_that_it_ca
     for place, state, queue, defer_s in steps:
         board.put(call_of(place, state, queue, defer_s))
     for number in range(board.number + 1):
-        changes = board.since(number)
+        changes = board.changes_since(number)
         assert changes is not None
         assert [change.number for change in changes] == list(range(number + 1, board.number + 1))
-    assert board.since(board.number + 1) is None
+    assert board.changes_since(board.number + 1) is None
 
 
 def test_a_call_that_ends_may_be_told_of_before_it_was_ever_seen():
@@ -74,19 +74,19 @@ def test_a_call_that_ends_may_be_told_of_before_it_was_ever_seen():
 
 def test_the_wait_is_none_while_an_operator_is_free_and_grows_with_those_who_wait():
     board = board_with(operators=2, mean_handling_s=60.0)
-    assert board.expected(None) == Expected(0.0, True, "operations")
+    assert board.expected_wait(None) == ExpectedWait(0.0, True, "operations")
     board.put(call_of(1, states.ANSWERED))
     board.put(call_of(2, states.ANSWERED))
-    assert board.expected(None) == Expected(30.0, False, "operations")
+    assert board.expected_wait(None) == ExpectedWait(30.0, False, "operations")
     board.put(call_of(3))
-    assert board.expected(None) == Expected(60.0, False, "operations")
-    assert board.expected("north") == Expected(0.0, True, "operations")
+    assert board.expected_wait(None) == ExpectedWait(60.0, False, "operations")
+    assert board.expected_wait("north") == ExpectedWait(0.0, True, "operations")
 
 
 def test_the_wait_is_not_known_without_operators_or_handling_times():
-    assert board_with(operators=None).expected(None) == Expected(None, False, "unknown")
-    assert board_with(mean_handling_s=None).expected(None) == Expected(None, False, "unknown")
-    assert board_with(operators=0).expected(None).wait_s == 0.0
+    assert board_with(operators=None).expected_wait(None) == ExpectedWait(None, False, "unknown")
+    assert board_with(mean_handling_s=None).expected_wait(None) == ExpectedWait(None, False, "unknown")
+    assert board_with(operators=0).expected_wait(None).wait_s == 0.0
 
 
 def test_the_mean_handling_time_is_that_of_the_last_calls_once_there_are_enough():
@@ -104,10 +104,12 @@ def test_the_mean_handling_time_is_that_of_the_last_calls_once_there_are_enough(
 
 def test_the_held_wait_decays_and_an_unknown_wait_holds_nobody():
     board = board_with()
-    assert board.hold(call_of(0), Expected(None, False, "unknown")) == NOTHING_HELD
-    assert board.hold(call_of(0), Expected(50.0, False, "request")) == 50.0
-    assert board.hold(call_of(20), Expected(10.0, False, "request")) == 40.0
-    assert board.hold(call_of(10), Expected(10.0, False, "request")) == 40.0  # came late: nothing decays
+    assert board.update_held_wait(call_of(0), ExpectedWait(None, False, "unknown")) == NOTHING_HELD
+    assert board.update_held_wait(call_of(0), ExpectedWait(50.0, False, "request")) == 50.0
+    assert board.update_held_wait(call_of(20), ExpectedWait(10.0, False, "request")) == 40.0
+    assert (
+        board.update_held_wait(call_of(10), ExpectedWait(10.0, False, "request")) == 40.0
+    )  # came late: nothing decays
 
 
 def test_what_is_held_is_forgotten_when_other_staff_is_told_and_not_when_the_same_is_told_again():
@@ -115,12 +117,12 @@ def test_what_is_held_is_forgotten_when_other_staff_is_told_and_not_when_the_sam
     board = Board(operations, DeferralSettings())
     board.put(call_of(1, states.ANSWERED))
     board.put(call_of(2, states.ANSWERED))
-    held = board.hold(call_of(3), board.expected(None))
+    held = board.update_held_wait(call_of(3), board.expected_wait(None))
     assert held == 1_440.0  # what a tenth of a full deferral needs to be the largest: no more counts
     operations.staff[""] = Staff(2, 60_000.0)
-    assert board.hold(call_of(3), Expected(None, False, "unknown")) == held
+    assert board.update_held_wait(call_of(3), ExpectedWait(None, False, "unknown")) == held
     operations.staff[""] = Staff(2, 60.0)
-    assert board.hold(call_of(3), board.expected(None)) == 30.0
+    assert board.update_held_wait(call_of(3), board.expected_wait(None)) == 30.0
 
 
 def test_when_deferral_ends_every_waiting_call_moves_forward_to_its_arrival():
@@ -129,7 +131,7 @@ def test_when_deferral_ends_every_waiting_call_moves_forward_to_its_arrival():
     board.put(call_of(2))
     board.put(call_of(3, states.ANSWERED, defer_s=20.0))
     assert [call.call_id for call in board.waiting()] == ["c2", "c1"]
-    board.take_back()
+    board.cancel_deferrals()
     assert [call.call_id for call in board.waiting()] == ["c1", "c2"]
     assert board.calls["c3"].defer_s == 20.0
 
@@ -139,11 +141,11 @@ def test_queues_that_are_empty_and_hold_nobody_are_forgotten():
     for place in range(50):
         call = call_of(place, queue=f"queue {place}")
         board.put(call)
-        board.hold(call, Expected(None, False, "unknown"))
+        board.update_held_wait(call, ExpectedWait(None, False, "unknown"))
         board.put(call_of(place, states.CLOSED, f"queue {place}"))
-    assert len(board.counts()) == 50
+    assert len(board.waiting_by_queue()) == 50
     board.prune()
-    assert not board.counts()
+    assert not board.waiting_by_queue()
 
 
 def test_what_was_noted_of_calls_that_were_removed_is_told_to_no_stream_again():
@@ -153,6 +155,6 @@ def test_what_was_noted_of_calls_that_were_removed_is_told_to_no_stream_again():
     seen = board.number
     board.remove(["c1"])
     assert [call.call_id for call in board.waiting()] == ["c2"]
-    assert board.since(seen) is None  # whoever follows is told the whole queue anew
-    assert list(board.since(board.number)) == []
+    assert board.changes_since(seen) is None  # whoever follows is told the whole queue anew
+    assert list(board.changes_since(board.number)) == []
     assert not board.changes

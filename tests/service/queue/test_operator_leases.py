@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.queue.operator_leases import Leases
-from service.security.key_store import create, revoke
+from service.queue.operator_leases import OperatorLeases
+from service.security.key_store import create_key, revoke_key
 from tests.support.keyed_service import Keyed, keyed
 from tests.support.processes import group, until
 
@@ -116,13 +116,13 @@ def test_signing_out_gives_a_taken_call_back_at_once(patient):
 
 def test_revoking_a_key_gives_back_what_its_holder_has_taken_within_a_second(patient):
     now = datetime.now(UTC)
-    key = create(patient.engine, "rina", "operator", now)
+    key = create_key(patient.engine, "rina", "operator", now)
     headers = {"Authorization": f"Bearer {key}"}
     until(lambda: patient.client.get("/v1/queue", headers=headers).status_code == 200)
     call_id = rung(patient, "revoked")
     with following(patient.client, headers):
         assert patient.client.post(f"/v1/calls/{call_id}/take", headers=headers, json={}).status_code == 200
-        revoke(patient.engine, key.split("_")[1], now)
+        revoke_key(patient.engine, key.split("_")[1], now)
         until(lambda: state(patient, call_id) == ("waiting", None), 2.0)
     assert known(patient, call_id)["said"][-1]["why"] == "revoked"
 
@@ -165,14 +165,14 @@ def test_a_lease_holds_across_the_services_of_one_database(postgres, tmp_path, r
 
 def test_whoever_is_not_known_yet_or_was_not_looked_after_has_the_whole_time():
     now_s = 0.0
-    leases = Leases(30.0, lambda: now_s)
+    leases = OperatorLeases(30.0, lambda: now_s)
     now_s = 100.0
-    assert leases.gone({"rina"}) == set()  # nobody looked: it stood still, or could not ask
+    assert leases.expired({"rina"}) == set()  # nobody looked: it stood still, or could not ask
     now_s = 114.0
-    assert leases.gone({"rina", "budi"}) == set()
+    assert leases.expired({"rina", "budi"}) == set()
     now_s = 129.0
-    assert leases.gone({"rina", "budi"}) == set()
+    assert leases.expired({"rina", "budi"}) == set()
     now_s = 131.0
-    assert leases.gone({"rina", "budi"}) == {"rina"}
+    assert leases.expired({"rina", "budi"}) == {"rina"}
     now_s = 160.0
-    assert leases.gone({"rina", "budi"}) == set()
+    assert leases.expired({"rina", "budi"}) == set()

@@ -22,23 +22,23 @@ def at(seconds: float) -> datetime:
 
 def say(call: Call, said: str, seconds: float = 60.0) -> None:
     if said == "take":
-        states.taken(call, "ani")
+        states.take(call, "ani")
     elif said == "release":
-        states.released(call, "ani")
+        states.release(call, "ani")
     elif said == "answered":
-        states.answered(call, at(seconds), "ani")
+        states.answer(call, at(seconds), "ani")
     elif said == "ended":
-        states.ended(call, at(seconds))
+        states.end(call, at(seconds))
     elif said == "disposition":
-        states.closed(call, "ani", confirmed=True)
+        states.close(call, "ani", confirmed=True)
     elif said.startswith("reopen"):
-        states.reopened(call, 10.0)
+        states.reopen(call, 10.0)
     elif said.startswith("score"):
-        states.heard(call)
+        states.revive(call)
     elif said.startswith("no news"):
-        states.left(call)
+        states.expire(call)
     elif said.startswith("its operator"):
-        states.released(call, "ani")
+        states.release(call, "ani")
 
 
 def in_state(state: str) -> Call:
@@ -71,13 +71,13 @@ def table() -> list[tuple[str, str, str]]:
 def test_each_cell_of_the_table_in_the_docs_is_what_happens(said, state, cell):
     call = in_state(state)
     if (said, state) == ("take", states.TAKEN):
-        states.taken(call, "ani")
+        states.take(call, "ani")
         assert call.state == states.TAKEN
         with pytest.raises(Conflict, match="another operator"):
-            states.taken(call, "budi")
+            states.take(call, "budi")
     elif (said, state) == ("release", states.TAKEN):
         with pytest.raises(Conflict, match="another operator"):
-            states.released(call, "budi")
+            states.release(call, "budi")
         say(call, said)
         assert call.state == states.WAITING
     elif cell.startswith("409"):
@@ -92,7 +92,7 @@ def test_each_cell_of_the_table_in_the_docs_is_what_happens(said, state, cell):
 def test_a_conversation_that_was_heard_was_answered():
     call = in_state(states.WAITING)
     call.duration_s = 12.0
-    assert states.ended(call, at(20.0))
+    assert states.end(call, at(20.0))
     assert call.state == states.ENDED
 
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from model.errors import SaringError, StoreError
 from service.cli import keys as cli_keys
-from service.security.api_keys import Keys, Principal, Role
-from service.security.key_store import create, listed, revoke, rotate, rows
+from service.security.api_keys import ApiKeys, Principal, Role
+from service.security.key_store import create_key, list_keys, read_key_rows, revoke_key, rotate_key
 from service.store.database import connect
 from service.store.tables import decisions
 from service.timestamps import microseconds
@@ -51,7 +51,7 @@ def engine(request) -> sa.Engine:
 
 
 def who(engine: sa.Engine, key: str, now: datetime = NOW) -> Principal | None:
-    return Keys(rows(engine)).who(f"Bearer {key}".encode(), microseconds(now))
+    return ApiKeys(read_key_rows(engine)).authenticate(f"Bearer {key}".encode(), microseconds(now))
 
 
 def id_of(key: str) -> str:
@@ -67,23 +67,23 @@ def decided(engine: sa.Engine) -> list[dict]:
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_key_opens_for_its_name_and_role_as_long_as_it_is_live(engine, role):
-    key = create(engine, "pbx of Bengkulu", role.value, NOW, NOW + HOUR)
+    key = create_key(engine, "pbx of Bengkulu", role.value, NOW, NOW + HOUR)
     assert re.fullmatch(r"saring_[0-9a-f]{10}_[A-Za-z0-9_-]{43}", key)
     assert who(engine, key) == Principal(id_of(key), "pbx of Bengkulu", role)
     assert who(engine, key, NOW + HOUR - timedelta(microseconds=1)) is not None
     assert who(engine, key, NOW + HOUR) is None
-    revoke(engine, id_of(key), NOW)
+    revoke_key(engine, id_of(key), NOW)
     assert who(engine, key) is None
 
 
 def test_a_key_without_an_end_is_good_for_ever(sqlite):
-    key = create(sqlite, "pbx", "intake", NOW)
+    key = create_key(sqlite, "pbx", "intake", NOW)
     assert who(sqlite, key, datetime(9999, 1, 1, tzinfo=UTC)) is not None
 
 
 def test_rotation_gives_a_new_key_and_the_old_one_stays_for_the_grace(engine):
-    old = create(engine, "pbx", "intake", NOW)
-    new = rotate(engine, id_of(old), NOW + HOUR, timedelta(minutes=5))
+    old = create_key(engine, "pbx", "intake", NOW)
+    new = rotate_key(engine, id_of(old), NOW + HOUR, timedelta(minutes=5))
     for minutes, expected in ((61, True), (64.9, True), (65, False), (600, False)):
         assert (who(engine, old, NOW + timedelta(minutes=minutes)) is not None) == expected
     assert who(engine, new, NOW + 1000 * HOUR) == Principal(id_of(new), "pbx", Role.INTAKE)
@@ -91,28 +91,28 @@ def test_rotation_gives_a_new_key_and_the_old_one_stays_for_the_grace(engine):
 
 
 def test_rotation_keeps_for_how_long_a_key_was_made_and_prolongs_nothing(sqlite):
-    old = create(sqlite, "pbx", "intake", NOW, NOW + 24 * HOUR)
-    new = rotate(sqlite, id_of(old), NOW + 23 * HOUR, grace=10 * HOUR)
-    ends = {key.key_id: key.expires_at for key in listed(sqlite)}
+    old = create_key(sqlite, "pbx", "intake", NOW, NOW + 24 * HOUR)
+    new = rotate_key(sqlite, id_of(old), NOW + 23 * HOUR, grace=10 * HOUR)
+    ends = {key.key_id: key.expires_at for key in list_keys(sqlite)}
     assert ends == {id_of(old): NOW + 24 * HOUR, id_of(new): NOW + 47 * HOUR}
 
 
 def test_only_the_newest_live_key_of_a_name_is_rotated_even_within_one_microsecond(sqlite):
-    first = create(sqlite, "pbx", "intake", NOW)
-    second = rotate(sqlite, id_of(first), NOW, HOUR)
+    first = create_key(sqlite, "pbx", "intake", NOW)
+    second = rotate_key(sqlite, id_of(first), NOW, HOUR)
     with pytest.raises(SaringError, match=f"was rotated already, expected {id_of(second)}"):
-        rotate(sqlite, id_of(first), NOW, HOUR)
-    third = rotate(sqlite, id_of(second), NOW, timedelta(0))
+        rotate_key(sqlite, id_of(first), NOW, HOUR)
+    third = rotate_key(sqlite, id_of(second), NOW, timedelta(0))
     assert [who(sqlite, key) is not None for key in (first, second, third)] == [True, False, True]
     with pytest.raises(SaringError, match="no longer live"):
-        rotate(sqlite, id_of(second), NOW, HOUR)
+        rotate_key(sqlite, id_of(second), NOW, HOUR)
 
 
 def test_every_change_is_a_decision_without_a_secret(engine):
-    old = create(engine, "pbx", "intake", NOW, NOW + HOUR, who="lead")
-    new = rotate(engine, id_of(old), NOW, timedelta(minutes=5))
-    revoke(engine, id_of(old), NOW + HOUR)
-    revoke(engine, id_of(old), NOW + 2 * HOUR)  # is revoked, and stays as it was
+    old = create_key(engine, "pbx", "intake", NOW, NOW + HOUR, who="lead")
+    new = rotate_key(engine, id_of(old), NOW, timedelta(minutes=5))
+    revoke_key(engine, id_of(old), NOW + HOUR)
+    revoke_key(engine, id_of(old), NOW + 2 * HOUR)  # is revoked, and stays as it was
     did = decided(engine)
     assert [(d["did"], d["key_id"], d["who"]) for d in did] == [
         ("create", id_of(old), "lead"),
@@ -124,21 +124,21 @@ def test_every_change_is_a_decision_without_a_secret(engine):
     assert did[1]["replaced_until"] == "2026-11-01T12:05:00.000000+00:00"
     written = json.dumps(did)
     assert all(key.split("_", 2)[2] not in written for key in (old, new))
-    assert {key.state(NOW + HOUR) for key in listed(engine) if key.key_id == id_of(old)} == {"revoked"}
+    assert {key.state(NOW + HOUR) for key in list_keys(engine) if key.key_id == id_of(old)} == {"revoked"}
 
 
 def test_without_its_decision_no_key_is_made(sqlite):
-    old = create(sqlite, "board", "operator", NOW)
+    old = create_key(sqlite, "board", "operator", NOW)
     with sqlite.begin() as connection:
         connection.execute(sa.text("DROP TABLE decisions"))
     for change in (
-        lambda: create(sqlite, "pbx", "intake", NOW),
-        lambda: rotate(sqlite, id_of(old), NOW, HOUR),
-        lambda: revoke(sqlite, id_of(old), NOW),
+        lambda: create_key(sqlite, "pbx", "intake", NOW),
+        lambda: rotate_key(sqlite, id_of(old), NOW, HOUR),
+        lambda: revoke_key(sqlite, id_of(old), NOW),
     ):
         with pytest.raises(StoreError, match="not kept"):
             change()
-    assert [(key.name, key.state(NOW), key.expires_at) for key in listed(sqlite)] == [("board", "live", None)]
+    assert [(key.name, key.state(NOW), key.expires_at) for key in list_keys(sqlite)] == [("board", "live", None)]
 
 
 WRONG = [
@@ -159,50 +159,52 @@ WRONG = [
 @pytest.mark.parametrize(("change", "field"), WRONG)
 def test_what_makes_no_sense_is_refused_in_one_sentence_that_names_the_field(sqlite, change, field):
     with pytest.raises(SaringError, match=f"^{field}: .*expected .*") as refused:
-        create(sqlite, **{"name": "pbx", "role": "intake", "now": NOW} | change)
+        create_key(sqlite, **{"name": "pbx", "role": "intake", "now": NOW} | change)
     assert "\n" not in str(refused.value)
-    assert listed(sqlite) == []
+    assert list_keys(sqlite) == []
     assert decided(sqlite) == []
 
 
 def test_a_name_is_free_again_when_its_key_ended(sqlite):
-    first = create(sqlite, "pbx", "intake", NOW, NOW + HOUR)
+    first = create_key(sqlite, "pbx", "intake", NOW, NOW + HOUR)
     with pytest.raises(SaringError, match="name: 'pbx' has a live key"):
-        create(sqlite, "pbx", "admin", NOW)
-    second = create(sqlite, "pbx", "intake", NOW + HOUR)
-    revoke(sqlite, id_of(second), NOW + HOUR)
-    third = create(sqlite, "pbx", "intake", NOW + HOUR)
+        create_key(sqlite, "pbx", "admin", NOW)
+    second = create_key(sqlite, "pbx", "intake", NOW + HOUR)
+    revoke_key(sqlite, id_of(second), NOW + HOUR)
+    third = create_key(sqlite, "pbx", "intake", NOW + HOUR)
     assert [who(sqlite, key, NOW + HOUR) is not None for key in (first, second, third)] == [False, False, True]
 
 
 def test_of_many_who_take_one_name_at_once_one_gets_it(engine):
     def take(_: int) -> str:
         try:
-            return create(engine, "pbx", "intake", NOW)
+            return create_key(engine, "pbx", "intake", NOW)
         except SaringError as error:
             return str(error)
 
     with ThreadPoolExecutor(8) as threads:
         keys = list(threads.map(take, range(24)))
-    assert len([key for key in keys if key.startswith("saring_")]) == len(listed(engine)) == len(decided(engine)) == 1
+    assert (
+        len([key for key in keys if key.startswith("saring_")]) == len(list_keys(engine)) == len(decided(engine)) == 1
+    )
     assert len([told for told in keys if "has a live key" in told]) == 23
 
 
 def test_an_unknown_key_id_is_refused_without_showing_what_was_pasted(sqlite):
-    key = create(sqlite, "pbx", "intake", NOW)
+    key = create_key(sqlite, "pbx", "intake", NOW)
     for given_id in (key, "ffffffffff", "", "' OR 1=1 --"):
-        for change in (lambda: rotate(sqlite, given_id, NOW, HOUR), lambda: revoke(sqlite, given_id, NOW)):  # noqa: B023
+        for change in (lambda: rotate_key(sqlite, given_id, NOW, HOUR), lambda: revoke_key(sqlite, given_id, NOW)):  # noqa: B023
             with pytest.raises(SaringError, match=r"^key_id: no such key, expected") as refused:
                 change()
             assert key not in str(refused.value)
     with pytest.raises(SaringError, match=r"^grace: "):
-        rotate(sqlite, id_of(key), NOW, -HOUR)
+        rotate_key(sqlite, id_of(key), NOW, -HOUR)
     assert len(decided(sqlite)) == 1
 
 
 def test_a_database_without_tables_is_one_sentence(tmp_path):
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'empty.db'}")
-    for change in (lambda: create(engine, "pbx", "intake", NOW), lambda: rows(engine)):
+    for change in (lambda: create_key(engine, "pbx", "intake", NOW), lambda: read_key_rows(engine)):
         with pytest.raises(StoreError, match="no such table"):
             change()
     engine.dispose()
@@ -212,9 +214,9 @@ def test_no_secret_is_in_a_file_of_the_database_or_in_a_log(tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
     engine.echo = "debug"  # every statement, its values and the rows it gives
-    keys = [create(engine, name, "intake", NOW) for name in ("pbx", "board")]
-    keys.append(rotate(engine, id_of(keys[0]), NOW, HOUR))
-    revoke(engine, id_of(keys[1]), NOW)
+    keys = [create_key(engine, name, "intake", NOW) for name in ("pbx", "board")]
+    keys.append(rotate_key(engine, id_of(keys[0]), NOW, HOUR))
+    revoke_key(engine, id_of(keys[1]), NOW)
     assert who(engine, keys[2]) is not None
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     engine.dispose()
@@ -226,18 +228,18 @@ def test_no_secret_is_in_a_file_of_the_database_or_in_a_log(tmp_path, caplog):
         assert secret.encode() not in files
         assert id_of(key) in caplog.text
         assert secret not in caplog.text
-    held = Keys(rows(engine))
+    held = ApiKeys(read_key_rows(engine))
     engine.dispose()
     assert not any(key.split("_", 2)[2] in repr(vars(held)) for key in keys)
-    assert "digest" not in repr(listed(engine))
+    assert "digest" not in repr(list_keys(engine))
     engine.dispose()
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory) -> tuple[Keys, str]:
+def held(tmp_path_factory) -> tuple[ApiKeys, str]:
     engine = connect(f"sqlite:///{tmp_path_factory.mktemp('held') / 'saring.db'}")
-    key = create(engine, "pbx", "intake", NOW)
-    keys = Keys(rows(engine))
+    key = create_key(engine, "pbx", "intake", NOW)
+    keys = ApiKeys(read_key_rows(engine))
     engine.dispose()
     return keys, key
 
@@ -245,7 +247,7 @@ def held(tmp_path_factory) -> tuple[Keys, str]:
 def test_the_scheme_is_taken_in_any_case(held):
     keys, key = held
     for scheme in ("Bearer", "bearer", "BEARER"):
-        assert keys.who(f"{scheme} {key}".encode(), NOW_US).name == "pbx"
+        assert keys.authenticate(f"{scheme} {key}".encode(), NOW_US).name == "pbx"
 
 
 TRICKS = [
@@ -280,16 +282,16 @@ TRICKS = [
 @pytest.mark.parametrize("trick", TRICKS)
 def test_a_header_that_is_not_exactly_a_key_is_nobody(held, trick):
     keys, key = held
-    assert keys.who(trick(key), NOW_US) is None
-    assert keys.who(f"Bearer {key}".encode(), NOW_US) is not None
+    assert keys.authenticate(trick(key), NOW_US) is None
+    assert keys.authenticate(f"Bearer {key}".encode(), NOW_US) is not None
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_nobody(noise):
-    keys = Keys([{"key_id": "0123456789", "name": "a", "role": "admin", "digest": bytes(32),
+    keys = ApiKeys([{"key_id": "0123456789", "name": "a", "role": "admin", "digest": bytes(32),
                   "expires_at_us": None, "revoked_at_us": None}])  # fmt: skip
-    assert keys.who(noise, 0) is None
-    assert keys.who(b"Bearer saring_0123456789_" + noise, 0) is None
+    assert keys.authenticate(noise, 0) is None
+    assert keys.authenticate(b"Bearer saring_0123456789_" + noise, 0) is None
 
 
 @given(st.integers(0, 60), st.integers(1, 255))
@@ -297,21 +299,26 @@ def test_a_key_with_one_byte_changed_is_nobody(held, place, change):
     keys, key = held
     changed = bytearray(key.encode())
     changed[place] ^= change
-    assert keys.who(b"Bearer " + bytes(changed), NOW_US) is None
+    assert keys.authenticate(b"Bearer " + bytes(changed), NOW_US) is None
 
 
 def test_loading_again_takes_revoked_keys_and_unknown_roles_away(sqlite):
-    first, second = (create(sqlite, name, "intake", NOW) for name in ("pbx", "board"))
-    keys = Keys(rows(sqlite))
-    revoke(sqlite, id_of(first), NOW)
-    assert keys.who(f"Bearer {first}".encode(), NOW_US) is not None
-    keys.load(rows(sqlite))
-    assert keys.who(f"Bearer {first}".encode(), NOW_US) is None
-    assert keys.who(f"Bearer {second}".encode(), NOW_US) is not None
-    assert keys.holder(id_of(second), NOW_US).name == "board"
-    assert keys.holder(id_of(first), NOW_US) is keys.holder("", NOW_US) is keys.holder("\udcff", NOW_US) is None
-    keys.load([row | {"role": "emperor"} for row in rows(sqlite)])
-    assert keys.who(f"Bearer {second}".encode(), NOW_US) is None
+    first, second = (create_key(sqlite, name, "intake", NOW) for name in ("pbx", "board"))
+    keys = ApiKeys(read_key_rows(sqlite))
+    revoke_key(sqlite, id_of(first), NOW)
+    assert keys.authenticate(f"Bearer {first}".encode(), NOW_US) is not None
+    keys.load(read_key_rows(sqlite))
+    assert keys.authenticate(f"Bearer {first}".encode(), NOW_US) is None
+    assert keys.authenticate(f"Bearer {second}".encode(), NOW_US) is not None
+    assert keys.principal_of(id_of(second), NOW_US).name == "board"
+    assert (
+        keys.principal_of(id_of(first), NOW_US)
+        is keys.principal_of("", NOW_US)
+        is keys.principal_of("\udcff", NOW_US)
+        is None
+    )
+    keys.load([row | {"role": "emperor"} for row in read_key_rows(sqlite)])
+    assert keys.authenticate(f"Bearer {second}".encode(), NOW_US) is None
 
 
 def keys_command(*words: str) -> None:
@@ -330,7 +337,7 @@ def test_the_command_makes_a_key_and_prints_it_alone_so_that_it_can_be_piped(tmp
     assert "not shown again" in made.stderr
     assert key.split("_", 2)[2] not in made.stderr
     engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
-    (found,) = listed(engine)
+    (found,) = list_keys(engine)
     assert who(engine, key, datetime.now(UTC)) == Principal(id_of(key), "pbx", Role.INTAKE)
     engine.dispose()
     assert found.expires_at - found.created_at == timedelta(days=90)

@@ -21,11 +21,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from model.errors import SaringError
-from service.contract.problems import Problem, answer
-from service.security.api_keys import Keys, Role
-from service.security.key_store import create, revoke, rows
-from service.security.middleware import Guard
-from service.security.route_access import GuardedRoute, allow, document, public, undeclared
+from service.contract.problems import Problem, problem_response
+from service.security.api_keys import ApiKeys, Role
+from service.security.key_store import create_key, read_key_rows, revoke_key
+from service.security.middleware import SecurityMiddleware
+from service.security.route_access import RoleRoute, document_roles, public, require_role, routes_without_role
 from service.store.database import connect
 
 NOW = datetime.now(UTC)
@@ -36,7 +36,7 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 def small_app() -> FastAPI:
     """One route a role, one for everybody, one that names nobody, and some that go wrong."""
-    router = APIRouter(route_class=GuardedRoute)
+    router = APIRouter(route_class=RoleRoute)
 
     @router.get("/public")
     @public
@@ -52,12 +52,12 @@ def small_app() -> FastAPI:
     for role in Role:
 
         @router.get(f"/{role}", name=role)
-        @allow(role)
+        @require_role(role)
         async def one(request: Request) -> dict:
             return {"key_id": request.state.principal.key_id}
 
     @router.post("/body/{name:path}")
-    @allow(Role.INTAKE, Role.OPERATOR)
+    @require_role(Role.INTAKE, Role.OPERATOR)
     async def body(request: Request, name: str) -> dict:
         return {"bytes": len(await request.body()), "name": name}
 
@@ -79,13 +79,13 @@ def small_app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None)
     app.include_router(router, prefix="/v1")
     for error in (Problem, Exception):
-        app.add_exception_handler(error, answer)
-    document(app)
+        app.add_exception_handler(error, problem_response)
+    document_roles(app)
     return app
 
 
 @contextmanager
-def serving(guard: Guard, **options) -> Iterator[int]:
+def serving(guard: SecurityMiddleware, **options) -> Iterator[int]:
     config = uvicorn.Config(guard, port=0, log_config=None, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -108,22 +108,22 @@ class Service(NamedTuple):
 @pytest.fixture(scope="module")
 def service(tmp_path_factory) -> Iterator[Service]:
     engine = connect(f"sqlite:///{tmp_path_factory.mktemp('guard') / 'saring.db'}")
-    made = {role.value: create(engine, role.value, role, NOW) for role in Role}
-    made["revoked"] = create(engine, "revoked", "admin", NOW)
-    revoke(engine, made["revoked"].split("_")[1], NOW)
-    made["expired"] = create(engine, "expired", "admin", NOW - timedelta(hours=1), NOW - timedelta(seconds=1))
+    made = {role.value: create_key(engine, role.value, role, NOW) for role in Role}
+    made["revoked"] = create_key(engine, "revoked", "admin", NOW)
+    revoke_key(engine, made["revoked"].split("_")[1], NOW)
+    made["expired"] = create_key(engine, "expired", "admin", NOW - timedelta(hours=1), NOW - timedelta(seconds=1))
     made["unknown"] = "saring_0123456789_" + "a" * 43
     made["wrong"] = made["admin"][:18] + "a" * 43
-    held = Keys(rows(engine))
+    held = ApiKeys(read_key_rows(engine))
     engine.dispose()
-    guard = Guard(small_app(), lambda: held, insecure_local=False, hosts=HOSTS, origins=[SITE])
+    guard = SecurityMiddleware(small_app(), lambda: held, insecure_local=False, hosts=HOSTS, origins=[SITE])
     with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         yield Service(port, client, made)
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[tuple[int, httpx.Client]]:
-    guard = Guard(small_app(), Keys, insecure_local=True, hosts=[], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=True, hosts=[], origins=[])
     with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         yield port, client
 
@@ -319,11 +319,11 @@ def test_only_the_listed_hosts_are_answered_for(service, host, expected):
 def test_hosts_of_a_megabyte_are_not_kept():
     async def nowhere(*_: object) -> None: ...
 
-    async def ask(guard: Guard, host: bytes) -> None:
+    async def ask(guard: SecurityMiddleware, host: bytes) -> None:
         scope = {"type": "http", "method": "GET", "scheme": "http", "headers": [(b"host", host)]}
         await guard(scope, nowhere, nowhere)
 
-    guard = Guard(nowhere, Keys, insecure_local=False, hosts=["a"], origins=[])
+    guard = SecurityMiddleware(nowhere, ApiKeys, insecure_local=False, hosts=["a"], origins=[])
     asyncio.run(ask(guard, b"warm"))
     tracemalloc.start()
     try:
@@ -356,7 +356,7 @@ def test_an_address_with_another_host_in_it_changes_nothing(service):
 
 
 def test_a_host_without_a_port_has_that_of_its_scheme():
-    guard = Guard(small_app(), Keys, insecure_local=False, hosts=["a:80", "b:443"], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["a:80", "b:443"], origins=[])
     over_tls = b"X-Forwarded-Proto: https"  # from a proxy on this machine
     with serving(guard) as port:
         for host, lines, expected in (
@@ -369,11 +369,11 @@ def test_a_host_without_a_port_has_that_of_its_scheme():
 
 
 def test_any_host_is_taken_only_when_the_settings_say_so():
-    guard = Guard(small_app(), Keys, insecure_local=False, hosts=["*"], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["*"], origins=[])
     with serving(guard) as port:
         assert raw(port, host_lines(b"evil"))[0] == 200
         assert raw(port, host_lines(b"a b"))[0] == 400
-    guard = Guard(small_app(), Keys, insecure_local=False, hosts=[], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=[], origins=[])
     with serving(guard) as port:
         assert raw(port, host_lines(b"127.0.0.1"))[0] == 421
 
@@ -381,13 +381,13 @@ def test_any_host_is_taken_only_when_the_settings_say_so():
 @pytest.mark.parametrize("host", ["", "a b", "http://a", "a/", "::1", "*.example.org", "ä", "a:99999"])
 def test_a_listed_host_that_is_none_is_told(host):
     with pytest.raises(SaringError, match=r"^hosts: .*expected"):
-        Guard(small_app(), Keys, insecure_local=False, hosts=["a", host], origins=[])
+        SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["a", host], origins=[])
 
 
 @pytest.mark.parametrize("origin", ["", "*", "null", "a", "https://a/", "https://a b", "ftp://a", "https://a/b", "//a"])
 def test_a_listed_origin_that_is_none_is_told(origin):
     with pytest.raises(SaringError, match=r"^origins: .*expected"):
-        Guard(small_app(), Keys, insecure_local=False, hosts=["a"], origins=[origin])
+        SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["a"], origins=[origin])
 
 
 # What every answer carries
@@ -502,7 +502,7 @@ def test_what_is_neither_a_request_nor_the_life_of_the_server_is_closed():
         async def send(message: dict) -> None:
             sent.append(message)
 
-        guard = Guard(app, Keys, insecure_local=False, hosts=["*"], origins=[])
+        guard = SecurityMiddleware(app, ApiKeys, insecure_local=False, hosts=["*"], origins=[])
         await guard(scope, None, send)
         return sent
 
@@ -569,7 +569,7 @@ def test_an_open_service_may_be_reached_by_a_link_and_by_a_site_that_is_listed(l
     _, client = local
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert client.get("/v1/public", headers=link).status_code == 200
-    guard = Guard(small_app(), Keys, insecure_local=True, hosts=[], origins=["http://localhost:5173"])
+    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=True, hosts=[], origins=["http://localhost:5173"])
     with serving(guard) as port:
         listed = {"Origin": "http://localhost:5173", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}
         answered = httpx.get(f"http://127.0.0.1:{port}/v1/admin", headers=listed)
@@ -582,7 +582,7 @@ def test_an_open_service_refuses_another_machine():
     async def seen_from(address: str | None, scope, receive, send) -> None:
         await guard(scope | {"client": address and (address, 1)}, receive, send)
 
-    guard = Guard(small_app(), Keys, insecure_local=True, hosts=[], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=True, hosts=[], origins=[])
     for address, expected in (("10.0.0.1", 403), ("::ffff:10.0.0.1", 403), ("2001:db8::1", 403), ("evil", 403),
                               (None, 403), ("::1", 200), ("::ffff:127.0.0.1", 200), ("127.0.0.9", 200)):  # fmt: skip
         with serving(partial(seen_from, address), lifespan="off", interface="asgi3") as port:
@@ -596,7 +596,7 @@ def test_routes_that_name_nobody_or_are_open_by_their_kind_are_listed():
     app = small_app()
 
     @app.get("/unguarded")
-    @allow(Role.ADMIN)
+    @require_role(Role.ADMIN)
     async def unguarded() -> dict:
         return {}
 
@@ -610,15 +610,15 @@ def test_routes_that_name_nobody_or_are_open_by_their_kind_are_listed():
         await PlainTextResponse("")(scope, receive, send)
 
     app.router.routes += [Route("/plain", plain), Mount("/files", files), Mount("/shared", public(shared))]
-    assert undeclared(app) == ["GET /unguarded", "GET /v1/nobody", "GET,HEAD /plain", "Mount /files"]
+    assert routes_without_role(app) == ["GET /unguarded", "GET /v1/nobody", "GET,HEAD /plain", "Mount /files"]
 
 
 def test_saying_twice_or_nothing_of_who_may_call_is_a_mistake():
     async def endpoint() -> None: ...
 
     with pytest.raises(ValueError, match="names nobody"):
-        allow()
-    allow(Role.INTAKE)(endpoint)
+        require_role()
+    require_role(Role.INTAKE)(endpoint)
     with pytest.raises(ValueError, match="says twice"):
         public(endpoint)
 

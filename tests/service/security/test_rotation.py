@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.maintenance.number_keys import stored_under
-from service.maintenance.verify import known_facts, labels_of, verify
-from service.security.pseudonyms import Pseudonyms, read_keys, rotate
+from service.maintenance.number_keys import count_callers
+from service.maintenance.verify import labels_of, read_history_facts, verify
+from service.security.pseudonyms import Pseudonyms, read_keys, rotate_number_key
 from service.store.database import connect
 from tests.support.processes import Process, until
 
@@ -57,7 +57,7 @@ def rotated(postgres, tmp_path, acting_release):
     with running(tmp_path, "second", acting_release, postgres) as (_, second):
         with running(tmp_path, "first", acting_release, postgres) as (_, first):
             pranks(first, "before")
-        rotate(tmp_path / "saring.key")
+        rotate_number_key(tmp_path / "saring.key")
         with running(tmp_path, "first", acting_release, postgres) as (_, first):
             yield first, second
 
@@ -96,7 +96,7 @@ def test_when_every_service_has_the_new_key_callers_move_to_it_and_nothing_that_
         shutil.copy(tmp_path / "saring.key", old_file)
         pranks(second, "before")
     old = Pseudonyms(read_keys(old_file)).current
-    rotate(tmp_path / "saring.key")
+    rotate_number_key(tmp_path / "saring.key")
     engine = connect(postgres)
     with running(tmp_path, "first", acting_release, postgres) as (_, first):
         name = postgres.rsplit("/", 1)[1]
@@ -106,7 +106,7 @@ def test_when_every_service_has_the_new_key_callers_move_to_it_and_nothing_that_
 
         def moved() -> bool:
             ring(first, f"ring {at()}")
-            return stored_under(engine, old) == 0
+            return count_callers(engine, old) == 0
 
         until(moved, 30.0)
         # A copy of the old file on another machine, taken for gone and back again: it is not let in any more.
@@ -115,5 +115,5 @@ def test_when_every_service_has_the_new_key_callers_move_to_it_and_nothing_that_
         calls = first.post("/v1/callers/lookup", json={"caller": NUISANCE}).json()["history"]["calls_ever"]
         with running(tmp_path, "second", acting_release, postgres) as (_, second):
             assert second.post("/v1/callers/lookup", json={"caller": NUISANCE}).json()["history"]["calls_ever"] == calls
-    assert verify(engine, labels_of(known_facts(engine)), lambda _: None).differs == []
+    assert verify(engine, labels_of(read_history_facts(engine)), lambda _: None).differences == []
     engine.dispose()

@@ -111,7 +111,7 @@ def test_what_went_wrong_is_in_the_log_and_not_in_the_answer(service, monkeypatc
     async def broken(*_about, **_more):
         raise ZeroDivisionError("the secret of 0812-3456-7890")
 
-    monkeypatch.setattr(service.app.state.reception, "score", broken)
+    monkeypatch.setattr(service.app.state.scorer, "score", broken)
     with caplog.at_level(logging.ERROR):
         first, headers, body = parts(service.raw(plain(service, BODY, "Connection: close")))
     assert first == b"HTTP/1.1 500 Internal Server Error"

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.security.key_store import create
+from service.security.key_store import create_key
 from service.server import connection, listener
 from service.store.database import connect
 from tests.service.http.test_hostile import CALL, ended, request, with_call
@@ -39,7 +39,7 @@ def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
 
 @pytest.fixture
 def impatient(monkeypatch) -> None:
-    monkeypatch.setattr(connection, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(connection, "STALL_TIMEOUT_S", 1.0)
 
 
 def chunked(service: Keyed, *lines: str, who: str = "nobody") -> bytes:
@@ -156,7 +156,7 @@ def test_whoever_reads_no_answer_is_ended(service):
 
 
 def test_whoever_reads_slowly_gets_all_of_it(service, monkeypatch):
-    monkeypatch.setattr(connection, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(connection, "STALL_TIMEOUT_S", 2.0)
     asked = request(service, "Host: localhost", who="admin", path="/openapi.json") * 40
     last = request(service, "Host: localhost", "Connection: close", who="admin", path="/openapi.json")
     with small_socket(service.port) as slow:
@@ -195,7 +195,7 @@ def process_with_few_files(folder: Path, release: Path, **tls: str) -> Iterator[
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     database = f"sqlite:///{folder / 'saring.db'}"
     engine = connect(database)
-    key = create(engine, "pbx", "intake", datetime.now(UTC))
+    key = create_key(engine, "pbx", "intake", datetime.now(UTC))
     engine.dispose()
     running = Process(folder, "service", release, database, files=FEW_FILES, insecure_local=False, **tls)
     running.key = key

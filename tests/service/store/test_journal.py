@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from model.errors import StoreError
-from service.store.journal import MOST_BYTES, Journal
+from service.store.journal import MAX_RECORD_BYTES, Journal
 from service.store.journal_file import BLOCK, SLOTS, START, JournalFile
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +30,7 @@ BRIM = BLOCK - 32 - 4
 
 
 def records(journal: Journal) -> list[bytes]:
-    return [record for _, record in journal.first(1_000_000)]
+    return [record for _, record in journal.peek(1_000_000)]
 
 
 def frames(path: Path) -> int:
@@ -48,14 +48,14 @@ def test_what_was_appended_is_given_in_order_until_it_is_taken_also_after_a_rest
     journal = Journal(path, SMALL)
     for record in (b"a", b"", b"c" * 9_000):
         journal.append(record)
-    positions = [position for position, _ in journal.first()]
-    assert (len(journal), records(journal), journal.first(0)) == (3, [b"a", b"", b"c" * 9_000], [])
+    positions = [position for position, _ in journal.peek()]
+    assert (len(journal), records(journal), journal.peek(0)) == (3, [b"a", b"", b"c" * 9_000], [])
     assert positions == sorted(set(positions))
-    journal.taken(positions[1])
+    journal.acknowledge(positions[1])
     journal.close()
     again = Journal(path, SMALL)
-    assert again.first() == [(positions[2], b"c" * 9_000)]
-    again.taken(positions[0])  # taken before: nothing changes
+    assert again.peek() == [(positions[2], b"c" * 9_000)]
+    again.acknowledge(positions[0])  # taken before: nothing changes
     assert len(again) == 1
     again.close()
     again.close()
@@ -104,7 +104,7 @@ class AgainstAList(RuleBasedStateMachine):
         several = [self.record(size) for size in sizes]
 
         async def keep():
-            return await asyncio.gather(*(self.journal.keep(one) for one in several), return_exceptions=True)
+            return await asyncio.gather(*(self.journal.append_async(one) for one in several), return_exceptions=True)
 
         failures = asyncio.run(keep())
         assert all(failure is None or isinstance(failure, StoreError) for failure in failures)
@@ -115,8 +115,8 @@ class AgainstAList(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 5))
     def take(self, count):
-        for position, _ in self.journal.first(count)[-1:]:
-            self.journal.taken(position)
+        for position, _ in self.journal.peek(count)[-1:]:
+            self.journal.acknowledge(position)
         del self.model[:count]
 
     @rule(seed=seeds, count=st.integers(1, 5), sizes=st.lists(sizes, max_size=3))
@@ -157,7 +157,7 @@ class AgainstAList(RuleBasedStateMachine):
 
     @invariant()
     def holds_what_the_list_holds(self):
-        given = self.journal.first(1_000_000)
+        given = self.journal.peek(1_000_000)
         assert [record for _, record in given] == self.model
         assert len(self.journal) == len(self.model)
         positions = [position for position, _ in given]
@@ -165,7 +165,7 @@ class AgainstAList(RuleBasedStateMachine):
 
     def added(self, count):
         """Take note of so many new records: none has a position that another one ever had."""
-        positions = [position for position, _ in self.journal.first(1_000_000)][-count:]
+        positions = [position for position, _ in self.journal.peek(1_000_000)][-count:]
         assert positions[0] > self.newest
         self.newest = positions[-1]
 
@@ -183,7 +183,7 @@ def test_a_record_cut_off_at_any_byte_is_not_there_and_those_before_it_are(path)
     journal = Journal(path, SMALL)
     for number in range(12):  # a lap, so that old frames lie under the new one
         journal.append(bytes([number]) * BRIM)
-    journal.taken(journal.first()[-3][0])
+    journal.acknowledge(journal.peek()[-3][0])
     acknowledged = records(journal)
     before = path.read_bytes()
     journal.append(b"new" * 3_000)
@@ -220,7 +220,7 @@ def test_space_is_used_anew_while_the_journal_never_runs_empty_whenever_it_is_ki
         model.append(b"%d " % number * (number * 37 % 2_500))
         journal.append(model[-1])
         if number >= 3:
-            journal.taken(journal.first()[0][0])
+            journal.acknowledge(journal.peek()[0][0])
             del model[0]
         copy = tmp_path / "journal-copy.saring"
         copy.write_bytes(path.read_bytes())
@@ -238,7 +238,7 @@ def test_a_full_journal_says_so_keeps_what_it_has_and_takes_more_once_there_is_s
     with pytest.raises(StoreError, match=r"journal-1\.saring: the journal is full, 12 records"):
         journal.append(b"one too many")
     assert records(journal) == [b"%d" % number for number in range(12)]
-    journal.taken(journal.first()[0][0])
+    journal.acknowledge(journal.peek()[0][0])
     journal.append(b"12")
     assert records(journal) == [b"%d" % number for number in range(1, 13)]
     journal.close()
@@ -250,7 +250,7 @@ def test_of_records_that_wait_together_those_that_find_space_are_kept(path):
     async def keep():
         sizes = [6 * BLOCK, 100, BRIM, 100, 6 * BLOCK, 100]
         return await asyncio.gather(
-            *(journal.keep(b"%d" % n * size) for n, size in enumerate(sizes)), return_exceptions=True
+            *(journal.append_async(b"%d" % n * size) for n, size in enumerate(sizes)), return_exceptions=True
         )
 
     failed = [failure is not None for failure in asyncio.run(keep())]
@@ -260,16 +260,16 @@ def test_of_records_that_wait_together_those_that_find_space_are_kept(path):
 
 
 def test_a_record_longer_than_a_mebibyte_is_refused_and_one_of_a_mebibyte_is_kept(path):
-    journal = Journal(path, START + 2 * MOST_BYTES)
-    with pytest.raises(StoreError, match=f"a record has {MOST_BYTES + 1} bytes"):
-        journal.append(bytes(MOST_BYTES + 1))
+    journal = Journal(path, START + 2 * MAX_RECORD_BYTES)
+    with pytest.raises(StoreError, match=f"a record has {MAX_RECORD_BYTES + 1} bytes"):
+        journal.append(bytes(MAX_RECORD_BYTES + 1))
     with pytest.raises(StoreError, match="takes at most"):
-        asyncio.run(journal.keep(bytes(MOST_BYTES + 1)))
-    journal.append(bytes(MOST_BYTES))
+        asyncio.run(journal.append_async(bytes(MAX_RECORD_BYTES + 1)))
+    journal.append(bytes(MAX_RECORD_BYTES))
     journal.close()
     journal = Journal(path)
-    assert records(journal) == [bytes(MOST_BYTES)]
-    assert path.stat().st_size == START + 2 * MOST_BYTES, "a journal keeps its size"
+    assert records(journal) == [bytes(MAX_RECORD_BYTES)]
+    assert path.stat().st_size == START + 2 * MAX_RECORD_BYTES, "a journal keeps its size"
     journal.close()
 
 
@@ -278,7 +278,7 @@ def test_64_tasks_keep_their_records_in_order_with_fewer_syncs_than_records(path
     told = [b"%d" % number * 500 for number in range(64)]
 
     async def keep():
-        await asyncio.gather(*(journal.keep(record) for record in told))
+        await asyncio.gather(*(journal.append_async(record) for record in told))
 
     asyncio.run(keep())
     assert records(journal) == told
@@ -293,13 +293,13 @@ def test_threads_and_tasks_may_share_a_journal_while_it_is_drained(path):
 
     def drain():
         while len(journal) or not finished.is_set():
-            for position, record in journal.first(7):
+            for position, record in journal.peek(7):
                 drained.append(record)
-                journal.taken(position)
+                journal.acknowledge(position)
 
     async def keep(worker):
         for number in range(40):
-            await journal.keep(b"%d %d" % (worker, number))
+            await journal.append_async(b"%d %d" % (worker, number))
 
     async def all_keep():
         await asyncio.gather(*(keep(worker) for worker in range(8)))
@@ -320,7 +320,7 @@ def test_a_task_that_goes_away_leaves_the_others_alone(path):
     journal = Journal(path, 2**20)
 
     async def keep():
-        tasks = [asyncio.create_task(journal.keep(b"%d" % number)) for number in range(8)]
+        tasks = [asyncio.create_task(journal.append_async(b"%d" % number)) for number in range(8)]
         await asyncio.sleep(0)
         tasks[3].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -337,15 +337,15 @@ def test_closing_writes_what_waits_and_a_closed_journal_refuses(path):
     journal = Journal(path, 2**20)
 
     async def keep_and_close():
-        waiting = [asyncio.ensure_future(journal.keep(b"%d" % number)) for number in range(20)]
+        waiting = [asyncio.ensure_future(journal.append_async(b"%d" % number)) for number in range(20)]
         await asyncio.sleep(0)
         journal.close()
         await asyncio.gather(*waiting)
         with pytest.raises(StoreError, match="is closed"):
-            await journal.keep(b"too late")
+            await journal.append_async(b"too late")
 
     asyncio.run(keep_and_close())
-    for refused in (lambda: journal.append(b"too late"), lambda: journal.taken(1)):
+    for refused in (lambda: journal.append(b"too late"), lambda: journal.acknowledge(1)):
         with pytest.raises(StoreError, match="is closed"):
             refused()
     again = Journal(path)
@@ -357,7 +357,7 @@ def test_a_position_that_was_never_given_is_not_taken(path):
     journal = Journal(path, SMALL)
     journal.append(b"a")
     with pytest.raises(ValueError, match="no record has position"):
-        journal.taken(journal.first()[0][0] + 1)
+        journal.acknowledge(journal.peek()[0][0] + 1)
     assert len(journal) == 1
     journal.close()
 
@@ -441,8 +441,8 @@ from service.store.journal import Journal
 journal = Journal(Path(sys.argv[1]), 2**23)
 for number in itertools.count(int(sys.argv[2])):
     if number % 50 == 49:
-        position, record = journal.first(20)[-1]
-        journal.taken(position)
+        position, record = journal.peek(20)[-1]
+        journal.acknowledge(position)
         print("taken", int(record.split()[0]), flush=True)
     journal.append(b"%d %s" % (number, b"." * (number % 70 * 70)))
     print("kept", number, flush=True)
@@ -468,7 +468,7 @@ numbers = itertools.count(int(sys.argv[2]))
 async def keep():
     while True:
         number = next(numbers)
-        await journal.keep(b"%d " % number)
+        await journal.append_async(b"%d " % number)
         print("kept", number, flush=True)
 async def main():
     await asyncio.gather(*(keep() for _ in range(16)))
@@ -518,7 +518,7 @@ def test_a_process_that_is_killed_while_many_wait_loses_nothing_that_it_acknowle
 
 
 def test_orphans_are_what_the_dead_left_behind_and_not_what_the_living_hold(tmp_path):
-    assert Journal.orphans(tmp_path / "nowhere") == []
+    assert Journal.find_orphans(tmp_path / "nowhere") == []
     alive, dead, empty, fresh = (tmp_path / f"journal-{name}.saring" for name in ("alive", "dead", "empty", "fresh"))
     living, dying = started(HOLDS, alive), started(HOLDS, dead)
     living.stdout.readline()
@@ -528,15 +528,15 @@ def test_orphans_are_what_the_dead_left_behind_and_not_what_the_living_hold(tmp_
         fresh.touch()
         (tmp_path / "journal-notes.saring").write_bytes(b"not a journal")
         (tmp_path / "other.saring").write_bytes(b"not a journal")
-        assert Journal.orphans(tmp_path) == [dead, tmp_path / "journal-notes.saring"]
+        assert Journal.find_orphans(tmp_path) == [dead, tmp_path / "journal-notes.saring"]
     finally:
         killed(living, after=0)
-    assert alive in Journal.orphans(tmp_path)
+    assert alive in Journal.find_orphans(tmp_path)
     journal = Journal(dead)
-    assert Journal.orphans(tmp_path) == [alive, tmp_path / "journal-notes.saring"]
-    journal.taken(journal.first()[-1][0])
+    assert Journal.find_orphans(tmp_path) == [alive, tmp_path / "journal-notes.saring"]
+    journal.acknowledge(journal.peek()[-1][0])
     journal.close()
-    assert Journal.orphans(tmp_path) == [alive, tmp_path / "journal-notes.saring"]
+    assert Journal.find_orphans(tmp_path) == [alive, tmp_path / "journal-notes.saring"]
 
 
 def test_a_folder_that_may_not_be_written_is_a_clear_sentence(tmp_path):
@@ -602,8 +602,8 @@ def test_a_disk_that_takes_nothing_stops_the_journal_until_it_takes_the_zeros(pa
             with pytest.raises(StoreError, match="the disk did not take it"):
                 journal.append(b"refused")
         with pytest.raises(StoreError, match="the disk did not take it"):
-            asyncio.run(journal.keep(b"refused"))
-        journal.taken(journal.first()[0][0])
+            asyncio.run(journal.append_async(b"refused"))
+        journal.acknowledge(journal.peek()[0][0])
         with pytest.raises(StoreError, match="the disk did not take it"):
             journal.append(b"refused, though there is space at the beginning")
     journal.append(b"after")
@@ -618,20 +618,20 @@ def test_what_was_taken_stays_taken_however_often_the_disk_does_not_take_note_of
     journal = Journal(path, SMALL)
     for number in range(SLOTS + 2):
         journal.append(b"%d" % number)
-    for position, _ in journal.first(SLOTS):
-        journal.taken(position)
+    for position, _ in journal.peek(SLOTS):
+        journal.acknowledge(position)
     with no_file_longer_than(20):  # a slot in the first block, where the newest one is, would be torn
         for _ in range(SLOTS + 1):
             with pytest.raises(StoreError, match="the disk did not take note"):
-                journal.taken(journal.first()[0][0])
+                journal.acknowledge(journal.peek()[0][0])
     left = [b"%d" % number for number in range(SLOTS, SLOTS + 2)]
     assert records(journal) == left
     journal.close()
     journal = Journal(path)
     assert records(journal) == left
     with no_file_longer_than(0), pytest.raises(StoreError, match="the disk did not take note"):
-        journal.taken(journal.first()[0][0])
-    journal.taken(journal.first()[0][0])
+        journal.acknowledge(journal.peek()[0][0])
+    journal.acknowledge(journal.peek()[0][0])
     journal.close()
     journal = Journal(path)
     assert records(journal) == left[1:]
@@ -647,7 +647,7 @@ def test_a_disk_that_fills_up_later_does_not_stop_a_journal(tmp_path):
         assert shutil.disk_usage(disk).free == 0
         for number in range(30):
             journal.append(b"%d" % number * 1_000)
-            journal.taken(journal.first()[-1][0] - (number % 3 == 2))
+            journal.acknowledge(journal.peek()[-1][0] - (number % 3 == 2))
         journal.close()
         with pytest.raises(StoreError, match=r"journal-2\.saring: cannot be used as a journal: No space left"):
             Journal(disk / "journal-2.saring", SMALL)
@@ -705,10 +705,10 @@ def test_after_a_sync_that_failed_nothing_refused_comes_back_and_nothing_acknowl
             with pytest.raises(StoreError, match="the disk did not take it"):
                 journal.append(b"refused" * 1_000)
         with pytest.raises(StoreError, match="the disk did not take note"):
-            journal.taken(journal.first()[0][0])
+            journal.acknowledge(journal.peek()[0][0])
         assert records(journal) == [b"0", b"1", b"2"]
         (below / "others").unlink()
-        journal.taken(journal.first()[-1][0])
+        journal.acknowledge(journal.peek()[-1][0])
         journal.append(b"3")  # elsewhere than what was refused
         assert records(journal) == [b"3"]
         journal.close()
@@ -749,7 +749,7 @@ def test_a_record_of_which_a_sync_failed_does_not_come_back_after_a_restart(tmp_
         journal = Journal(path, START + 64 * BLOCK)
         for _ in range(10):
             journal.append(b"in the first block")
-            journal.taken(journal.first()[0][0])
+            journal.acknowledge(journal.peek()[0][0])
         make_fail(disk, below)
         with pytest.raises(StoreError, match="the disk did not take it"):
             journal.append(b"refused" * 10_000)  # it takes the first block, and its zeros, but not the others

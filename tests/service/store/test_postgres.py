@@ -24,13 +24,13 @@ from alembic.migration import MigrationContext
 
 from model.errors import StoreError
 from service.maintenance.number_keys import take_in_use
-from service.queue.operations import decide
-from service.server.application import Opened, opened
+from service.queue.operations import record_decision
+from service.server.application import Parts, open_parts
 from service.settings import Settings
 from service.store.database import MIGRATIONS, VERSION, connect, engine_of
 from service.store.store import Store
 from service.store.tables import tables
-from service.watch.tasks import Upkeep
+from service.watch.tasks import BackgroundTasks
 from tests.support.event_teller import Teller, calls_to_tell
 from tests.support.postgres_server import PostgresServer
 from tests.support.processes import Group, Process, all_told, group, until
@@ -200,7 +200,7 @@ def test_a_decision_that_is_slow_to_be_committed_is_not_passed_over_by_a_later_o
     engine = connect(four.database)
     with four.client(0) as one, four.client(1) as other, ThreadPoolExecutor(1) as threads:
         with engine.connect() as slow:
-            decide(slow, "somebody", "staff", {"queue": "slow", "operators": 3, "mean_handling_s": 9.0}, 0)
+            record_decision(slow, "somebody", "staff", {"queue": "slow", "operators": 3, "mean_handling_s": 9.0}, 0)
             putting = threads.submit(one.put, "/v1/operations", json={"queue": "quick", "operators": 4})
             with pytest.raises(TimeoutError):
                 putting.result(0.7)  # both would have read of the later one by then, were it there
@@ -480,12 +480,12 @@ def test_what_others_wrote_while_a_service_started_is_on_its_board(postgres, ser
 
 
 @contextmanager
-def beside(folder: Path, release: Path, database: str) -> Iterator[tuple[Opened, Callable[[], Upkeep]]]:
+def beside(folder: Path, release: Path, database: str) -> Iterator[tuple[Parts, Callable[[], BackgroundTasks]]]:
     """Open what a service is made of, without serving; the second gives its upkeep."""
     keys = {"key_file": folder / "saring.key", "journal": folder / "journal beside", "journal_mib": 1}
     chosen = Settings(release=release, database=database, **keys)
-    with opened(chosen) as parts:
-        yield parts, lambda: Upkeep(parts.intake, parts.keys, parts.metrics, chosen)
+    with open_parts(chosen) as parts:
+        yield parts, lambda: BackgroundTasks(parts.intake, parts.keys, parts.metrics, chosen)
 
 
 def test_what_is_asked_again_and_again_reads_no_whole_table(postgres_server, postgres, tmp_path, release_folder):
@@ -504,11 +504,11 @@ def test_what_is_asked_again_and_again_reads_no_whole_table(postgres_server, pos
                 keeping._seen[writer] -= 20  # each has written something new
             await keeping.follow()
             await keeping.read_decisions()
-            await keeping.silence.look()
-            await keeping.silence._ask(["call 7", "call 8"])
+            await keeping.silence.expire_silent_calls()
+            await keeping.silence._refresh_heard(["call 7", "call 8"])
             await asyncio.to_thread(take_in_use, parts.intake.store, parts.pseudonyms)
-            await parts.intake.store.length(b"caller 7")
-            await parts.intake.store.chain_and_call(b"caller 7", "call 7")
+            await parts.intake.store.stream_version(b"caller 7")
+            await parts.intake.store.read_stream_and_call(b"caller 7", "call 7")
 
         asyncio.run(look())
         assert len(asked) > 60

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.telemetry.logs import Formatter, Handler, configure, masked, masked_id, request_state
+from service.telemetry.logs import Formatter, Handler, configure, mask_id, mask_numbers, request_state
 from service.telemetry.metrics import Metrics
-from service.telemetry.request_metrics import Observed
+from service.telemetry.request_metrics import RequestMetricsMiddleware
 from tests.support.small_service import running
 
 LOGGERS = ("", "uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access")
@@ -81,7 +81,7 @@ def line_of(form, message: object, *args: object, **fields: object) -> str:
     ],
 )
 def test_a_number_is_masked_however_it_is_written(number):
-    found = masked(f"caller {number} rang")
+    found = mask_numbers(f"caller {number} rang")
     assert "[number]" in found
     assert not re.search(r"\d{3}", found)
     assert found.startswith("caller ")
@@ -125,12 +125,12 @@ def test_no_run_of_seven_digits_gets_through_anywhere(digits, between, form, pla
     ],
 )
 def test_times_ports_and_small_numbers_stay(text):
-    assert masked(text) == text
+    assert mask_numbers(text) == text
 
 
 @pytest.mark.parametrize("text", ["2026-11-01", "2026-11-01T20:15:00.1234567890Z", "2026-11-01T20:15 0812345678"])
 def test_what_might_be_a_time_or_a_number_is_taken_for_a_number(text):
-    assert "[number]" in masked(text)
+    assert "[number]" in mask_numbers(text)
 
 
 def test_a_value_that_is_a_number_passes_below_a_million():
@@ -141,16 +141,16 @@ def test_a_value_that_is_a_number_passes_below_a_million():
 
 def test_ids_stay_as_they_are_in_fields_of_their_own():
     ids = ["1730448000.1234", "112-20261101-0042", "4bf92f3577b34da6a3ce929d0e0e4736", "00001234567", "a/b c"]
-    assert [masked_id(call_id) for call_id in ids] == ids
+    assert [mask_id(call_id) for call_id in ids] == ids
     line = json.loads(line_of("json", "call 112-20261101-0042", call_id="112-20261101-0042"))
     assert (line["call_id"], line["message"]) == ("112-20261101-0042", "call [number]")
 
 
 def test_a_number_in_the_place_of_an_id_is_masked():
     for number in ("+6281234567890", "081234567890", "0812-3456-7890", " 0062 812 345 6789"):
-        assert masked_id(number) == "[number]"
-    assert masked_id("pbx1:+62 812-3456-7890:17") == "pbx1:[number]:17"
-    assert len(masked_id("a" * 10_000)) == 200
+        assert mask_id(number) == "[number]"
+    assert mask_id("pbx1:+62 812-3456-7890:17") == "pbx1:[number]:17"
+    assert len(mask_id("a" * 10_000)) == 200
 
 
 def test_a_client_cannot_name_its_request_by_a_number():
@@ -233,7 +233,7 @@ def test_a_stream_that_takes_nothing_shows_no_record(capsys):
 
 
 class Named:
-    """Gives each request an id, inside of `Observed`, as the guard does."""
+    """Gives each request an id, inside of `RequestMetricsMiddleware`, as the guard does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -255,7 +255,7 @@ def small_app() -> ASGIApp:
             raise ValueError(f"cannot score\n{number}")
         return {}
 
-    return Observed(Named(app), Metrics(), 10.0)
+    return RequestMetricsMiddleware(Named(app), Metrics(), 10.0)
 
 
 def test_every_line_of_a_request_has_its_id_and_none_of_another(log):
@@ -318,5 +318,5 @@ def test_configuring_twice_writes_each_record_once(log):
 )
 def test_a_long_text_of_almost_numbers_is_masked_in_time_that_grows_no_faster_than_it(part):
     started = time.monotonic()
-    masked(part * (1_000_000 // len(part)))
+    mask_numbers(part * (1_000_000 // len(part)))
     assert time.monotonic() - started < 10.0  # it takes a third of a second; with a square it would be hours

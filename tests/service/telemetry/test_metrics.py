@@ -28,9 +28,9 @@ from model.errors import SaringError
 from model.scorecard.features import STAGES
 from service.contract import requests
 from service.telemetry.metric_table import METRICS, PREFIX
-from service.telemetry.metrics import BANDS, FIELDS, MOST_QUEUES, Metrics
-from service.telemetry.multiprocess import VARIABLE, share
-from service.telemetry.request_metrics import Observed, watch_loop
+from service.telemetry.metrics import BANDS, FIELDS, MAX_QUEUES, Metrics
+from service.telemetry.multiprocess import VARIABLE, enable_multiprocess
+from service.telemetry.request_metrics import RequestMetricsMiddleware, measure_loop_lag
 from tests.support.processes import until
 from tests.support.small_service import raw, running
 
@@ -112,9 +112,9 @@ def test_words_that_nobody_knows_make_no_labels():
 
 def test_the_fifty_first_queue_is_other_and_an_empty_queue_is_0():
     metrics = Metrics()
-    metrics.waiting({f"queue {n}": 2 for n in range(MOST_QUEUES + 30)} | {"": 1})
+    metrics.waiting({f"queue {n}": 2 for n in range(MAX_QUEUES + 30)} | {"": 1})
     queues = {sample.labels["queue"]: sample.value for sample in family(metrics, "saring_waiting_calls").samples}
-    assert len(queues) == MOST_QUEUES + 1
+    assert len(queues) == MAX_QUEUES + 1
     assert queues["other"] == 61
     metrics.waiting({"queue 1": 5})
     queues = {sample.labels["queue"]: sample.value for sample in family(metrics, "saring_waiting_calls").samples}
@@ -174,11 +174,11 @@ def test_sharing_forgets_old_counts_and_touches_nothing_else(monkeypatch, tmp_pa
     monkeypatch.setenv(VARIABLE, "")  # put back afterwards
     for name in ("counter_12.db", "gauge_livesum_12.db", "saring.db", "counter_12.db.txt"):
         (tmp_path / name).write_text("x")
-    share(tmp_path)
+    enable_multiprocess(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"saring.db", "counter_12.db.txt"}
     assert os.environ[VARIABLE] == str(tmp_path)
     with pytest.raises(SaringError, match="cannot be used for counting"):
-        share(tmp_path / "saring.db")
+        enable_multiprocess(tmp_path / "saring.db")
 
 
 # -- Requests, watched from outside
@@ -235,7 +235,7 @@ def small_app() -> FastAPI:
 @pytest.fixture
 def watched():
     metrics = Metrics()
-    with running(Observed(small_app(), metrics, 0.25)) as client:
+    with running(RequestMetricsMiddleware(small_app(), metrics, 0.25)) as client:
         yield client, metrics
 
 
@@ -313,7 +313,7 @@ def test_a_loop_that_is_held_up_is_seen():
     metrics = Metrics()
 
     async def held_up() -> None:
-        task = asyncio.create_task(watch_loop(metrics, every_s=0.05))
+        task = asyncio.create_task(measure_loop_lag(metrics, every_s=0.05))
         await asyncio.sleep(0.1)
         time.sleep(0.4)
         await asyncio.sleep(0.1)
@@ -328,12 +328,12 @@ def test_a_loop_that_is_held_up_is_seen():
 WORKER = """
 import os
 from fastapi import FastAPI, Response
-from service.telemetry.request_metrics import Observed
+from service.telemetry.request_metrics import RequestMetricsMiddleware
 from service.telemetry.metrics import Metrics
 
 metrics, api = Metrics(), FastAPI()
 metrics.journal_holds(1)
-metrics.store_is(up=True)
+metrics.store_up(up=True)
 metrics.waiting({"fire": 3})
 
 @api.get("/hit")
@@ -346,16 +346,16 @@ async def render():
     body, media_type = metrics.render("")
     return Response(body, headers={"pid": str(os.getpid())}, media_type=media_type)
 
-app = Observed(api, metrics, 10.0)
+app = RequestMetricsMiddleware(api, metrics, 10.0)
 """
 PARENT = """
 import sys
 from pathlib import Path
 import uvicorn
-from service.telemetry.multiprocess import share
+from service.telemetry.multiprocess import enable_multiprocess
 
 if __name__ == "__main__":
-    share(Path(sys.argv[1]))
+    enable_multiprocess(Path(sys.argv[1]))
     uvicorn.run("small_worker:app", port=int(sys.argv[2]), workers=2, log_level="critical")
 """
 

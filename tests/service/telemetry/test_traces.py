@@ -21,8 +21,8 @@ from starlette.types import ASGIApp
 
 from model.errors import SaringError
 from service.telemetry.metrics import Metrics
-from service.telemetry.request_metrics import Observed
-from service.telemetry.traces import ATTRIBUTES, Traced, close_traces, open_traces
+from service.telemetry.request_metrics import RequestMetricsMiddleware
+from service.telemetry.traces import ATTRIBUTES, TracingMiddleware, close_traces, open_traces
 from tests.support.small_service import running
 
 ROOT = Path(__file__).parents[3]
@@ -82,7 +82,7 @@ def traced(app: ASGIApp):
     provider = open_traces()
     assert provider is not None
     try:
-        with running(Traced(app, provider)) as client:
+        with running(TracingMiddleware(app, provider)) as client:
             yield client
     finally:
         close_traces(provider)
@@ -201,7 +201,7 @@ def test_the_log_of_a_request_has_the_id_of_its_trace(collector, caplog):
     lines: list[str] = []
     logger, handler = logging.getLogger("service.small"), Lines()
     logger.addHandler(handler)
-    with traced(Observed(small_app(), Metrics(), 10.0)) as client:
+    with traced(RequestMetricsMiddleware(small_app(), Metrics(), 10.0)) as client:
         client.post("/v1/calls/1/ended", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
     logger.removeHandler(handler)
     assert lines[0].endswith(f"trace_id={TRACE}")
@@ -268,7 +268,7 @@ def test_a_collector_that_is_gone_holds_up_neither_requests_nor_the_stop(monkeyp
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         provider = open_traces()
         assert provider is not None
-        with running(Traced(small_app(), provider)) as client:
+        with running(TracingMiddleware(small_app(), provider)) as client:
             assert client.post("/v1/calls/1/ended").status_code == 200
         started = time.monotonic()
         close_traces(provider)

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from model.calls.call_log import write_log
 from model.release.folder import read_release
 from model.simulation.city import simulate
-from service.watch.registry_follower import following
+from service.watch.registry_follower import follow_registry
 from tests.support.call_histories import saring
 from tests.support.processes import Process, until
 from tests.support.registries import QUIET, added, another, registry_in
@@ -155,7 +155,7 @@ def test_the_mirror_that_is_killed_is_started_again(tmp_path, release_folder, mo
     monkeypatch.setattr("service.watch.registry_follower.AGAIN_S", 0.1)
     with registry_in(tmp_path) as registry:
         added(registry, another(release_folder, tmp_path / "one", "release one"))
-        with following("models:/saring@champion", tmp_path / "copies") as champion:
+        with follow_registry("models:/saring@champion", tmp_path / "copies") as champion:
             assert champion == tmp_path / "copies" / "champion"
             first = until(_mirrors, WITHIN_S)
             for pid in first:

@@ -9,7 +9,7 @@ import pytest
 from model.release.folder import read_release
 from service.intake.scoring import Scorer
 from service.store.records import Call
-from service.watch.shadow import MOST_WAITING, Shadow, rank_correlation
+from service.watch.shadow import MAX_WAITING, Shadow, rank_correlation
 from tests.support.registries import another
 
 
@@ -37,10 +37,10 @@ def scored(release, count):
 
 def test_the_differences_are_those_of_the_two_scorecards(pair, release):
     shadow, _ = pair
-    asyncio.run(shadow.look())
+    asyncio.run(shadow.check())
     said = list(scored(release, 40))
     for call, answer in said:
-        shadow.see(call, "opening", answer)
+        shadow.observe(call, "opening", answer)
     while shadow.document()["waiting"]:
         shadow.compare()
     one = [answer["prank_likelihood"] for _, answer in said]
@@ -50,22 +50,22 @@ def test_the_differences_are_those_of_the_two_scorecards(pair, release):
     assert found["mean_difference"] == pytest.approx(np.mean(np.subtract(other, one)), abs=1e-9)
     assert found["mean_absolute_difference"] == found["mean_difference"] > 0.01
     assert found["rank_correlation"] == pytest.approx(1.0)
-    shadow.closed("call 3", 0)
-    shadow.closed("call 4", 1)
-    shadow.closed("unknown", 0)
+    shadow.record_label("call 3", 0)
+    shadow.record_label("call 4", 1)
+    shadow.record_label("unknown", 0)
     assert shadow.document()["genuine"]["calls"] == 1
     assert shadow.document()["genuine"]["challenger"] == pytest.approx(other[3])
-    shadow.closed("call 3", 1)  # it was corrected
+    shadow.record_label("call 3", 1)  # it was corrected
     assert shadow.document()["genuine"] == {"calls": 0, "champion": None, "challenger": None}
 
 
 def test_a_rush_is_skipped_and_counted(pair, release):
     shadow, _ = pair
-    asyncio.run(shadow.look())
+    asyncio.run(shadow.check())
     call, answer = next(scored(release, 1))
-    for _ in range(MOST_WAITING + 5):
-        shadow.see(call, "opening", answer)
-    assert (shadow.document()["waiting"], shadow.document()["skipped"]) == (MOST_WAITING, 5)
+    for _ in range(MAX_WAITING + 5):
+        shadow.observe(call, "opening", answer)
+    assert (shadow.document()["waiting"], shadow.document()["skipped"]) == (MAX_WAITING, 5)
 
 
 def test_a_challenger_that_fails_costs_comparisons_only(pair, release, monkeypatch, caplog):
@@ -73,10 +73,10 @@ def test_a_challenger_that_fails_costs_comparisons_only(pair, release, monkeypat
     monkeypatch.setattr("service.watch.shadow.WORK_S", 0.001)
 
     async def live():
-        await shadow.look()
+        await shadow.check()
         monkeypatch.setattr(shadow, "_scorer", object())  # whatever is asked of it, it raises
         for call, answer in scored(release, 3):
-            shadow.see(call, "opening", answer)
+            shadow.observe(call, "opening", answer)
         task = asyncio.create_task(shadow.run())
         while shadow.document()["waiting"]:
             await asyncio.sleep(0.005)
@@ -90,18 +90,18 @@ def test_a_challenger_that_fails_costs_comparisons_only(pair, release, monkeypat
 
 def test_a_broken_challenger_is_not_scored_and_one_that_goes_is_forgotten(pair, release, caplog):
     shadow, folder = pair
-    asyncio.run(shadow.look())
+    asyncio.run(shadow.check())
     assert shadow.document()["release"] == "bolder"
     (folder / "policy.json").write_bytes((folder / "policy.json").read_bytes() + b" ")
     manifest = folder / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b"\n")
-    asyncio.run(shadow.look())
+    asyncio.run(shadow.check())
     assert shadow.document() is None
     assert "the challenger is refused and not scored" in caplog.text
     for call, answer in scored(release, 2):
-        shadow.see(call, "opening", answer)  # nobody is there to look
+        shadow.observe(call, "opening", answer)  # nobody is there to look
     manifest.unlink()
-    asyncio.run(shadow.look())
+    asyncio.run(shadow.check())
     assert shadow.document() is None
 
 
@@ -109,15 +109,15 @@ def test_the_comparison_begins_anew_with_another_champion(release_folder, releas
     folder = another(release_folder, tmp_path / "challenger", "the same")
     served = [release]
     shadow = Shadow(folder, lambda: served[0])
-    asyncio.run(shadow.look())
+    asyncio.run(shadow.check())
     for call, answer in scored(release, 4):
-        shadow.see(call, "opening", answer)
+        shadow.observe(call, "opening", answer)
     shadow.compare()
     same = shadow.document()["stages"]["opening"]
     assert (same["calls"], same["mean_absolute_difference"]) == (4, 0.0)
     assert (same["waits_more"], same["waits_less"]) == (0, 0)
     served[0] = read_release(another(release_folder, tmp_path / "next", "the next champion"))
-    asyncio.run(shadow.look())
+    asyncio.run(shadow.check())
     assert shadow.document()["stages"] == {}
 
 

@@ -149,13 +149,13 @@ def test_a_conversation_that_outlasts_its_time_out_comes_back_when_anything_is_s
         answer = Step(START, "answered", "long", None, answered, START)
         told.tell([score, answer])
         for again in (score, answer):
-            asyncio.run(told.intake.left("long", START + timedelta(hours=3)))
+            asyncio.run(told.intake.expire("long", START + timedelta(hours=3)))
             assert "long" not in told.intake.board.calls
             told.tell([again])
             call = told.intake.board.calls["long"]
             assert (call.state, call.operator) == (states.ANSWERED, "rina")
-            assert told.intake.board._lane(None).busy == 1
-        assert verify(told.store.engine, release.labels, lambda _: None).differs == []
+            assert told.intake.board._totals_of(None).busy == 1
+        assert verify(told.store.engine, release.labels, lambda _: None).differences == []
 
 
 def test_what_is_heard_while_a_call_is_about_to_be_let_go_keeps_it(tmp_path, release):
@@ -167,7 +167,7 @@ def test_what_is_heard_while_a_call_is_about_to_be_let_go_keeps_it(tmp_path, rel
             board = told.intake.board
             board._heard["c"].at_s -= 100.0
             await asyncio.gather(
-                told._step(score), told.intake.left("c", START, lambda call: board.silent_s(call.call_id) > 50.0)
+                told._step(score), told.intake.expire("c", START, lambda call: board.silent_s(call.call_id) > 50.0)
             )
 
         asyncio.run(both())
@@ -202,11 +202,11 @@ def test_the_calls_longest_not_heard_of_are_found_whatever_is_heard_in_between()
     for place in range(6):
         now_s[0] = float(place)
         board.put(Call(f"c{place}", 1_000_000 * place))
-    board.hear("c1")
-    board.hear("nobody")
+    board.mark_heard("c1")
+    board.mark_heard("nobody")
     now_s[0] = 10.0
-    assert [call.call_id for call in board.silent(6.5)] == ["c0", "c2", "c3"]
+    assert [call.call_id for call in board.silent_calls(6.5)] == ["c0", "c2", "c3"]
     assert board.silent_s("c1") == 5.0
-    assert [call.call_id for call in board.heard_anew(4.0)] == ["c1"]
-    board.note("c1", 7)
-    assert (board.heard_anew(4.0), board.calls["c1"].heard_at_us) == ([], 7)
+    assert [call.call_id for call in board.unwritten_heard(4.0)] == ["c1"]
+    board.record_heard_at("c1", 7)
+    assert (board.unwritten_heard(4.0), board.calls["c1"].heard_at_us) == ([], 7)
