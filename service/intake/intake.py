@@ -86,7 +86,7 @@ class Intake:
         self.event_log = EventLog(store, self._on_committed, callers=callers_in_memory, calls=calls_in_memory)
         self._surge = _load_surge(store)
         for call in store.read_live_calls():
-            self.board.put(call)
+            self.board.put(call, foreign=True)
         if not self.gate.is_on(datetime.now(UTC)):
             self.board.cancel_deferrals()
 
@@ -350,6 +350,21 @@ class Intake:
         """Expire a call that was silent for too long, if it still is when its turn comes."""
         await self._change_state(call_id, "left", None, now, lambda call: may_go(call) and states.expire(call))
 
+    async def revive(self, call_id: str, now: datetime) -> None:
+        """Bring back a call that another process expired while it was heard of here; not one that was erased since."""
+
+        def decide(call: Call) -> Append | NoChange:
+            if not states.revive(call):
+                return NoChange()
+            if call.state == states.ANSWERED:
+                body = {"answered_at": rfc3339(call.answered_at_us), "operator": call.operator}
+                return Append(call, "answered", call.answered_at_us or 0, encode_json(body))
+            body = {"operator": None, "state": call.state, "why": "heard"}
+            return Append(call, "released", microseconds(now), encode_json(body))
+
+        with suppress(Problem):
+            await self._append_to_known_call(call_id, now, decide, NO_SOURCE)
+
     async def find_call(self, call_id: str) -> Call:
         """Return what is known of a call.
 
@@ -392,7 +407,7 @@ class Intake:
                 self.board.update_held_wait(event.call, self.board.expected_wait(event.call.queue))
             if event.kind == "taken" and event.call.operator:
                 self.leases.renew(event.call.operator, local=False)
-            self.board.put(event.call)
+            self.board.put(event.call, foreign=True)
 
     def _previous_reply(self, call: Call, stage: str, now: datetime) -> ScoreReply:
         """Return the earlier answer, as it holds now."""

@@ -48,10 +48,11 @@ class QueueTotals:
 
 @dataclass(slots=True)
 class Heard:
-    """When something was last heard of a call, and when that was last noted, by a clock that nobody sets."""
+    """When something was last heard of a call, by a clock that nobody sets: by whomever, noted, and here."""
 
     at_s: float
     noted_s: float
+    here_s: float = -math.inf
 
 
 class Change(NamedTuple):
@@ -94,10 +95,9 @@ class Board:
         #: One for each stream that follows the board; set when there is something new.
         self.followers: set[asyncio.Event] = set()
 
-    def put(self, call: Call) -> None:
-        """Add or replace a call; it counts as heard of."""
-        before = self.calls.pop(call.call_id, None)
-        self._heard.pop(call.call_id, None)
+    def put(self, call: Call, *, foreign: bool = False) -> None:
+        """Add or replace a call; it counts as heard of, though not here when what changed it is `foreign`."""
+        before, heard = self.calls.pop(call.call_id, None), self._heard.pop(call.call_id, None)
         self._deferred.discard(call.call_id)
         if before is not None:
             call.heard_at_us = max(call.heard_at_us, before.heard_at_us)
@@ -109,7 +109,8 @@ class Board:
                 self._handling_times_s.append(max(0, call.ended_at_us - call.answered_at_us) / 1e6)
         else:
             now_s = self._clock()
-            self.calls[call.call_id], self._heard[call.call_id] = call, Heard(now_s, now_s)
+            here_s = now_s if not foreign else heard.here_s if heard is not None else -math.inf
+            self.calls[call.call_id], self._heard[call.call_id] = call, Heard(now_s, now_s, here_s)
             self._update_totals(call, 1)
             if call.defer_s > 0.0 and call.state in IN_QUEUE:
                 self._deferred.add(call.call_id)
@@ -190,17 +191,23 @@ class Board:
         """Return the calls in the queue (or in every queue) in the order in which they are to be answered."""
         return sort_by_queue_key(self.in_queue(queue))
 
-    def mark_heard(self, call_id: str) -> None:
-        """Mark a call as heard of; nothing happens for one that is not here."""
+    def mark_heard(self, call_id: str, *, foreign: bool = False) -> None:
+        """Mark a call as heard of; nothing happens for one that is not on the board."""
         heard = self._heard.pop(call_id, None)
         if heard is not None:
             heard.at_s = self._clock()
+            heard.here_s = heard.here_s if foreign else heard.at_s
             self._heard[call_id], self.calls[call_id] = heard, self.calls.pop(call_id)
 
     def silent_s(self, call_id: str) -> float:
         """Return for how long a call has been silent; 0 when it is not here."""
         heard = self._heard.get(call_id)
         return 0.0 if heard is None else self._clock() - heard.at_s
+
+    def silent_here_s(self, call_id: str) -> float:
+        """Return for how long a call has been silent to this process; infinite when nothing was heard of it here."""
+        heard = self._heard.get(call_id)
+        return math.inf if heard is None else self._clock() - heard.here_s
 
     def silent_calls(self, seconds: float) -> list[Call]:
         """Return the calls that have been silent for longer than that."""

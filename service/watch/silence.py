@@ -4,6 +4,7 @@ Every event of a call, also a repeated one, marks it as heard in memory. At most
 is written beside the call for the other processes; before one of them expires a call, it reads whether another has
 heard of it. What is written is only compared for change, never reckoned with as a time. So wall clocks, which are set
 and differ, expire no call.
+What was heard and not yet written is not lost either: the process that heard it brings back what another expired.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from service.contract.problems import Problem
 from service.intake.intake import Intake
 from service.queue.states import ANSWERED, WAITING
 from service.store.records import Call
+from service.store.store import ForeignEvent
 from service.store.tables import calls
 from service.timestamps import microseconds
 
@@ -64,6 +66,16 @@ class SilentCallExpiry:
     def _is_expired(self, call: Call) -> bool:
         return self._intake.board.silent_s(call.call_id) > self._timeout_s.get(call.state, inf)
 
+    def contradicts(self, event: ForeignEvent) -> bool:
+        """Return whether another process expired a call that was heard of here in time, before that was written.
+
+        To be asked before the event is applied to the board.
+        """
+        before = self._intake.board.calls.get(event.call.call_id)
+        if event.kind != "left" or before is None:
+            return False
+        return self._intake.board.silent_here_s(before.call_id) <= self._timeout_s.get(before.state, inf)
+
     async def _write_heard(self) -> None:
         """Write which calls were heard of here."""
         board, at_us = self._intake.board, microseconds(datetime.now(UTC))
@@ -84,7 +96,7 @@ class SilentCallExpiry:
         for call_id, at_us in written.items():
             call = board.calls.get(call_id)
             if call is not None and call.heard_at_us != at_us:
-                board.mark_heard(call_id)
+                board.mark_heard(call_id, foreign=True)
                 board.record_heard_at(call_id, at_us)
 
     async def _expire(self, call_id: str) -> None:

@@ -45,6 +45,8 @@ class BackgroundTasks:
         self._intake, self._keys, self._metrics = intake, keys, metrics
         self.silence = SilentCallExpiry(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
         self._seen = dict(intake.store.last_seen)
+        #: Calls that another process expired although they were heard of here.
+        self._to_revive: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._allows = Visibility(deferral=False, marks=False)
         #: Whether deferrals were taken back that may still stand in the store.
@@ -76,7 +78,11 @@ class BackgroundTasks:
             intake.event_log.recently_appended = own
             others, seen = await intake.store.read_since(self._seen)
             self._seen |= seen
+            self._to_revive |= {event.call.call_id for event in others if self.silence.contradicts(event)}
             intake.apply_foreign_events([self._latest(event, own) for event in others])
+            for call_id in list(self._to_revive):
+                await intake.revive(call_id, datetime.now(UTC))
+                self._to_revive.discard(call_id)
             more = len(others) >= MAX_FOREIGN_EVENTS
 
     def _latest(self, event: ForeignEvent, own: Mapping[str, tuple[int, Call]]) -> ForeignEvent:

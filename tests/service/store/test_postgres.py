@@ -25,15 +25,13 @@ from alembic.migration import MigrationContext
 from model.errors import StoreError
 from service.maintenance.number_keys import take_in_use
 from service.queue.operations import record_decision
-from service.server.application import Parts, open_parts
-from service.settings import Settings
 from service.store.database import MIGRATIONS, VERSION, connect, engine_of
 from service.store.store import Store
 from service.store.tables import tables
-from service.watch.tasks import BackgroundTasks
 from tests.support.event_teller import Teller, calls_to_tell
 from tests.support.postgres_server import PostgresServer
 from tests.support.processes import Group, Process, all_told, group, until
+from tests.support.service_parts import beside
 from tests.support.slow_wire import wire
 from tests.support.store_checks import LATER, assert_all_there_once, rows_of
 
@@ -477,15 +475,6 @@ def test_what_others_wrote_while_a_service_started_is_on_its_board(postgres, ser
         score(client, "between")
         asyncio.run(upkeep().follow())
         assert list(parts.intake.board.calls) == ["between"]
-
-
-@contextmanager
-def beside(folder: Path, release: Path, database: str) -> Iterator[tuple[Parts, Callable[[], BackgroundTasks]]]:
-    """Open what a service is made of, without serving; the second gives its upkeep."""
-    keys = {"key_file": folder / "saring.key", "journal": folder / "journal beside", "journal_mib": 1}
-    chosen = Settings(release=release, database=database, **keys)
-    with open_parts(chosen) as parts:
-        yield parts, lambda: BackgroundTasks(parts.intake, parts.keys, parts.metrics, chosen)
 
 
 def test_what_is_asked_again_and_again_reads_no_whole_table(postgres_server, postgres, tmp_path, release_folder):

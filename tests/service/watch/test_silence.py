@@ -5,11 +5,13 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 
 from model.policy.deferral import DeferralSettings
+from service.contract.requests import Answered, ScoreRequest
 from service.maintenance.verify import verify
 from service.queue import states
 from service.queue.board import Board
@@ -18,6 +20,7 @@ from service.store.records import Call
 from tests.support.call_histories import START, Step, house, saring
 from tests.support.older_database import make_older
 from tests.support.processes import Process, until
+from tests.support.service_parts import beside
 from tests.system.test_order import ago, nuisance, told_as_prank
 
 TIMEOUT_S = 10.0
@@ -172,6 +175,57 @@ def test_what_is_heard_while_a_call_is_about_to_be_let_go_keeps_it(tmp_path, rel
 
         asyncio.run(both())
         assert told.intake.board.calls["c"].state == states.WAITING
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_call_heard_of_here_that_another_process_expires_comes_back(postgres, tmp_path, release_folder, answered):
+    """What was heard is written for the others a quarter of the time-out later only; until then they cannot know it."""
+    request = ScoreRequest.model_validate({"call_id": "waits", "received_at": ago(), "line": "mobile"})
+    with (
+        beside(tmp_path, release_folder, postgres, journal="one") as (one, tasks_of_one),
+        beside(tmp_path, release_folder, postgres, journal="other") as (other, tasks_of_other),
+    ):
+
+        async def expired_at_one() -> None:
+            now = datetime.now(UTC)
+            await one.intake.score(request, None, [], now)
+            if answered:
+                await one.intake.record_answer(
+                    "waits", Answered.model_validate({"answered_at": now.isoformat(), "operator": "rina"}), now
+                )
+            following = tasks_of_one(), tasks_of_other()
+            await following[1].follow()
+            await other.intake.score(request, None, [], now)
+            await one.intake.expire("waits", now)
+            assert list(one.intake.board.calls) == []
+            for tasks in (*following, following[0]):
+                await tasks.follow()
+
+        asyncio.run(expired_at_one())
+        state = states.ANSWERED if answered else states.WAITING
+        for parts in (one, other):
+            assert [(call.call_id, call.state) for call in parts.intake.board.calls.values()] == [("waits", state)]
+        assert verify(one.intake.store.engine, one.intake.release.labels, lambda _: None).differences == []
+
+
+def test_a_call_that_nobody_heard_of_again_stays_expired_everywhere(postgres, tmp_path, release_folder):
+    request = ScoreRequest.model_validate({"call_id": "ghost", "received_at": ago(), "line": "mobile"})
+    with (
+        beside(tmp_path, release_folder, postgres, journal="one") as (one, tasks_of_one),
+        beside(tmp_path, release_folder, postgres, journal="other") as (other, tasks_of_other),
+    ):
+
+        async def expired_at_one() -> None:
+            now = datetime.now(UTC)
+            following = tasks_of_one(), tasks_of_other()
+            await one.intake.score(request, None, [], now)
+            await following[1].follow()
+            await one.intake.expire("ghost", now)
+            for tasks in following:
+                await tasks.follow()
+
+        asyncio.run(expired_at_one())
+        assert [list(parts.intake.board.calls) for parts in (one, other)] == [[], []]
 
 
 def test_an_imported_call_waits_for_nobody_whatever_is_said_of_it(serving, tmp_path, release_folder):

@@ -1,0 +1,20 @@
+"""The parts of a service that is opened beside others and not served: what it does by itself happens when asked for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.server.application import Parts, open_parts
+from service.settings import Settings
+from service.watch.tasks import BackgroundTasks
+
+
+@contextmanager
+def beside(
+    folder: Path, release: Path, database: str, *, journal: str = "journal beside", **settings: float
+) -> Iterator[tuple[Parts, Callable[[], BackgroundTasks]]]:
+    """Open the parts of a service; the second makes its background tasks, inside an event loop."""
+    files = {"key_file": folder / "saring.key", "journal": folder / journal, "journal_mib": 1}
+    chosen = Settings(release=release, database=database, **files, **settings)
+    with open_parts(chosen) as parts:
+        yield parts, lambda: BackgroundTasks(parts.intake, parts.keys, parts.metrics, chosen)
