@@ -26,6 +26,7 @@ from service.intake.history_cache import NO_ALIASES, restore_stream
 from service.intake.intake import Intake
 from service.intake.redelivery import Redelivery
 from service.intake.rekeying import gather_aliases
+from service.queue import states
 from service.security.pseudonyms import Pseudonyms, last_digits
 from service.store.journal import Journal
 from service.store.records import NO_SOURCE, Source
@@ -257,11 +258,26 @@ class FailOpenScorer:
                 self.metrics.degraded(self.redelivery.record_failure(error))
         if not exists:
             raise Unavailable("the store is out of reach, and no such call is known without it; tell it again")
+        if kind == "disposed":
+            request = self._decide_confirmation(call_id, request)
         said = request.model_dump(mode="json", exclude_none=True)
         within_s = JOURNAL_SHARE * self._deadline_s
         if not await self.redelivery.journal(kind, call_id, now, said, _source_record(told_by), within_s, tried=tried):
             raise Unavailable("neither the store nor the journal took it; tell it again")
         return None
+
+    def _decide_confirmation(self, call_id: str, request: Disposition) -> Disposition:
+        """Return a disposition as it goes to the journal: acknowledged by then, it is not refused any more.
+
+        Raises
+        ------
+        Conflict
+            When the call waits on the board here, and that has to be confirmed (`states.close`).
+        """
+        call = self.intake.board.calls.get(call_id)
+        if call is not None:
+            states.close(call.copy_for_change(call.changed_at_us), request.operator, confirmed=bool(request.confirm))
+        return request.model_copy(update={"confirm": True})
 
     async def _append(
         self,

@@ -172,6 +172,28 @@ def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_
     assert found == [("c0", "closed"), ("c1", "closed")]
 
 
+def test_a_disposition_that_is_acknowledged_while_the_store_is_out_of_reach_is_never_refused_later(tmp_path, parts):
+    """Whether a waiting call has to be confirmed is asked of the board: of a call that is not on it nobody can say."""
+    at = START + timedelta(minutes=5)
+    unconfirmed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat()})
+
+    async def rush() -> None:
+        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        await scorer.score(request(0), [], START)
+        with locked(tmp_path / "saring.db"):
+            with pytest.raises(Conflict, match="still waits"):
+                await scorer.record_disposition("c0", unconfirmed, at)
+            await scorer.score(request(1), [], START)
+            assert not await scorer.record_disposition("c1", unconfirmed, at)
+        await tell_all(scorer)
+
+    asyncio.run(rush())
+    assert 'saring_degraded_total{reason="refused"}' not in parts.metrics.render("")[0].decode()
+    with closing(sqlite3.connect(tmp_path / "saring.db")) as connection:
+        found = connection.execute("SELECT call_id, state FROM calls ORDER BY call_id").fetchall()
+    assert found == [("c0", "waiting"), ("c1", "closed")]
+
+
 def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts, monkeypatch):
     intake = parts.intake
     monkeypatch.setattr(intake.event_log, "_max_over", 1)
