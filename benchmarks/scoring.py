@@ -20,7 +20,7 @@ from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
 from model.scorecard.features import WIDTHS, fill
 from model.simulation.city import simulate
-from service.intake.scoring import Scorer
+from service.scoring.scorer import Scorer
 from service.store.records import Call
 
 TIMES = 5_000

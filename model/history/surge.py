@@ -17,6 +17,8 @@ WEEKS = 8
 MINUTE_US = 60_000_000
 HOUR_MINUTES = 60
 WEEK_HOURS = 168
+#: So far back the calls count, with an hour of slack.
+SURGE_US = (WEEKS * WEEK_HOURS + 1) * 60 * MINUTE_US
 #: How many hours of the overall rate stand beside the same hours of earlier weeks, and how many calls
 #: beside the recent ones: few observations then give a ratio near 1.
 PRIOR_HOURS = 2.0

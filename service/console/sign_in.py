@@ -85,7 +85,7 @@ async def ended(request: Request, session: Session) -> None:
     intake.operations.signed_out.add(session.name)
     body = {"session": session.name}
     try:
-        await intake.release_calls_of(who, "signed out", datetime.now(UTC), told_by=Source(who))
+        await intake.lifecycle.release_calls_of(who, "signed out", datetime.now(UTC), told_by=Source(who))
         await intake.store.in_thread(lambda connection: record_decision(connection, who, "sign-out", body, now_us()))
     except StoreError:
         return  # this process knows, the browser forgets it, and the lease of what was taken ends

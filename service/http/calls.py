@@ -28,8 +28,8 @@ from service.http.dependencies import (
     speaking_for,
     store_unavailable,
 )
-from service.intake.decision import refresh_answer, without_score
 from service.queue.states import CLOSED, OVER
+from service.scoring.answer import refresh_answer, without_score
 from service.security.api_keys import Role
 from service.security.pseudonyms import short_pseudonym
 from service.security.route_access import RoleRoute, require_role

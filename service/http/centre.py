@@ -184,7 +184,7 @@ async def model(request: Request) -> Response:
                 "id": release.certificate.sentence("id", state),
             },
             "deferral": {"on": intake.gate.is_on(now), "off_because": intake.gate.off_reason(now)},
-            "random_share": intake.holdout.share,
+            "random_share": intake.triage.holdout.share,
             "monitor": request.app.state.watch.document(),
             "drift": request.app.state.drift.document(),
             "shadow": request.app.state.shadow.document(),

@@ -15,7 +15,7 @@ from service.contract.fields import AHEAD, NOT_BLANK
 from service.contract.problems import MEDIA_TYPE, Forbidden, Invalid, Malformed, TooLarge, Unavailable
 from service.contract.requests import parse
 from service.intake.deadline import FailOpenScorer
-from service.intake.decision import ScoreReply
+from service.scoring.answer import ScoreReply
 from service.security.api_keys import Principal, Role
 from service.settings import Settings
 from service.store.records import Call, Source, encode_json

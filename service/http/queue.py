@@ -137,7 +137,7 @@ async def take(request: Request, call_id: CallIdInPath) -> Response:
     asked, _ = await read_request(request, Take)
     try:
         operator, who = _operator(request, asked), principal_of(request).name
-        call = await scorer_of(request).intake.take(call_id, operator, datetime.now(UTC), told_by=Source(who))
+        call = await scorer_of(request).intake.lifecycle.take(call_id, operator, datetime.now(UTC), told_by=Source(who))
     except StoreError as error:
         raise store_unavailable(error) from error
     return json_response(queued_call(shown_of(request, call)))
@@ -157,7 +157,7 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     asked, _ = await read_request(request, Take)
     intake, operator, who = scorer_of(request).intake, _operator(request, asked), principal_of(request)
     try:
-        call = await intake.release_call(
+        call = await intake.lifecycle.release_call(
             call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=Source(who.name)
         )
     except StoreError as error:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,12 @@ from service.contract.number_masks import NumberMasks, digits_of, may_contain_nu
 from service.contract.problems import Unavailable
 from service.contract.requests import Answered, Disposition, Ended, Reopen, ScoreRequest
 from service.intake.adaptive_limiter import AdaptiveLimiter
-from service.intake.decision import ScoreReply, Warnings, fallback_answer
 from service.intake.history_cache import NO_ALIASES, restore_stream
 from service.intake.intake import Intake
 from service.intake.redelivery import Redelivery
 from service.intake.rekeying import gather_aliases
 from service.queue import states
+from service.scoring.answer import ScoreReply, Warnings, fallback_answer
 from service.security.pseudonyms import Pseudonyms, last_digits
 from service.store.journal import Journal
 from service.store.records import NO_SOURCE, Source
@@ -39,6 +39,13 @@ STORE_SHARE, JOURNAL_SHARE = 0.6, 0.35
 ATTESTATION_PERIOD = timedelta(days=90)
 #: So many calls may wait for the store at once in any case, and at most for each second of the deadline.
 MIN_CONCURRENT, MAX_CONCURRENT_PER_S = 8, 1_200.0
+
+
+class Recorded(NamedTuple):
+    """Whether the store took an event, or else the journal; and the reply when it was the end of a call."""
+
+    stored: bool
+    reply: ScoreReply | None = None
 
 
 class FailOpenScorer:
@@ -67,7 +74,7 @@ class FailOpenScorer:
         digits: int = 0,
     ) -> None:
         self.intake, self.pseudonyms, self.metrics = intake, pseudonyms, metrics
-        self.redelivery = Redelivery(intake, pseudonyms, journals, metrics, self._append)
+        self.redelivery = Redelivery(intake, pseudonyms, journals, metrics)
         self.masks = NumberMasks(pseudonyms.name, lambda: intake.release.region)
         self._deadline_s, self._digits = deadline_s, digits
         self._limiter = AdaptiveLimiter(MIN_CONCURRENT, int(MAX_CONCURRENT_PER_S * deadline_s))
@@ -162,7 +169,7 @@ class FailOpenScorer:
                     aliases = NO_ALIASES
                     if caller is not None and others:
                         aliases = await gather_aliases(self.intake, self.pseudonyms, others, caller)
-                    if caller is not None and self.intake.network_attests:
+                    if caller is not None and self.intake.triage.network_attests:
                         since_us = microseconds(request.received_at - ATTESTATION_PERIOD)
                         hashes = (caller, *others)
                         attested = await self.intake.store.is_attested(hashes, since_us, request.call_id)
@@ -191,18 +198,17 @@ class FailOpenScorer:
         self, call_id: str, request: Answered, now: datetime, *, told_by: Source = NO_SOURCE
     ) -> bool:
         """Record that an operator answered a call; False when it went to the journal instead of the store."""
-        return await self._append_or_journal("answered", call_id, request, now, told_by) is not None
+        return (await self._append_or_journal("answered", call_id, request, now, told_by)).stored
 
     async def record_end(
         self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: Source = NO_SOURCE
     ) -> ScoreReply:
         """Record the end of a call and score all of it, or answer in time that it could not be scored."""
-        reply: ScoreReply | None = await self._append_or_journal("ended", call_id, request, now, told_by, warnings)
+        reply = (await self._append_or_journal("ended", call_id, request, now, told_by, warnings)).reply
         if reply is None:
-            of_nothing = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
-            return ScoreReply.encode(
-                fallback_answer(of_nothing, self.intake.release.name, warnings, now) | {"durable": True}
-            )
+            unscored = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
+            answer = fallback_answer(unscored, self.intake.release.name, warnings, now)
+            return ScoreReply.encode(answer | {"durable": True})
         self._count_score(reply.answer, warnings)
         return reply
 
@@ -210,11 +216,11 @@ class FailOpenScorer:
         self, call_id: str, request: Disposition, now: datetime, *, told_by: Source = NO_SOURCE
     ) -> bool:
         """Record how a call was closed; False when it went to the journal instead of the store."""
-        return await self._append_or_journal("disposed", call_id, request, now, told_by) is not None
+        return (await self._append_or_journal("disposed", call_id, request, now, told_by)).stored
 
     async def reopen(self, call_id: str, request: Reopen, now: datetime, *, told_by: Source = NO_SOURCE) -> bool:
         """Bring back a call that was closed by mistake; False when that went to the journal instead of the store."""
-        return await self._append_or_journal("reopened", call_id, request, now, told_by) is not None
+        return (await self._append_or_journal("reopened", call_id, request, now, told_by)).stored
 
     def _stored_call_id_of(self, request: ScoreRequest) -> str:
         digits, call_id = digits_of(request.caller), request.call_id
@@ -239,8 +245,8 @@ class FailOpenScorer:
         now: datetime,
         told_by: Source,
         warnings: Warnings | None = None,
-    ) -> Any:
-        """Append an event of a known call, or else journal it and return None; the journal takes only valid events."""
+    ) -> Recorded:
+        """Append an event of a known call, or else journal it; the journal takes only valid events."""
         intake = self.intake
         exists = (
             intake.event_log.has_cached_call(call_id)
@@ -251,9 +257,9 @@ class FailOpenScorer:
         if tried:
             try:
                 async with asyncio.timeout(STORE_SHARE * self._deadline_s):
-                    answer = await self._append(kind, call_id, request, now, told_by, warnings)
+                    reply = await intake.lifecycle.record(call_id, request, now, told_by=told_by, warnings=warnings)
                 self.redelivery.record_success()
-                return answer
+                return Recorded(True, reply)
             except (StoreError, TimeoutError) as error:
                 self.metrics.degraded(self.redelivery.record_failure(error))
         if not exists:
@@ -264,7 +270,7 @@ class FailOpenScorer:
         within_s = JOURNAL_SHARE * self._deadline_s
         if not await self.redelivery.journal(kind, call_id, now, said, _source_record(told_by), within_s, tried=tried):
             raise Unavailable("neither the store nor the journal took it; tell it again")
-        return None
+        return Recorded(False)
 
     def _decide_confirmation(self, call_id: str, request: Disposition) -> Disposition:
         """Return a disposition as it goes to the journal: acknowledged by then, it is not refused any more.
@@ -278,27 +284,6 @@ class FailOpenScorer:
         if call is not None:
             states.close(call.copy_for_change(call.changed_at_us), request.operator, confirmed=bool(request.confirm))
         return request.model_copy(update={"confirm": True})
-
-    async def _append(
-        self,
-        kind: str,
-        call_id: str,
-        request: Any,
-        now: datetime,
-        told_by: Source,
-        warnings: Warnings | None = None,
-    ) -> Any:
-        if kind == "answered":
-            await self.intake.record_answer(call_id, request, now, told_by=told_by)
-            return True
-        if kind == "ended":
-            return await self.intake.record_end(call_id, request, warnings or [], now, told_by=told_by)
-        if kind == "reopened":
-            await self.intake.reopen(call_id, request.operator, now, told_by=told_by)
-            return True
-        # What was said earlier than it was told became known when it was told.
-        await self.intake.record_disposition(call_id, request, now, max(request.disposed_at, now), told_by=told_by)
-        return True
 
     def _count_score(self, answer: dict[str, Any], warnings: Warnings) -> None:
         guardrails, held_out = answer["guardrails"], answer["held_out"]

@@ -9,22 +9,17 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from model.errors import StoreError
-from service.contract.problems import Problem, Unknown
-from service.contract.requests import Answered, Body, Disposition, Ended, Reopen, ScoreRequest
-from service.intake.history_cache import NO_ALIASES
+from service.intake.delivery import RecordDelivery
 from service.intake.intake import Intake
-from service.intake.rekeying import gather_aliases
 from service.security.pseudonyms import Pseudonyms
-from service.security.tombstones import last_erased_at_us
 from service.store.journal import Journal
-from service.store.records import Source
 from service.telemetry.logs import RateLimit
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
@@ -37,17 +32,7 @@ BACKOFF_S = (0.05, 2.0)
 #: So many records are taken from a journal at once, and of so few calls the store is told at once: a call that comes
 #: in meanwhile does not wait long for its turn.
 BATCH_RECORDS, CONCURRENT_CALLS = 64, 8
-#: A call of which nothing more was said for so long waits no more.
-LONGEST_WAIT = timedelta(hours=1)
 _FINAL_KINDS = ("ended", "disposed")
-_REQUEST_TYPES: dict[str, type[Body]] = {
-    "answered": Answered,
-    "ended": Ended,
-    "disposed": Disposition,
-    "reopened": Reopen,
-}
-#: What a request says that does not stand in its event.
-_NOT_IN_EVENT = ("received_at", "confirm", "answered_at")
 log = logging.getLogger(__name__)
 
 
@@ -61,8 +46,6 @@ class Redelivery:
     journals : sequence of Journal
         This process's own first, then those orphaned by processes that died. Without one nothing is journaled.
     metrics : Metrics
-    append : callable
-        Appends an event of a known call: kind, call_id, request, now and source.
     """
 
     def __init__(
@@ -71,9 +54,9 @@ class Redelivery:
         pseudonyms: Pseudonyms,
         journals: Sequence[Journal],
         metrics: Metrics,
-        append: Callable[[str, str, Any, datetime, Source], Awaitable[Any]],
     ) -> None:
-        self.intake, self.pseudonyms, self.metrics, self._append = intake, pseudonyms, metrics, append
+        self.intake, self.metrics = intake, metrics
+        self._delivery = RecordDelivery(intake, pseudonyms, metrics, self._is_over)
         self._own_journal = journals[0] if journals else None
         self._orphans_first = (*journals[1:], *journals[:1])
         #: By journal, up to which record the store may have been told: by an earlier process, or in vain.
@@ -82,8 +65,6 @@ class Redelivery:
         for place, journal in enumerate(self._orphans_first):
             for self._tried_until[place], record in journal.peek(len(journal)):
                 self._count_pending(from_json(record), 1)
-        #: Calls that were dropped, since their caller was erased after they were kept.
-        self._erased: set[str] = set()
         self._may_log = RateLimit()
         self._failures = self._appending = 0
         self._last_success_s = 0.0
@@ -198,7 +179,7 @@ class Redelivery:
             # Looked at once more: something may have been kept while the store was being asked.
             if done and not self._appending and not any(len(journal) for journal in self._orphans_first):
                 self._pending_records.clear()
-                self._erased.clear()
+                self._delivery.forget_erased()
                 self._work.clear()
                 self.metrics.store_up(up=True)
                 await self.wipe()
@@ -224,7 +205,7 @@ class Redelivery:
             calls = list(by_call.values())
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 for start in range(0, len(calls), CONCURRENT_CALLS):
-                    await asyncio.gather(*map(self._redeliver_call, calls[start : start + CONCURRENT_CALLS]))
+                    await asyncio.gather(*map(self._delivery.deliver, calls[start : start + CONCURRENT_CALLS]))
             if records:
                 await asyncio.to_thread(journal.acknowledge, records[-1][0])
                 for of_call in by_call.values():
@@ -245,56 +226,6 @@ class Redelivery:
                 if self._pending_records[name] <= 0:
                     del self._pending_records[name]
 
-    async def _redeliver_call(self, records: Sequence[dict[str, Any]]) -> None:
-        """Deliver the records of one call, in order."""
-        for record in records:
-            await self._redeliver(record)
-
-    async def _was_stored(self, record: dict[str, Any], now_us: int, at_us: int) -> bool:
-        """Whether the store has this very record already, or a later disposition of the same call.
-
-        The process died, or the store failed, before it was acknowledged; delivered again, it would be a change.
-        """
-        try:
-            call = await self.intake.find_call(record["call_id"])
-        except Unknown:
-            return False
-        if call.changed_at_us < now_us:
-            return False
-        kind, said = (
-            record["kind"],
-            {name: value for name, value in record["said"].items() if name not in _NOT_IN_EVENT},
-        )
-        body = said if kind != "score" else {"request": said, "answer": record["answer"] | {"durable": True}}
-        told = any(
-            (one["recorded_at_us"] == at_us and body.items() <= one["body"].items())
-            # The same disposition twice left nothing the second time; told again, it would undo what came after it.
-            or (kind == "disposed" and one["kind"] in ("disposed", "reopened") and one["recorded_at_us"] > at_us)
-            for one in await self.intake.store.read_events(call)
-        )
-        if told:  # the call may have been read before it was
-            self.intake.event_log.evict(call.call_id, call.stream)
-            self.intake.sync_board(await self.intake.find_call(call.call_id))
-        return told
-
-    async def _was_erased(self, record: dict[str, Any]) -> bool:
-        """Whether the caller was erased after this was kept, or this is said of a call that was dropped for it.
-
-        What may still wait is told all the same, and begins a new history: an erasure takes no live call.
-        """
-        call_id, caller = record["call_id"], record.get("caller")
-        if caller is None:
-            return call_id in self._erased
-        hashes = [bytes.fromhex(one) for one in (caller, *record.get("older", ()))]
-        erased_us = await self.intake.store.in_thread(lambda connection: last_erased_at_us(connection, hashes))
-        kept_at = datetime.fromisoformat(record.get("kept_at", record["at"]))
-        if microseconds(kept_at) >= erased_us:
-            return False
-        if datetime.now(UTC) - kept_at < LONGEST_WAIT and not self._is_over(call_id):
-            return False
-        self._erased.add(call_id)
-        return True
-
     def _is_over(self, call_id: str) -> bool:
         """Whether the journals have the end of a call."""
         name = to_json(call_id)
@@ -304,33 +235,3 @@ class Redelivery:
             if told["call_id"] == call_id:
                 over = told["kind"] in _FINAL_KINDS or (over and told["kind"] != "reopened")
         return over
-
-    async def _redeliver(self, record: dict[str, Any]) -> None:
-        kind, call_id, now = record["kind"], record["call_id"], datetime.fromisoformat(record["at"])
-        at = record.get("recorded_at")
-        told_by = Source(record.get("told_by"), datetime.fromisoformat(at) if at else None)
-        if record["tried"] and await self._was_stored(record, microseconds(now), microseconds(told_by.at or now)):
-            return
-        if await self._was_erased(record):
-            return
-        try:
-            if kind == "score":
-                request = ScoreRequest.model_validate_json(to_json(record["said"]))
-                caller = bytes.fromhex(record["caller"]) if record["caller"] else None
-                aliases = NO_ALIASES
-                if caller:
-                    hashes = [caller, *map(bytes.fromhex, record.get("older", []))]
-                    # Another key may be in use since; what was kept before a rotation has one hash alone.
-                    caller = next((one for one in hashes if one.startswith(self.pseudonyms.in_use)), caller)
-                    hashes.remove(caller)
-                    aliases = await gather_aliases(self.intake, self.pseudonyms, hashes, caller)
-                told = record["answer"] | {"durable": True}
-                await self.intake.score(request, caller, told["warnings"], now, told, aliases=aliases, told_by=told_by)
-                if caller and not caller.startswith(self.pseudonyms.in_use):
-                    self.intake.event_log.evict_all()  # whoever rings under the key in use is looked for under this one
-            else:
-                said = _REQUEST_TYPES[kind].model_validate_json(to_json(record["said"]))
-                await self._append(kind, call_id, said, now, told_by)
-        except (Problem, ValueError) as problem:
-            log.error("the journal held an event that cannot be kept: %s of a call: %s", kind, type(problem).__name__)
-            self.metrics.degraded("refused")

@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from model.policy.deferral import NOTHING_HELD, DeferralSettings, decaying_maxim
 from service.queue.operations import UNKNOWN_STAFF, Operations, Staff
 from service.queue.states import ANSWERED, IN_QUEUE, OVER, TAKEN
 from service.store.records import Call
+from service.timestamps import microseconds
 
 #: So many changes can be replayed to a stream that was cut off.
 MAX_CHANGES = 2_000
@@ -190,6 +192,23 @@ class Board:
     def waiting(self, queue: str | None = None) -> list[Call]:
         """Return the calls in the queue (or in every queue) in the order in which they are to be answered."""
         return sort_by_queue_key(self.in_queue(queue))
+
+    def sync(self, call: Call) -> None:
+        """Mark a call as heard of here once more, and bring the board in line with the store.
+
+        An event that the store was too slow for may have been kept after all, and the board was told nothing of it.
+        """
+        shown = self.calls.get(call.call_id)
+        if (None if shown is None else shown.state) == (None if call.state in OVER else call.state):
+            self.mark_heard(call.call_id)
+        else:
+            self.put(call)
+
+    def copy_for_change(self, call: Call, now: datetime) -> Call:
+        """Return a copy of a call to be changed; a deferral that was taken back on the board stays taken back."""
+        changed = call.copy_for_change(microseconds(now))
+        changed.defer_s = min(changed.defer_s, self.calls.get(call.call_id, changed).defer_s)
+        return changed
 
     def mark_heard(self, call_id: str, *, foreign: bool = False) -> None:
         """Mark a call as heard of; nothing happens for one that is not on the board."""

@@ -83,7 +83,8 @@ def project_call(known: Call, said: Sequence[Row]) -> Call:
 def _apply(call: Call, row: Row) -> None:
     kind, known_at, body = row["kind"], EPOCH + timedelta(microseconds=row["known_at_us"]), _body(row)
     if kind in ("received", "scored"):
-        _merge_request(call, body.get("request") or {}, body.get("stage"))
+        said = body.get("request") or {}
+        merge_request(call, said, body.get("stage"), {name: said[name] for name in said if name.startswith("x_")})
         if "state" in body:  # it had been let go
             states.revive(call)
     elif kind == "taken":
@@ -112,15 +113,35 @@ def _apply(call: Call, row: Row) -> None:
         call.operator = call.disposition = call.category = call.disposed_at_us = call.answered_at_us = None
 
 
-def _merge_request(call: Call, asked: Mapping[str, Any], stage: str | None) -> None:
+def merge_request(
+    call: Call, said: Mapping[str, Any], stage: str | None, extra: Mapping[str, Any]
+) -> list[dict[str, str]]:
+    """Add what a score request says to what is known of its call; what it does not say stays.
+
+    Parameters
+    ----------
+    call : Call
+        Changed in place.
+    said : mapping
+        The fields of the request.
+    stage : {"arrival", "opening", "ended"} or None
+    extra : mapping
+        Its x_ fields.
+
+    Returns
+    -------
+    list of dict
+        Warnings of extra fields that are beyond what is kept of a call.
+    """
     for name in ("line", "attestation", "centre", "queue"):
-        if asked.get(name) is not None:
-            setattr(call, name, asked[name])
+        if said.get(name) is not None:
+            setattr(call, name, said[name])
     if stage == "opening":
-        call.opening_duration_s, call.opening_silence_ratio = asked.get("duration_s"), asked.get("silence_ratio")
-    elif stage == "ended" and call.ended_at_us is None:
-        call.duration_s, call.silence_ratio = asked.get("duration_s"), asked.get("silence_ratio")
-    call.extra, _ = joined(call.extra, {name: value for name, value in asked.items() if name.startswith("x_")})
+        call.opening_duration_s, call.opening_silence_ratio = said.get("duration_s"), said.get("silence_ratio")
+    elif stage == "ended" and call.ended_at_us is None:  # the conversation so far; its end is told elsewhere
+        call.duration_s, call.silence_ratio = said.get("duration_s"), said.get("silence_ratio")
+    call.extra, beyond = joined(call.extra, extra)
+    return beyond
 
 
 def changed_labels(

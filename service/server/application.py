@@ -122,7 +122,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     reloader = ReleaseReloader(intake, settings.release, served)
     # Beside a release lies its challenger, when there is one: `service.watch.registry_mirror` keeps it there.
     shadow = Shadow(settings.release.with_name("challenger"), lambda: intake.release)
-    intake.on_scored, intake.on_closed = shadow.observe, shadow.record_label
+    intake.on_scored, intake.lifecycle.on_closed = shadow.observe, shadow.record_label
 
     async def beat() -> None:
         if intake.store.shared:

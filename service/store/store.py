@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection
 
 from model.errors import StoreError
 from model.history.caller_history import LAST, Event
-from model.history.surge import MINUTE_US, WEEK_HOURS, WEEKS
+from model.history.surge import MINUTE_US, SURGE_US
 from service.store.database import connect, parsed_url, run_transaction
 from service.store.records import EVENT_COLUMNS, Call, CallEvent, Checkpoint, encode_json, history_event_of, stream_of
 from service.store.statements import CALL, EVENT
@@ -30,8 +30,6 @@ from service.store.tables import bases, calls, checkpoints, decisions, events, f
 from service.store.writer import Writer
 from service.timestamps import microseconds
 
-#: Surge looks back so far, and an hour of slack.
-SURGE_US = (WEEKS * WEEK_HOURS + 1) * 60 * MINUTE_US
 LIVE = ("waiting", "taken", "answered")
 READERS = 4
 #: The most events of one other process that are read at once: a whole log may have been imported.

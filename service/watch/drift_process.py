@@ -94,7 +94,7 @@ def _sample(columns: Columns, asked: Mapping[str, Any]) -> Sample:
 
 
 def _features(columns: Columns, time_zone: str) -> NDArray[np.float64]:
-    """Make the features of the calls, as `service.intake.scoring` does of one."""
+    """Make the features of the calls, as `service.scoring.scorer` does of one."""
     size = len(columns["received_at_us"])
     times = np.array([local_time(at, time_zone) for at in columns["received_at_us"]]).reshape(size, 2)
     known: dict[str, Any] = {name: columns[name] for name in _HEARD}

@@ -14,7 +14,7 @@ from model.errors import ReleaseError
 from model.history.caller_history import VERSION
 from model.release.folder import MANIFEST, Release, read_release
 from service.intake.intake import Intake
-from service.intake.scoring import Scorer
+from service.scoring.scorer import Scorer
 
 LOOK_S = 2.0
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class ReleaseReloader:
             return
         self.refused = None
         log.warning("release %s takes over from %s", release.name, self._intake.release.name)
-        self._intake.adopt(release, scorer)
+        self._intake.triage.adopt(release, scorer)
         self._adopted(release)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from model.errors import ReleaseError
 from model.policy.policy import band_of
 from model.release.folder import Release
-from service.intake.scoring import Scorer
+from service.scoring.scorer import Scorer
 from service.store.records import Call
 from service.watch.release_reload import load_and_check, release_digest
 

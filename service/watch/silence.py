@@ -101,7 +101,7 @@ class SilentCallExpiry:
 
     async def _expire(self, call_id: str) -> None:
         try:
-            await self._intake.expire(call_id, datetime.now(UTC), self._is_expired)
+            await self._intake.lifecycle.expire(call_id, datetime.now(UTC), self._is_expired)
         except Problem:  # it was erased meanwhile
             self._intake.board.remove([call_id])
 

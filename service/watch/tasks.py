@@ -81,7 +81,7 @@ class BackgroundTasks:
             self._to_revive |= {event.call.call_id for event in others if self.silence.contradicts(event)}
             intake.apply_foreign_events([self._latest(event, own) for event in others])
             for call_id in list(self._to_revive):
-                await intake.revive(call_id, datetime.now(UTC))
+                await intake.lifecycle.revive(call_id, datetime.now(UTC))
                 self._to_revive.discard(call_id)
             more = len(others) >= MAX_FOREIGN_EVENTS
 
@@ -112,7 +112,7 @@ class BackgroundTasks:
             await intake.store.in_thread(take_back)
             self._taken_back = False
         for revoked in before - self._keys.names(now_us):
-            await intake.release_calls_of(revoked, "revoked", datetime.now(UTC))
+            await intake.lifecycle.release_calls_of(revoked, "revoked", datetime.now(UTC))
 
     def publish_deferral(self) -> None:
         """Take back every deferral as soon as nothing may be deferred any more, and tell streams and metrics."""
@@ -139,7 +139,7 @@ class BackgroundTasks:
                 await intake.store.in_thread(lambda connection: exchange_presence(connection, here, holders))
             )
         for operator in leases.expired(holders):
-            await intake.release_calls_of(operator, "gone", datetime.now(UTC))
+            await intake.lifecycle.release_calls_of(operator, "gone", datetime.now(UTC))
 
 
 async def repeat(seconds: float, step: Callable[[], Awaitable[None]]) -> None:

@@ -128,11 +128,11 @@ class House:
             asked = ScoreRequest.model_validate_json(said)
             return await intake.score(asked, self.hash(step.caller), [], step.at)
         if step.kind == "answered":
-            return await intake.record_answer(step.call_id, Answered.model_validate_json(said), step.at)
+            return await intake.lifecycle.record_answer(step.call_id, Answered.model_validate_json(said), step.at)
         if step.kind == "ended":
-            return await intake.record_end(step.call_id, Ended.model_validate_json(said), [], step.at)
+            return await intake.lifecycle.record_end(step.call_id, Ended.model_validate_json(said), [], step.at)
         closed = Disposition.model_validate_json(said)
-        return await intake.record_disposition(step.call_id, closed, step.at, step.known_at)
+        return await intake.lifecycle.record_disposition(step.call_id, closed, step.at, step.known_at)
 
     def histories(self) -> dict[str, list[float]]:
         """Give what each call read of its caller, by call_id."""

@@ -205,7 +205,7 @@ def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts,
         closed.shutdown()
         monkeypatch.setattr(intake.store, "_readers", closed)  # from here on, to read would fail
         for number in range(3):
-            await intake.expire(f"c{number}", START)
+            await intake.lifecycle.expire(f"c{number}", START)
         assert (await intake.find_call("c2")).state == "abandoned"
         with pytest.raises(RuntimeError, match="shutdown"):
             await intake.find_call("c0")

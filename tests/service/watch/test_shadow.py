@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.release.folder import read_release
-from service.intake.scoring import Scorer
+from service.scoring.scorer import Scorer
 from service.store.records import Call
 from service.watch.shadow import MAX_WAITING, Shadow, rank_correlation
 from tests.support.registries import another

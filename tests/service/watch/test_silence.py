@@ -152,7 +152,7 @@ def test_a_conversation_that_outlasts_its_time_out_comes_back_when_anything_is_s
         answer = Step(START, "answered", "long", None, answered, START)
         told.tell([score, answer])
         for again in (score, answer):
-            asyncio.run(told.intake.expire("long", START + timedelta(hours=3)))
+            asyncio.run(told.intake.lifecycle.expire("long", START + timedelta(hours=3)))
             assert "long" not in told.intake.board.calls
             told.tell([again])
             call = told.intake.board.calls["long"]
@@ -170,7 +170,8 @@ def test_what_is_heard_while_a_call_is_about_to_be_let_go_keeps_it(tmp_path, rel
             board = told.intake.board
             board._heard["c"].at_s -= 100.0
             await asyncio.gather(
-                told._step(score), told.intake.expire("c", START, lambda call: board.silent_s(call.call_id) > 50.0)
+                told._step(score),
+                told.intake.lifecycle.expire("c", START, lambda call: board.silent_s(call.call_id) > 50.0),
             )
 
         asyncio.run(both())
@@ -190,13 +191,13 @@ def test_a_call_heard_of_here_that_another_process_expires_comes_back(postgres, 
             now = datetime.now(UTC)
             await one.intake.score(request, None, [], now)
             if answered:
-                await one.intake.record_answer(
+                await one.intake.lifecycle.record_answer(
                     "waits", Answered.model_validate({"answered_at": now.isoformat(), "operator": "rina"}), now
                 )
             following = tasks_of_one(), tasks_of_other()
             await following[1].follow()
             await other.intake.score(request, None, [], now)
-            await one.intake.expire("waits", now)
+            await one.intake.lifecycle.expire("waits", now)
             assert list(one.intake.board.calls) == []
             for tasks in (*following, following[0]):
                 await tasks.follow()
@@ -220,7 +221,7 @@ def test_a_call_that_nobody_heard_of_again_stays_expired_everywhere(postgres, tm
             following = tasks_of_one(), tasks_of_other()
             await one.intake.score(request, None, [], now)
             await following[1].follow()
-            await one.intake.expire("ghost", now)
+            await one.intake.lifecycle.expire("ghost", now)
             for tasks in following:
                 await tasks.follow()
 

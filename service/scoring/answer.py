@@ -1,24 +1,20 @@
-"""Decide a call's band and deferral, again at each stage, and compose the answer."""
+"""Compose the answer to a score, and bring an earlier one up to date: neither deferred longer nor marked higher."""
 
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from pydantic_core import from_json
 
-from model.policy.deferral import DeferralSettings, defer_s, queue_key_us
-from model.policy.policy import Band, band_of
+from model.policy.deferral import queue_key_us
+from model.policy.policy import Band
 from service.contract.requests import ScoreRequest
-from service.intake.scoring import Scored
 from service.queue.board import ExpectedWait
-from service.queue.deferral_gate import AllowedActions, Visibility
-from service.queue.holdout import Holdout
-from service.queue.states import IN_QUEUE
+from service.queue.deferral_gate import Visibility
+from service.scoring.scorer import Scored
 from service.store.records import Call, encode_json
 from service.timestamps import microseconds, rfc3339
 
 Warnings = list[dict[str, str]]
-
-
 _BANDS = tuple(band.id for band in Band)
 #: A mark that may not be made is shown as this.
 _WITHOUT_MARK = {Band.LIKELY_PRANK.id: Band.UNSURE.id}
@@ -89,46 +85,12 @@ def refresh_answer(answer: dict[str, Any], call: Call) -> dict[str, Any]:
     return answer | place | {"band": band}
 
 
-def decide_deferral(
-    call: Call,
-    scored: Scored,
-    allowed: AllowedActions,
-    *,
-    holdout: Holdout,
-    held_wait_s: float,
-    operator_free: bool,
-    settings: DeferralSettings,
-) -> None:
-    """Decide what a call is shown as and for how long it gives way to others; both are written on the call.
-
-    Parameters
-    ----------
-    call : Call
-        Changed in place. Its deferral may fall and never rises, and stays once the call has left the queue.
-    scored : Scored
-    allowed : AllowedActions
-        What this stage may do now.
-    holdout : Holdout
-        A call in it that would be deferred or flagged is not.
-    held_wait_s : float
-        E~ of the call's queue.
-    operator_free : bool
-        Whether an operator is known to be free.
-    settings : DeferralSettings
-    """
-    band = band_of(scored.guarded, scored.factor, allowed.threshold)
-    call.silent_band = band_of(scored.guarded, scored.factor, allowed.silent_threshold).id
-    would_act = scored.factor > 0.0 and (allowed.defers or band is Band.LIKELY_PRANK)
-    call.held_out = call.held_out or (would_act and holdout.contains(call.call_id))
-    call.shown_band = (Band.NORMAL if call.held_out else band).id
-    if call.state not in IN_QUEUE:
-        return
-    asked_s = 0.0
-    if allowed.defers and not call.held_out:
-        asked_s = defer_s(
-            scored.factor, held_wait_s, operator_free, settings.kappa, settings.base_s, settings.max_defer_s
-        )
-    call.defer_s = min(call.defer_s, asked_s) if call.answers else asked_s
+def score_body(asked: bytes, reply: ScoreReply, stage: str | None = None, state: str | None = None) -> bytes:
+    """Return the body of a score event: request and answer, both encoded already, and the state that it revived."""
+    named = b"".join(
+        b'"%s":"%s",' % (name, value.encode()) for name, value in ((b"stage", stage), (b"state", state)) if value
+    )
+    return b'{%s"request":%s,"answer":%s}' % (named, asked, reply.encoded)
 
 
 def without_score(answer: dict[str, Any]) -> dict[str, Any]:
