@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from service.contract.problems import Unavailable
 from service.contract.requests import Answered, Disposition, Ended, Reopen, ScoreRequest
 from service.intake.adaptive_limiter import AdaptiveLimiter
 from service.intake.history_cache import NO_ALIASES, restore_stream
-from service.intake.intake import Intake
 from service.intake.redelivery import Redelivery
 from service.intake.rekeying import gather_aliases
 from service.queue import states
@@ -32,6 +31,9 @@ from service.store.journal import Journal
 from service.store.records import NO_SOURCE, Source
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 #: Shares of the deadline: for the store, and then for the journal.
 STORE_SHARE, JOURNAL_SHARE = 0.6, 0.35
@@ -66,7 +68,7 @@ class FailOpenScorer:
 
     def __init__(
         self,
-        intake: Intake,
+        intake: "Intake",
         pseudonyms: Pseudonyms,
         journals: Sequence[Journal],
         metrics: Metrics,

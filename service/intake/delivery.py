@@ -3,20 +3,22 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from service.contract.problems import Problem, Unknown
 from service.contract.requests import Answered, Disposition, Ended, Reopen, ScoreRequest
 from service.intake.history_cache import NO_ALIASES
-from service.intake.intake import Intake
 from service.intake.rekeying import gather_aliases
 from service.security.pseudonyms import Pseudonyms
 from service.security.tombstones import last_erased_at_us
 from service.store.records import Source
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 #: A call of which nothing more was said for so long waits no more.
 LONGEST_WAIT = timedelta(hours=1)
@@ -45,7 +47,7 @@ class RecordDelivery:
     """
 
     def __init__(
-        self, intake: Intake, pseudonyms: Pseudonyms, metrics: Metrics, is_over: Callable[[str], bool]
+        self, intake: "Intake", pseudonyms: Pseudonyms, metrics: Metrics, is_over: Callable[[str], bool]
     ) -> None:
         self._intake, self._pseudonyms, self._metrics, self._is_over = intake, pseudonyms, metrics, is_over
         #: Calls that were dropped, since their caller was erased after they were kept.

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from model.errors import StoreError
@@ -22,9 +22,11 @@ from service.contract.problems import Problem, Unknown
 from service.intake.history_cache import CallerStream, HistoryCache, restore_stream
 from service.queue.states import OVER
 from service.store.records import NO_SOURCE, Call, CallEvent, Kind, Source
-from service.store.store import Store
 from service.store.writer import VersionConflict
 from service.timestamps import microseconds
+
+if TYPE_CHECKING:
+    from service.store.store import Store
 
 #: An event is retried for so long while other processes keep appending first.
 RETRY_FOR_S = 30.0
@@ -67,7 +69,7 @@ class EventLog:
     """
 
     def __init__(
-        self, store: Store, on_committed: Callable[[CallEvent, Call], None], *, callers: int, calls: int
+        self, store: "Store", on_committed: Callable[[CallEvent, Call], None], *, callers: int, calls: int
     ) -> None:
         self._store, self._on_committed = store, on_committed
         self._streams = HistoryCache(callers)

@@ -3,20 +3,22 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.contract.problems import Conflict, Problem
 from service.contract.requests import Answered, Disposition, Ended, Reopen
 from service.intake.event_log import Append, EventLog, NoChange
 from service.intake.history_cache import CallerStream
 from service.queue import states
-from service.queue.board import Board
-from service.queue.operator_leases import OperatorLeases
 from service.scoring.answer import ScoreReply, Warnings, score_body
-from service.scoring.triage import Triage
 from service.store.records import NO_SOURCE, Call, Kind, Source, encode_json, label_change
-from service.store.store import Store
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.queue.board import Board
+    from service.queue.operator_leases import OperatorLeases
+    from service.scoring.triage import Triage
+    from service.store.store import Store
 
 
 class CallLifecycle:
@@ -34,7 +36,9 @@ class CallLifecycle:
         A call is scored once more when it ends.
     """
 
-    def __init__(self, store: Store, event_log: EventLog, board: Board, leases: OperatorLeases, triage: Triage) -> None:
+    def __init__(
+        self, store: "Store", event_log: EventLog, board: "Board", leases: "OperatorLeases", triage: "Triage"
+    ) -> None:
         self._store, self._event_log, self._board, self._leases, self._triage = store, event_log, board, leases, triage
         #: Is called with each call that was closed or reopened, and its label.
         self.on_closed: Callable[[str, int | None], None] = lambda *_: None

@@ -11,18 +11,20 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
 from model.errors import StoreError
 from service.intake.delivery import RecordDelivery
-from service.intake.intake import Intake
 from service.security.pseudonyms import Pseudonyms
 from service.store.journal import Journal
 from service.telemetry.logs import RateLimit
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 #: When so many calls one after another had no answer in time, and for so long none had, the store is taken to be out
 #: of reach. A pause of a busy machine is shorter.
@@ -50,7 +52,7 @@ class Redelivery:
 
     def __init__(
         self,
-        intake: Intake,
+        intake: "Intake",
         pseudonyms: Pseudonyms,
         journals: Sequence[Journal],
         metrics: Metrics,

@@ -5,22 +5,25 @@ together with the caller's own: a history is a sum.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.history.caller_history import Caller, merge
 from service.intake.history_cache import Aliases, restore_stream
-from service.intake.intake import Intake
 from service.security.pseudonyms import ID_BYTES, Pseudonyms
 from service.store.event_streams import lock
 from service.store.records import Checkpoint
 from service.store.tables import bases, calls, checkpoints, events, protected
 
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
+
 _FAR = 1_000_000_000
 
 
-async def gather_aliases(intake: Intake, pseudonyms: Pseudonyms, hashes: Sequence[bytes], in_use: bytes) -> Aliases:
+async def gather_aliases(intake: "Intake", pseudonyms: Pseudonyms, hashes: Sequence[bytes], in_use: bytes) -> Aliases:
     """Merge what is stored of a caller under older keys, and read what others keep under a newer one.
 
     Parameters
@@ -50,7 +53,7 @@ async def gather_aliases(intake: Intake, pseudonyms: Pseudonyms, hashes: Sequenc
     return Aliases(hashes, tuple(elsewhere))
 
 
-async def merge_into_current_key(intake: Intake, old: bytes, new: bytes) -> None:
+async def merge_into_current_key(intake: "Intake", old: bytes, new: bytes) -> None:
     """Move what is stored of a caller under one hash to another.
 
     Raises

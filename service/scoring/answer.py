@@ -1,7 +1,7 @@
 """Compose the answer to a score, and bring an earlier one up to date: neither deferred longer nor marked higher."""
 
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic_core import from_json
 
@@ -9,10 +9,12 @@ from model.policy.deferral import queue_key_us
 from model.policy.policy import Band
 from service.contract.requests import ScoreRequest
 from service.queue.board import ExpectedWait
-from service.queue.deferral_gate import Visibility
-from service.scoring.scorer import Scored
 from service.store.records import Call, encode_json
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.queue.deferral_gate import Visibility
+    from service.scoring.scorer import Scored
 
 Warnings = list[dict[str, str]]
 _BANDS = tuple(band.id for band in Band)
@@ -46,7 +48,7 @@ class ScoreReply(NamedTuple):
         return self if answer is self.answer else self.encode(answer)
 
 
-def visible_call(call: Call, allows: Visibility, board_defer_s: float) -> Call:
+def visible_call(call: Call, allows: "Visibility", board_defer_s: float) -> Call:
     """Return a call as it may be shown now, whatever was decided when it was scored.
 
     Parameters
@@ -101,7 +103,7 @@ def without_score(answer: dict[str, Any]) -> dict[str, Any]:
 def answer_document(
     call: Call,
     stage: str,
-    scored: Scored | None,
+    scored: "Scored | None",
     expected: ExpectedWait,
     release: str | None,
     warnings: Warnings,
