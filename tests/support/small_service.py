@@ -1,4 +1,4 @@
-"""A small application on real uvicorn on loopback, for tests of what stands around an application."""
+"""A small application on the service's own server, for tests of what stands around an application."""
 
 import socket
 import threading
@@ -9,12 +9,13 @@ from contextlib import contextmanager
 import httpx
 import uvicorn
 
+from service.server.process import OPTIONS
+
 
 @contextmanager
-def running(app: Callable) -> Iterator[httpx.Client]:
-    """Serve an application; each request of the client has a connection of its own."""
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+def running(app: Callable, **options: object) -> Iterator[httpx.Client]:
+    """Serve an application on loopback; each request of the client has a connection of its own."""
+    server = uvicorn.Server(uvicorn.Config(app, **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1} | options))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
