@@ -17,25 +17,10 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.contract.extra_fields import printable_name
-from service.contract.fields import validation_message
-
 MEDIA_TYPE = "application/problem+json"
-#: So many fields are named one by one.
-MAX_FIELDS = 20
-#: Parts of a request that FastAPI names in front of a parameter.
-_PARTS = frozenset(("query", "path", "header"))
-_DETAILS = {
-    HTTPStatus.NOT_FOUND: "there is nothing at this path, expected one of /openapi.json",
-    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method, expected one of the header Allow",
-}
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -123,16 +108,6 @@ class Invalid(Problem):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
-    @classmethod
-    def of(cls, found: Sequence[Any]) -> Problem:
-        """Turn what pydantic found (its `errors()`) into one problem; a body that is not JSON is `Malformed`."""
-        if any(item["type"] == "json_invalid" for item in found):
-            return invalid_json(found[0]["msg"])
-        fields = [(_field(item["loc"]), validation_message(item)) for item in found[:MAX_FIELDS]]
-        if len(found) > MAX_FIELDS:
-            fields.append(("(body)", f"{len(found) - MAX_FIELDS:,} more fields make no sense"))
-        return cls("; ".join(f"{field}: {detail}" for field, detail in fields), fields)
-
 
 class TooMany(Problem):
     """More of something than there is room for."""
@@ -146,59 +121,9 @@ class Unavailable(Problem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-async def problem_response(request: Request, error: Exception) -> Response:
-    """Answer a problem, or an error of the framework, with a problem document."""
-    if isinstance(error, HTTPException):
-        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = _allowed(request) or headers.get("Allow", "")
-        document = {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": _DETAILS.get(status, status.phrase),
-        }
-        return Response(to_json(document), status.value, headers, MEDIA_TYPE)
-    if isinstance(error, RequestValidationError):
-        found = error.errors()
-        error = Invalid.of(found)
-        if all(item["loc"][0] == "path" for item in found):
-            error = Unknown(error.detail, error.fields)  # nothing has such a name
-    if not isinstance(error, Problem):
-        error = internal_error()
-    return error.response()
-
-
 def refusal(status: HTTPStatus, detail: str) -> bytes:
     """Write a whole answer, for what is refused before there is a request; the connection ends by it."""
     document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     body = to_json(document)
     head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}"
     return f"{head}\r\nconnection: close\r\n\r\n".encode() + body
-
-
-def internal_error() -> Problem:
-    """Return the problem of an unexpected error."""
-    return Problem("Something is wrong in this service; its log says what.")
-
-
-def invalid_json(detail: str) -> Problem:
-    """Return the problem of a body that is not JSON; `detail` gives the position of the error, not the text there."""
-    return Malformed(detail, [("(body)", "JSON, in UTF-8 and without a content coding")])
-
-
-def _field(place: Sequence[str | int]) -> str:
-    """Write where something is wrong; a name that was sent may be a number, or mean something to a terminal."""
-    if place and place[0] in _PARTS:
-        place = place[1:]
-    return ".".join(printable_name(str(part)) for part in place) or "(body)"
-
-
-def _allowed(request: Request) -> str:
-    """List the methods of the path that was asked for, of all its routes: each knows only its own."""
-    context = request.scope.get("fastapi", {}).get("effective_route_context")
-    path = getattr(context, "path_format", None)
-    routes = iter_route_contexts(request.app.routes)
-    return ", ".join(
-        sorted({method for route in routes if route.path_format == path for method in route.methods or ()})
-    )

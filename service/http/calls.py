@@ -14,11 +14,9 @@ from service.contract.requests import Answered, Disposition, Ended, Reopen
 from service.http.dependencies import (
     CallIdInPath,
     as_asked,
-    encoded_response,
     json_response,
     of_a_person,
     principal_of,
-    problem_responses,
     read_request,
     request_body,
     resolve_source,
@@ -28,6 +26,7 @@ from service.http.dependencies import (
     speaking_for,
     store_unavailable,
 )
+from service.http.problem_responses import problem_responses
 from service.queue.states import CLOSED, OVER
 from service.scoring.answer import refresh_answer, without_score
 from service.security.api_keys import Role
@@ -79,7 +78,7 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     asked, warnings = await read_request(request, Ended)
     now, told_by = resolve_source(request.scope, asked.ended_at, settings_of(request))
     reply = await scorer_of(request).record_end(call_id, asked, warnings, now, told_by=told_by)
-    return encoded_response(reply.with_call_id(as_asked(request)))
+    return json_response(reply.with_call_id(as_asked(request)).encoded)
 
 
 @router.post(

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -15,13 +15,13 @@ from service.contract.requests import Erase, Number, Operate, doubted
 from service.http.dependencies import (
     json_response,
     principal_of,
-    problem_responses,
     read_request,
     request_body,
     scorer_of,
     settings_of,
     store_unavailable,
 )
+from service.http.problem_responses import problem_responses
 from service.maintenance.erasure import check_reason, erase
 from service.queue.operations import record_decision
 from service.security.api_keys import Role
@@ -30,7 +30,9 @@ from service.security.route_access import RoleRoute, public, require_role
 from service.telemetry.logs import mask_numbers
 from service.timestamps import microseconds, rfc3339
 from service.watch.registry_follower import read_state
-from service.watch.tasks import BackgroundTasks
+
+if TYPE_CHECKING:
+    from service.watch.tasks import BackgroundTasks
 
 router = APIRouter(route_class=RoleRoute, tags=["centre"])
 _METRICS = ("text/plain", "application/openmetrics-text")

@@ -2,8 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
@@ -12,14 +11,16 @@ from starlette.types import Scope
 
 from model.errors import StoreError
 from service.contract.fields import AHEAD, NOT_BLANK
-from service.contract.problems import MEDIA_TYPE, Forbidden, Invalid, Malformed, TooLarge, Unavailable
+from service.contract.problems import Forbidden, Malformed, TooLarge, Unavailable
 from service.contract.requests import parse
-from service.intake.deadline import FailOpenScorer
-from service.scoring.answer import ScoreReply
+from service.http.problem_responses import problem_of
 from service.security.api_keys import Principal, Role
 from service.settings import Settings
 from service.store.records import Call, Source, encode_json
 from service.telemetry.logs import RateLimit
+
+if TYPE_CHECKING:
+    from service.intake.deadline import FailOpenScorer
 
 log = logging.getLogger(__name__)
 _may_log = RateLimit()
@@ -52,33 +53,6 @@ AS_RECORDED = {
     "description": "`as-recorded` takes now from the event itself, for a log that is replayed: in a service that was "
     "started with `--replay`, or for an admin (403 otherwise). Anything else does not.",
 }
-_TEXTS = {
-    400: ("The body is not JSON, or the header Host names no host", "(body)", "JSON, in UTF-8"),
-    401: ("No access key or token that is live", "", ""),
-    403: ("Not with this role", "", ""),
-    404: ("No such call is known", "call_id", "a call that was scored before"),
-    409: ("It contradicts what is known of the call", "received_at", "the value of the first request"),
-    413: ("The body is too large", "(body)", "at most 65,536 bytes"),
-    421: ("Meant for another host", "", ""),
-    422: ("A field is missing or makes no sense; the field is named", "call_id", "Field required"),
-    429: ("Too many at once", "", ""),
-    503: ("The store did not take it, or cannot be read: ask again", "", ""),
-}
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems that a route may answer with."""
-    return {status: _refusal(status) for status in (400, 421, *statuses)}
-
-
-def _refusal(status: int) -> dict[str, Any]:
-    text, field, expected = _TEXTS[status]
-    title = HTTPStatus(status).phrase
-    example: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": text}
-    if field:
-        example |= {"detail": f"{field}: {expected}", "errors": [{"field": field, "detail": expected}]}
-    schema = {"$ref": "#/components/schemas/ProblemDocument"}
-    return {"description": text, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
 
 
 def links(*operations: str) -> dict[int | str, dict[str, Any]]:
@@ -129,7 +103,7 @@ async def read_request(request: Request, schema: type[T]) -> tuple[T, list[dict[
 
 
 def parse_request(
-    body: bytes, schema: type[T], settings: Settings, scorer: FailOpenScorer
+    body: bytes, schema: type[T], settings: Settings, scorer: "FailOpenScorer"
 ) -> tuple[T, list[dict[str, str]]]:
     """Parse a body; one with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
 
@@ -146,7 +120,7 @@ def parse_request(
             scorer.metrics.ahead()
             if _may_log():
                 log.error("a request was refused since a time in it lies ahead of this machine's clock: is it behind?")
-        raise Invalid.of(found) from None
+        raise problem_of(found) from None
 
 
 def resolve_source(scope: Scope, recorded: datetime, settings: Settings) -> tuple[datetime, Source]:
@@ -172,7 +146,7 @@ def store_unavailable(error: StoreError) -> Unavailable:
     return Unavailable("the store did not take it, or cannot be read; ask again")
 
 
-def scorer_of(request: Request) -> FailOpenScorer:
+def scorer_of(request: Request) -> "FailOpenScorer":
     """Return the scorer of the application."""
     scorer: FailOpenScorer = request.app.state.scorer
     return scorer
@@ -217,16 +191,11 @@ def of_a_person(request: Request) -> bool:
     return principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
 
 
-def encoded_response(reply: ScoreReply) -> Response:
-    """Answer with what is written already."""
-    return Response(reply.encoded, media_type="application/json")
-
-
 def as_asked(request: Request) -> str:
     """Return the call_id as it stands in the path: by it whoever asks knows the answer."""
     return str(request.path_params["call_id"])
 
 
-def json_response(document: dict[str, Any]) -> Response:
-    """Answer with JSON."""
-    return Response(encode_json(document), media_type="application/json")
+def json_response(content: dict[str, Any] | bytes) -> Response:
+    """Answer with a document, or with what is JSON already."""
+    return Response(content if isinstance(content, bytes) else encode_json(content), media_type="application/json")

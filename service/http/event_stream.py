@@ -17,17 +17,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 
 from service.http.queue_view import View, queue_document, queued_call
-from service.intake.intake import Intake
 from service.queue.operator_leases import RENEWALS_PER_LEASE
 from service.queue.states import IN_QUEUE
 from service.security.api_keys import Principal
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 BEAT_S = 2.0
 RETRY_MS = 1_000
@@ -46,7 +48,7 @@ class Streams:
         Whether the store is out of reach, or has not been told everything yet.
     """
 
-    def __init__(self, intake: Intake, mode: str, degraded: Callable[[], bool]) -> None:
+    def __init__(self, intake: "Intake", mode: str, degraded: Callable[[], bool]) -> None:
         self._intake, self._mode, self._degraded = intake, mode, degraded
         self.epoch = secrets.token_hex(4)
         self._by_key: Counter[str] = Counter()

@@ -14,7 +14,6 @@ from service.http.dependencies import (
     CallIdInPath,
     json_response,
     principal_of,
-    problem_responses,
     read_request,
     request_body,
     scorer_of,
@@ -24,6 +23,7 @@ from service.http.dependencies import (
     store_unavailable,
 )
 from service.http.event_stream import Streams
+from service.http.problem_responses import problem_responses
 from service.http.queue_view import View, queue_document, queued_call
 from service.queue.badge import Theme, badge_svg, likelihood_of, state_of
 from service.security.api_keys import Role

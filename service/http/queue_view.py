@@ -1,16 +1,18 @@
 """The queue as people see it: each call with its badge, its reasons in words and its caller's history at a glance."""
 
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model.history.caller_history import FIELDS
 from model.language.texts import Language
 from model.scorecard.reasons import translated
 from service.contract.extra_fields import LAST_DIGITS
-from service.intake.intake import Intake
 from service.security.pseudonyms import short_pseudonym
 from service.store.records import Call
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 #: Stages by which a waiting call is judged, the latest first.
 _STAGES = ("opening", "ring")
@@ -55,7 +57,7 @@ def queued_call(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B00
 
 
 def queue_document(
-    intake: Intake,
+    intake: "Intake",
     mode: str,
     queue: str | None,
     limit: int,

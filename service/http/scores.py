@@ -8,20 +8,19 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from service.contract.answers import BatchResponse, ScoreResponse
-from service.contract.problems import Invalid, Problem, invalid_json
+from service.contract.problems import Invalid, Problem
 from service.contract.requests import MAX_BATCH_CALLS, Batch, ScoreRequest
 from service.http.dependencies import (
-    encoded_response,
     json_response,
     links,
     parse_request,
-    problem_responses,
     read_body,
     request_body,
     resolve_source,
     scorer_of,
     settings_of,
 )
+from service.http.problem_responses import invalid_json, problem_responses
 from service.security.api_keys import Role
 from service.security.route_access import RoleRoute, require_role
 
@@ -58,7 +57,7 @@ async def score(request: Request) -> Response:
     body = await read_body(request, settings.body_limit)
     asked, warnings = parse_request(body, ScoreRequest, settings, scorer)
     now, told_by = resolve_source(request.scope, asked.received_at, settings)
-    return encoded_response(await scorer.score(asked, warnings, now, told_by=told_by))
+    return json_response((await scorer.score(asked, warnings, now, told_by=told_by)).encoded)
 
 
 @router.post(

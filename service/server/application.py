@@ -15,9 +15,10 @@ from starlette.types import ASGIApp
 from model.errors import StoreError
 from model.release.folder import Release, read_release
 from service.console import assets, badge_gallery, board, call, shift, sign_in, supervisor
-from service.contract.problems import Problem, problem_response
+from service.contract.problems import Problem
 from service.http import calls, centre, openapi, queue, scores
 from service.http.event_stream import Streams
+from service.http.problem_responses import problem_response
 from service.intake.deadline import FailOpenScorer
 from service.intake.intake import Intake
 from service.maintenance.number_keys import check_held, take_in_use

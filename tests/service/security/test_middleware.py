@@ -19,7 +19,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from model.errors import SaringError
-from service.contract.problems import Problem, problem_response
+from service.contract.problems import Problem
+from service.http.problem_responses import problem_response
 from service.security.api_keys import ApiKeys, Role
 from service.security.key_store import create_key, read_key_rows, revoke_key
 from service.security.middleware import SecurityMiddleware
@@ -270,8 +271,8 @@ def host_lines(*hosts: bytes) -> bytes:
     return b"\r\n".join(lines)
 
 
-TAKEN = [b"saring.example.org", b"saring.example.org\t", b"SARING.example.ORG:1", b"127.0.0.1:8112", b"[2001:db8::1]", b"[2001:DB8:0::1]:65535",
-         b"narrow.example.org:8443"]  # fmt: skip
+TAKEN = [b"saring.example.org", b"saring.example.org\t", b"SARING.example.ORG:1", b"127.0.0.1:8112",
+         b"[2001:db8::1]", b"[2001:DB8:0::1]:65535", b"narrow.example.org:8443"]  # fmt: skip
 ELSEWHERE = [b"evil", b"evil.example.org", b"saring.example.org.evil.org", b"saring.example.org.", b"localhost", b"0",
              b"127.1", b"[::1]", b"narrow.example.org", b"narrow.example.org:8444", b"[2001:db8::2]"]  # fmt: skip
 NO_HOST = [b"", b"*", b"a b", b"saring.example.org:", b"saring.example.org:65536", b"saring.example.org:x", b"[::1",
@@ -416,10 +417,7 @@ def test_a_request_id_is_taken_and_given_back(service, given):
 
 @pytest.mark.parametrize(
     "lines",
-    [
-        [b"X-Request-ID: " + given]
-        for given in (b"", b"A" * 65, b"a b", b"a,b", b"a/b", b"<a>", b"\xff", b"1" * 60_000)
-    ]
+    [[b"X-Request-ID: " + given] for given in (b"", b"A" * 65, b"a b", b"a,b", b"a/b", b"<a>", b"\xff", b"1" * 60_000)]
     + [[b"X-Request-ID: a", b"X-Request-ID: b"], []],
 )
 def test_an_odd_request_id_is_replaced_by_one_of_its_own(service, lines):
