@@ -3,17 +3,14 @@
 `numbers`, `rotate-numbers` and `drop-numbers` are of the other keys, those of the hash of callers' numbers.
 """
 
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from model.errors import SaringError
+from service.cli.options import Database, Journal, KeyFile, open_database, parse_duration, settings
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -22,10 +19,7 @@ app = typer.Typer(
     help="Access keys: who may call the service, and for what; and the keys of the hash of callers' numbers.",
     no_args_is_help=True,
 )
-Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store; default: SARING_DATABASE.")]
-KeyFile = Annotated[Path | None, typer.Option(help="Keys of the hash of numbers; default: SARING_KEY_FILE.")]
 KeyId = Annotated[str, typer.Argument(help="The key_id that `saring keys list` shows, not the key.")]
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @app.command()
@@ -41,8 +35,8 @@ def create(
     from service.security.key_store import create_key as created
 
     now = datetime.now(UTC)
-    until = None if expires is None else now + duration("--expires", expires)
-    with _opened(database) as engine:
+    until = None if expires is None else now + parse_duration("--expires", expires)
+    with open_database(database, create=True) as engine:
         print(created(engine, name, role, now, until), flush=True)
         _explain(f"A key for {name!r} with the role {role}, {_until(until)}, kept in {_place(engine)}.")
 
@@ -53,7 +47,7 @@ def list_(database: Database = None) -> None:
     from service.security.key_store import list_keys
 
     now = datetime.now(UTC)
-    with _opened(database) as engine:
+    with open_database(database, create=True) as engine:
         found = list_keys(engine)
     if not found:
         print("no keys yet: saring keys create", file=sys.stderr)
@@ -74,8 +68,8 @@ def rotate(
     """Make a new key in the place of one; it is shown this once."""
     from service.security.key_store import rotate_key as rotated
 
-    still = duration("--grace", grace)
-    with _opened(database) as engine:
+    still = parse_duration("--grace", grace)
+    with open_database(database, create=True) as engine:
         print(rotated(engine, key_id, datetime.now(UTC), still), flush=True)
         _explain(f"It takes the place of {key_id}, which ends in {grace}; kept in {_place(engine)}.")
 
@@ -85,7 +79,7 @@ def revoke(key_id: KeyId, database: Database = None) -> None:
     """End a key now."""
     from service.security.key_store import revoke_key as revoked
 
-    with _opened(database) as engine:
+    with open_database(database, create=True) as engine:
         revoked(engine, key_id, datetime.now(UTC))
     print(f"{key_id} opens nothing any more, as soon as the service has read it", file=sys.stderr)
 
@@ -94,10 +88,9 @@ def revoke(key_id: KeyId, database: Database = None) -> None:
 def numbers(database: Database = None, key_file: KeyFile = None) -> None:
     """Show the keys of the hash of callers' numbers, the current one first, and how many callers are under each."""
     from service.maintenance.number_keys import count_callers, open_key_file
-    from service.settings import Settings
 
-    with _opened(database) as engine:
-        for place, name in enumerate(open_key_file(engine, key_file or Settings().key_file).key_ids):
+    with open_database(database, create=True) as engine:
+        for place, name in enumerate(open_key_file(engine, settings(key_file=key_file).key_file).key_ids):
             current = "  current" if place == 0 else ""
             print(f"{name.hex()}  {count_callers(engine, name):>12,} callers{current}")
 
@@ -106,9 +99,8 @@ def numbers(database: Database = None, key_file: KeyFile = None) -> None:
 def rotate_numbers(key_file: KeyFile = None) -> None:
     """Make a new key of the hash of callers' numbers; each caller is moved to it when it rings, with its history."""
     from service.security.pseudonyms import rotate_number_key as rotated
-    from service.settings import Settings
 
-    path = key_file or Settings().key_file
+    path = settings(key_file=key_file).key_file
     if not path.is_file():
         raise SaringError(f"{path}: there is no such file, expected the key file of the service")
     print(rotated(path).hex())
@@ -121,51 +113,19 @@ def drop_numbers(
     key_id: Annotated[str, typer.Argument(help="The id that `saring keys numbers` shows.")],
     database: Database = None,
     key_file: KeyFile = None,
-    journal: Annotated[Path | None, typer.Option(help="Folder of the journals; default: SARING_JOURNAL.")] = None,
+    journal: Journal = None,
 ) -> None:
     """Take an older key of the hash of callers' numbers out of the file, once no caller is stored under it."""
     from service.maintenance.number_keys import drop_key
-    from service.settings import Settings
 
-    settings = Settings()
+    chosen = settings(key_file=key_file, journal=journal)
     try:
         name = bytes.fromhex(key_id)
     except ValueError:
         raise SaringError(f"{key_id!r}: expected eight hex digits, as `saring keys numbers` shows them") from None
-    with _opened(database) as engine:
-        drop_key(engine, key_file or settings.key_file, name, journal or settings.journal)
+    with open_database(database, create=True) as engine:
+        drop_key(engine, chosen.key_file, name, chosen.journal)
     print(f"{key_id} is gone from the key file for good", file=sys.stderr)
-
-
-def duration(option: str, text: str) -> timedelta:
-    """Read a duration.
-
-    Raises
-    ------
-    SaringError
-        When it is not a number of up to four digits with its unit.
-
-    Examples
-    --------
-    >>> duration("--expires", "90d"), duration("--grace", "0m")
-    (datetime.timedelta(days=90), datetime.timedelta(0))
-    """
-    match = re.fullmatch(r"([0-9]{1,4})([mhdw])", text)
-    if match is None:
-        raise SaringError(f"{option}: {text!r}, expected minutes, hours, days or weeks, such as 30m, 1h, 90d or 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-@contextmanager
-def _opened(database: str | None) -> Iterator["Engine"]:
-    from service.cli.options import database_of
-    from service.store.database import connect
-
-    engine = connect(database_of(database))
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _place(engine: "Engine") -> str:

@@ -3,17 +3,16 @@
 import gc
 import sys
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from model.errors import SaringError
 from service.cli import keys, records, science
 from service.cli import registry as cli_registry
-from service.cli.options import Corrections, database_of, parse_timestamp, read_log
-from service.cli.output import Bar, list_problems, print_ranking
+from service.cli.options import Calls, Corrections, Database, ReleaseFolder, database_of, read_log, settings
+from service.cli.output import Bar, list_problems
 
 app = typer.Typer(
     help="Scores how likely an emergency call is a prank, from call metadata alone. It never drops, blocks or answers "
@@ -22,20 +21,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Stage(StrEnum):
-    """What is known when a call is scored."""
-
-    RING = "ring"
-    OPENING = "opening"
-    ENDED = "ended"
-
-
-Calls = Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")]
-ReleaseFolder = Annotated[Path, typer.Option(help="Release folder.")]
-Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the service's store; default: SARING_DATABASE.")]
-KeyFile = Annotated[Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")]
 
 
 @app.command()
@@ -51,7 +36,7 @@ def simulate(
     from model.simulation.city import simulate as simulated
 
     if city not in cities():
-        _fail(f"--city: {city!r}, expected one of {', '.join(cities())}")
+        raise SaringError(f"--city: {city!r}, expected one of {', '.join(cities())}")
     with Bar(f"simulating {city}"):
         log = simulated(city, seed, calls=calls)
         beside = out.with_name(f"{out.stem}.corrections{out.suffix}")
@@ -95,92 +80,6 @@ def check(
 
 
 @app.command()
-def train(
-    calls: Calls,
-    out: Annotated[Path, typer.Option(help="Release folder to write.")],
-    params: Annotated[Path | None, typer.Option(help="Settings of training.")] = None,
-    until: Annotated[str | None, typer.Option(help="Train on what was known at this moment, with its offset.")] = None,
-    corrections: Corrections = None,
-) -> None:
-    """Train on a call log and write a release."""
-    from model.params import read_params
-    from model.release.folder import write_release
-    from model.release.pipeline import make_release
-
-    settings = read_params(params)
-    moment = parse_timestamp("--until", until) if until else None
-    log, later = read_log(calls, corrections)
-    now = datetime.now(UTC)
-    with Bar("training"):
-        made = make_release(log, settings, now, moment, later)
-        facts = made.facts(now)
-        write_release(out, made.files(), facts)
-    print(f"release {facts['release']} in {out}")
-    print_ranking(made.metrics["stages"])
-    print(made.certificate.sentence("en"))
-
-
-@app.command()
-def score(
-    release: ReleaseFolder,
-    calls: Calls,
-    out: Annotated[Path, typer.Option(help="Where the scores go, .parquet or .csv.")],
-    stage: Annotated[Stage, typer.Option(help="What is known of each call.")] = Stage.OPENING,
-    corrections: Corrections = None,
-    protected: Annotated[Path | None, typer.Option(help="Protected numbers, one a line.")] = None,
-) -> None:
-    """Score every call of a log, each with its history as known when it arrived."""
-    from model.calls.call_log import write_log
-    from model.release.folder import read_release
-    from model.release.scored_log import score_log
-
-    opened = read_release(release)
-    numbers = protected.read_text(encoding="utf-8").split("\n") if protected else []
-    log, later = read_log(calls, corrections)
-    with Bar(f"scoring {len(log):,} calls"):
-        scores = score_log(log, opened, stage.value, later, numbers)
-        write_log(scores, out)
-    counts = ", ".join(f"{count:,} {band}" for band, count in scores["band"].value_counts().items())
-    print(f"{len(scores):,} calls scored in {out}: {counts}")
-
-
-@app.command()
-def evaluate(
-    release: ReleaseFolder,
-    calls: Calls,
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, headline.json and reliability.csv.")],
-    since: Annotated[
-        str | None, typer.Option("--from", help="Evaluate calls from this moment on; default: the release's until.")
-    ] = None,
-    corrections: Corrections = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How often weeks and patience are drawn.")] = 20,
-) -> None:
-    """Measure a release on later calls: ranking, calibration, waits and losses, fairness."""
-    from pandas import DataFrame
-
-    from model.calls.call_log import write_log
-    from model.evaluation.evaluation import Effort, headline, reliability
-    from model.release.folder import read_release, to_bytes
-    from model.release.pipeline import evaluate_release
-    from model.report.render import report
-
-    opened = read_release(release)
-    moment = parse_timestamp("--from", since) if since else None
-    log, later = read_log(calls, corrections)
-    with Bar(f"evaluating {opened.name}"):
-        metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
-        page = report(metrics, opened.certificate, opened.scorecards, opened.policy, opened.manifest)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "metrics.json").write_bytes(to_bytes(metrics))
-    (out / "report.html").write_text(page, encoding="utf-8")
-    (out / "headline.json").write_bytes(to_bytes(headline(metrics)))
-    write_log(DataFrame(reliability(metrics)), out / "reliability.csv")
-    window = metrics["window"]
-    print(f"{window['closed']:,} closed calls evaluated, {window['genuine']:,} of them genuine: {out / 'report.html'}")
-    print_ranking(metrics["stages"])
-
-
-@app.command()
 def serve(
     release: Annotated[Path | None, typer.Option(help="Release folder.")] = None,
     registry: Annotated[
@@ -202,16 +101,21 @@ def serve(
 ) -> None:
     """Serve a release over HTTP. What is not given here comes from the environment, SARING_*."""
     if release is not None and registry is not None:
-        _fail("--registry: given together with --release, expected one of them")
-    database = None if database is None else database_of(database)
-    given: dict[str, Any] = {"release": release, "registry": registry, "database": database, "mode": mode}
-    given |= {"insecure_local": True if insecure_local else None, "replay": True if replay else None}
+        raise SaringError("--registry: given together with --release, expected one of them")
     tls = {"ssl_certfile": certfile, "ssl_keyfile": keyfile} if certfile else None
     gc.disable()  # hardly anything of what is imported is garbage, and looking for it takes a tenth of the start
     try:
         from service.server.process import run
 
-        run(_settings(given), host, port, workers=workers, tls=tls)
+        chosen = settings(
+            release=release,
+            registry=registry,
+            database=database_of(database),
+            mode=mode,
+            insecure_local=insecure_local or None,
+            replay=replay or None,
+        )
+        run(chosen, host, port, workers=workers, tls=tls)
     finally:
         gc.enable()
 
@@ -221,7 +125,9 @@ def import_(
     calls: Calls,
     database: Database = None,
     release: ReleaseFolder = Path("release"),
-    key_file: KeyFile = Path("saring.key"),
+    key_file: Annotated[
+        Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")
+    ] = Path("saring.key"),
     corrections: Corrections = None,
 ) -> None:
     """Load a call log into a service's history, once per call_id. The service must not be running on a SQLite file."""
@@ -290,24 +196,6 @@ app.add_typer(keys.app, name="keys")
 records.add_to(app)
 science.add_to(app)
 cli_registry.add_to(app)
-
-
-def _settings(given: dict[str, Any]) -> Any:
-    """Read the settings from the environment, with what was given on the command line."""
-    from pydantic import ValidationError
-
-    from service.settings import Settings
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        found = error.errors()[0]
-        _fail(f"SARING_{str(found['loc'][0]).upper()}: {found['msg']}")
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"saring: {message}", file=sys.stderr)
-    raise typer.Exit(1)
 
 
 def main() -> None:

@@ -1,32 +1,25 @@
 """What a centre does with its history: `saring rebuild`, `retention`, `erase`, `protect` and `switch`."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from model.errors import SaringError
-from service.cli.keys import duration
+from service.cli.options import Database, Journal, KeyFile, ServedRelease, open_database, parse_duration, settings
 from service.cli.output import Bar
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from service.maintenance.verify import VerifyReport
-    from service.settings import Settings
 
 #: Surge compares with the eight weeks before the last call, and an hour.
 SHORTEST = timedelta(weeks=8, hours=1)
 MAX_SHOWN = 50
 WHO = "command"
-Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the store; default: SARING_DATABASE.")]
-ReleaseFolder = Annotated[Path | None, typer.Option(help="Release folder; default: SARING_RELEASE.")]
-KeyFile = Annotated[Path | None, typer.Option(help="Key of the hash of callers' numbers; default: SARING_KEY_FILE.")]
-Journal = Annotated[Path | None, typer.Option(help="Folder of the service's journals; default: SARING_JOURNAL.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept, so do not write the number into it.")]
 Number = Annotated[
     str, typer.Argument(help="The number; `-` reads it from standard input, since others can see a command line.")
@@ -47,7 +40,7 @@ def rebuild(
     from service.maintenance.rebuild import rebuild as written_anew
     from service.maintenance.verify import count, history_facts, labels_of, read_history_facts, verify
 
-    with opened_database(database) as engine:
+    with open_database(database) as engine:
         stored = read_history_facts(engine)
         labels = read_release(release).labels if release else labels_of(stored)
         others = {name: value for name, value in history_facts(labels).items() if stored.get(name, value) != value}
@@ -62,7 +55,9 @@ def rebuild(
                 )
         elif others:
             name, value = next(iter(others.items()))
-            _fail(f"the histories were made with {name} {stored[name]}, not {value}: saring rebuild --write")
+            raise SaringError(
+                f"the histories were made with {name} {stored[name]}, not {value}: saring rebuild --write"
+            )
         with Bar("checking", total) as bar:
             found = verify(engine, labels, bar.advance)
         _print_report(found)
@@ -87,12 +82,14 @@ def retention(
     from service.maintenance.sqlite_scrub import compact as written_anew
     from service.timestamps import microseconds, rfc3339
 
-    age = duration("--older-than", older_than)
+    age = parse_duration("--older-than", older_than)
     if age < SHORTEST:
-        _fail(f"--older-than: {older_than}, expected at least 57d: what is usual is that of the last eight weeks")
+        raise SaringError(
+            f"--older-than: {older_than}, expected at least 57d: what is usual is that of the last eight weeks"
+        )
     now = datetime.now(UTC)
     cutoff_us = microseconds(now - age)
-    with opened_database(database) as engine:
+    with open_database(database) as engine:
         since_us = monitor_since_us(engine)
         if since_us is not None and since_us < cutoff_us:
             print("note: the monitor of this release has counted callers whose calls are removed now, and starts anew "
@@ -111,7 +108,7 @@ def erase(
     caller: Annotated[str, typer.Option(help="The number; `-` reads it from standard input.")],
     reason: Reason,
     database: Database = None,
-    release: ReleaseFolder = None,
+    release: ServedRelease = None,
     key_file: KeyFile = None,
     journal: Journal = None,
 ) -> None:
@@ -120,16 +117,16 @@ def erase(
     from service.maintenance.erasure import check_journals, check_reason, erase_from
     from service.security.pseudonyms import short_pseudonym
 
-    settings = _settings()
-    with opened_database(database) as engine:
-        number = _number(caller, release or settings.release)
-        hashes = _hashes(engine, key_file or settings.key_file, number)
+    chosen = settings(release=release, key_file=key_file, journal=journal)
+    with open_database(database) as engine:
+        number = _number(caller, chosen.release)
+        hashes = _hashes(engine, chosen.key_file, number)
         try:
             check_reason(reason, number)
-            check_journals(journal or settings.journal)
+            check_journals(chosen.journal)
             removed = erase_from(engine, hashes, WHO, reason)
         except Problem as problem:
-            _fail(problem.detail)
+            raise SaringError(problem.detail) from None
         print(f"{short_pseudonym(hashes[0])}: {removed.calls:,} calls and {removed.events:,} events removed")
 
 
@@ -139,7 +136,7 @@ def protect_add(
     reason: Reason,
     expires: Annotated[str, typer.Option(help="For how long, such as 365d.")] = "365d",
     database: Database = None,
-    release: ReleaseFolder = None,
+    release: ServedRelease = None,
     key_file: KeyFile = None,
 ) -> None:
     """Put a caller on the list."""
@@ -151,15 +148,15 @@ def protect_add(
     from service.store.event_streams import retry_transaction
     from service.timestamps import microseconds
 
-    settings, now = _settings(), datetime.now(UTC)
-    ends_us = microseconds(now + duration("--expires", expires))
-    with opened_database(database) as engine:
-        normal = _number(number, release or settings.release)
+    chosen, now = settings(release=release, key_file=key_file), datetime.now(UTC)
+    ends_us = microseconds(now + parse_duration("--expires", expires))
+    with open_database(database) as engine:
+        normal = _number(number, chosen.release)
         try:
             check_reason(reason, normal)
         except Problem as problem:
-            _fail(problem.detail)
-        pseudonyms = open_key_file(engine, key_file or settings.key_file)
+            raise SaringError(problem.detail) from None
+        pseudonyms = open_key_file(engine, chosen.key_file)
         mine = hash_in_use(engine, pseudonyms, normal)
         hashes = list(dict.fromkeys((mine, pseudonyms.hash(normal), *pseudonyms.others(normal))))
         retry_transaction(
@@ -176,7 +173,7 @@ def protect_list(database: Database = None) -> None:
     from service.timestamps import microseconds, rfc3339
 
     now_us = microseconds(datetime.now(UTC))
-    with opened_database(database) as engine, transaction(engine) as connection:
+    with open_database(database) as engine, transaction(engine) as connection:
         for one in list_protected(connection):
             ended = " (ended)" if one.expires_at_us <= now_us else ""
             print(f"{one.caller}  until {rfc3339(one.expires_at_us)}{ended}  {one.reason}")
@@ -184,7 +181,7 @@ def protect_list(database: Database = None) -> None:
 
 @protect.command(name="remove")
 def protect_remove(
-    number: Number, database: Database = None, release: ReleaseFolder = None, key_file: KeyFile = None
+    number: Number, database: Database = None, release: ServedRelease = None, key_file: KeyFile = None
 ) -> None:
     """Take a caller off the list."""
     from service.queue.protected_callers import remove_protected
@@ -192,11 +189,11 @@ def protect_remove(
     from service.store.event_streams import retry_transaction
     from service.timestamps import microseconds
 
-    settings, now_us = _settings(), microseconds(datetime.now(UTC))
-    with opened_database(database) as engine:
-        hashes = _hashes(engine, key_file or settings.key_file, _number(number, release or settings.release))
+    chosen, now_us = settings(release=release, key_file=key_file), microseconds(datetime.now(UTC))
+    with open_database(database) as engine:
+        hashes = _hashes(engine, chosen.key_file, _number(number, chosen.release))
         if not retry_transaction(engine, lambda connection: remove_protected(connection, hashes, now_us, WHO)):
-            _fail(f"{short_pseudonym(hashes[0])} is not on the list")
+            raise SaringError(f"{short_pseudonym(hashes[0])} is not on the list")
         print(f"{short_pseudonym(hashes[0])} is no longer protected")
 
 
@@ -211,10 +208,10 @@ def switch(
     from service.timestamps import microseconds
 
     if to not in (None, "on", "off"):
-        _fail(f"{to!r}, expected on or off")
+        raise SaringError(f"{to!r}, expected on or off")
     if to is not None and len((reason or "").strip()) < 3:
-        _fail("--reason: expected a few words, which operators read")
-    with opened_database(database) as engine:
+        raise SaringError("--reason: expected a few words, which operators read")
+    with open_database(database) as engine:
         if to is not None:
             body, now_us = {"on": to == "on", "reason": (reason or "").strip()}, microseconds(datetime.now(UTC))
             retry_transaction(engine, lambda connection: record_decision(connection, WHO, "switch", body, now_us))
@@ -261,7 +258,7 @@ def _number(text: str, release: Path) -> str:
               file=sys.stderr)  # fmt: skip
     normal = normal_number(text, read_release(release).region)
     if normal is None:
-        _fail("this shows no number, expected a telephone number")
+        raise SaringError("this shows no number, expected a telephone number")
     return normal
 
 
@@ -270,35 +267,3 @@ def _hashes(engine: "Engine", key_file: Path, number: str) -> list[bytes]:
 
     pseudonyms = open_key_file(engine, key_file)
     return [pseudonyms.hash(number), *pseudonyms.others(number)]
-
-
-def _settings() -> "Settings":
-    from service.settings import Settings
-
-    return Settings()
-
-
-@contextmanager
-def opened_database(database: str | None) -> Iterator["Engine"]:
-    """Open a database that is there."""
-    import sqlalchemy as sa
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from service.cli.options import database_of
-    from service.store.database import connect, driver_message
-
-    url = database_of(database)
-    parsed = sa.make_url(url) if "://" in url else None
-    if parsed is not None and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
-        _fail(f"{parsed.database}: there is no such database")
-    engine = connect(url)
-    try:
-        yield engine
-    except SQLAlchemyError as error:
-        _fail(f"the database did not do it: {driver_message(error)}")
-    finally:
-        engine.dispose()
-
-
-def _fail(message: str) -> NoReturn:
-    raise SaringError(message)

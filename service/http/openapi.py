@@ -1,7 +1,7 @@
 """The OpenAPI document: what an integrator reads before writing a line.
 
-FastAPI describes the routes, the guard who may call them. Here is the rest: the bodies that routes read by themselves,
-what holds everywhere, and where a token stands in for a key. It is the same for everybody who has a key, of any role.
+FastAPI describes the routes, `RoleRoute` who may call them. Here is what holds everywhere, and the bodies that routes
+read by themselves. It is the same for everybody who has a key, of any role.
 """
 
 from functools import lru_cache
@@ -42,8 +42,19 @@ _TAGS = [
     {"name": "queue", "description": "What operators see, and how a call is theirs."},
     {"name": "centre", "description": "What the centre decides, and how the service is."},
 ]
-#: By operation: they look at the token by themselves, and take a key all the same.
-_BY_TOKEN = ("stream", "badge", "badge_now")
+_SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access key, `saring_<key_id>_<secret>`, as `saring keys create` shows it once.",
+    },
+    "token": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "A short-lived token of /v1/tokens, for what cannot send a header.",
+    },
+}
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -59,44 +70,20 @@ def _written(app: FastAPI) -> bytes:
 
 
 def complete_openapi(app: FastAPI) -> None:
-    """Complete the OpenAPI document of an app; after `service.security.route_access.document_roles`."""
+    """Complete the OpenAPI document of an app."""
     app.description, app.openapi_tags = _ABOUT, _TAGS
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema = plain()
         components = schema["components"]
-        if "token" not in components["securitySchemes"]:
-            components["securitySchemes"] = _schemes()
-            components["schemas"] = dict(sorted((components["schemas"] | _requests()).items()))
-            for operation in (one for path in schema["paths"].values() for one in path.values()):
-                if operation["operationId"] in _BY_TOKEN:
-                    operation["security"] = [{"bearer": []}, {"token": []}]
+        if "securitySchemes" not in components:
+            components["securitySchemes"] = _SECURITY_SCHEMES
+            _, found = models_json_schema(
+                [(model, "validation") for model in (*REQUESTS, Beat, DeferralChange)],
+                ref_template="#/components/schemas/{model}",
+            )
+            components["schemas"] = dict(sorted((components["schemas"] | found["$defs"]).items()))
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _schemes() -> dict[str, Any]:
-    return {
-        "bearer": {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "An access key, `saring_<key_id>_<secret>`, as `saring keys create` shows it once.",
-        },
-        "token": {
-            "type": "apiKey",
-            "in": "query",
-            "name": "token",
-            "description": "A short-lived token of /v1/tokens, for what cannot send a header.",
-        },
-    }
-
-
-def _requests() -> dict[str, Any]:
-    _, found = models_json_schema(
-        [(model, "validation") for model in (*REQUESTS, Beat, DeferralChange)],
-        ref_template="#/components/schemas/{model}",
-    )
-    schemas: dict[str, Any] = found["$defs"]
-    return schemas

@@ -54,6 +54,8 @@ _EVENT = {
 }
 Language = Annotated[Literal["en", "id"], Query(description="English or Indonesian.")]
 Reasons = Annotated[int, Query(ge=0, le=100, description="So many reasons of each call at most, the largest first.")]
+#: In the OpenAPI document: these check a token by themselves, and take a key all the same.
+_BY_TOKEN: dict[str, Any] = {"security": [{"bearer": []}, {"token": []}]}
 #: The token of a badge holds its call_id, which may have 200 characters of 4 bytes.
 Token = Annotated[str | None, Query(max_length=1_500, description="A short-lived token from /v1/tokens.")]
 
@@ -76,8 +78,9 @@ async def queue(
     response_class=StreamingResponse,
     responses={
         200: {"content": {"text/event-stream": {"schema": _EVENT}}},
-        **problem_responses(401, 403, 422, 429),  # it checks its token by itself
+        **problem_responses(401, 403, 422, 429),
     },
+    openapi_extra=_BY_TOKEN,
 )
 @public
 async def stream(
@@ -171,8 +174,9 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     response_class=Response,
     responses={
         200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}},
-        **problem_responses(401, 404, 422, 503),  # it checks its token by itself
+        **problem_responses(401, 404, 422, 503),
     },
+    openapi_extra=_BY_TOKEN,
 )
 @public
 async def badge(
@@ -197,7 +201,8 @@ async def badge(
     "/v1/calls/{call_id:path}/badge",
     summary="What a call's badge says now",
     response_model=BadgeDocument,
-    responses=problem_responses(401, 404, 422, 503),  # it checks its token by itself
+    responses=problem_responses(401, 404, 422, 503),
+    openapi_extra=_BY_TOKEN,
 )
 @public
 async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None) -> Response:

@@ -1,8 +1,7 @@
 """Check every request before a route sees it, and add security headers to every answer.
 
 `SecurityMiddleware` wraps the whole application: it checks the host, authenticates the caller and adds headers to every
-answer, errors too. `RoleRoute` admits the roles that its endpoint declares with `@require_role` or `@public`, before a
-byte of the body is read; an endpoint that declares none is closed to everybody.
+answer, errors too. Which role may call which route is in `service.security.route_access`.
 
 What it does not protect against: who can read the traffic (that takes TLS), a holder of a key who gives it away, and
 too many requests. What the server answers by itself, such as to a request that is no HTTP, never comes here.
@@ -12,13 +11,10 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
-from inspect import signature
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.errors import SaringError
@@ -234,13 +230,6 @@ def is_same_origin(scope: Scope) -> bool:
     if scope["method"] not in ("GET", "HEAD"):
         return site == b"same-origin"
     return site in (None, b"none", b"same-origin") or told.get(b"sec-fetch-mode") == b"navigate"
-
-
-@cache
-def _takes_it_all(endpoint: Callable[..., Any]) -> bool:
-    """Whether an endpoint makes a response of a request by itself: what FastAPI would read of it costs half a score."""
-    asked = signature(endpoint)
-    return [one.annotation for one in asked.parameters.values()] == [Request] and asked.return_annotation is Response
 
 
 def _request_id(given: bytes) -> str:

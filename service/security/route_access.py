@@ -1,35 +1,45 @@
-"""Which roles may call which route: an endpoint that names nobody is closed to everybody."""
+"""Which roles may call which route: an endpoint that names nobody is closed to everybody.
 
-from collections.abc import Callable, Iterable
+`RoleRoute` admits the roles that its endpoint declares with `@require_role` or `@public`, before a byte of the body is
+read, and says so in the OpenAPI document.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from inspect import signature
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.contract.problems import Forbidden, Problem, Unauthorized
+from service.contract.problems import MEDIA_TYPE, Forbidden, Problem, Unauthorized
 from service.security.api_keys import Principal, Role
-from service.security.middleware import _takes_it_all
 
 T = TypeVar("T")
-
-
 _ALLOWED = "_saring_allowed"
-
-
 _NOBODY: frozenset[Role] = frozenset()
 
 
 class RoleRoute(APIRoute):
     """A route that lets in whom its endpoint names: `APIRouter(route_class=RoleRoute)`."""
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        allowed = getattr(endpoint, _ALLOWED, _NOBODY)
+        needs: list[dict[str, list[str]]] = [] if allowed is None else [{"bearer": []}]
+        options["openapi_extra"] = {"security": needs} | (options.get("openapi_extra") or {})
+        if allowed is not None:
+            options["responses"] = (options.get("responses") or {}) | _document_refusals(allowed)
+        super().__init__(path, endpoint, **options)
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse before the body is read."""
         problem = check_role(self.endpoint, scope)
         if problem is not None:
             await problem.response()(scope, receive, send)
-        elif _takes_it_all(self.endpoint) and scope["method"] in (self.methods or ()):
+        elif _takes_the_request_alone(self.endpoint) and scope["method"] in (self.methods or ()):
             response = await self.endpoint(Request(scope, receive, send))
             await response(scope, receive, send)
         else:
@@ -39,7 +49,7 @@ class RoleRoute(APIRoute):
 def require_role(*roles: Role) -> Callable[[T], T]:
     """Let these roles call an endpoint; an admin always may."""
     if not roles:
-        raise ValueError("allow() names nobody, expected a role")
+        raise ValueError("require_role() names nobody, expected a role")
     return lambda endpoint: _declare(endpoint, frozenset((*roles, Role.ADMIN)))
 
 
@@ -66,49 +76,6 @@ def routes_without_role(app: FastAPI) -> list[str]:
     return sorted(found)
 
 
-def document_roles(app: FastAPI) -> None:
-    """Make the OpenAPI document of an app say who may call what."""
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = plain()
-        components = schema.setdefault("components", {})
-        if "securitySchemes" not in components:
-            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-            known = "ProblemDocument" in components.get("schemas", {})
-            shape = {"$ref": "#/components/schemas/ProblemDocument"} if known else {"type": "object"}
-            for route in iter_route_contexts(app.routes):
-                for operation in _operations(schema, route):
-                    _describe(operation, getattr(route.endpoint, _ALLOWED, _NOBODY), shape)
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _operations(schema: dict[str, Any], route: RouteContext) -> Iterable[dict[str, Any]]:
-    found = schema.get("paths", {}).get(route.path_format or "", {})
-    return [found[method.lower()] for method in route.methods or () if method.lower() in found]
-
-
-def _describe(operation: dict[str, Any], allowed: frozenset[Role] | None, shape: dict[str, Any]) -> None:
-    if allowed is None:
-        operation["security"] = []
-        return
-    operation["security"] = [{"bearer": []}]
-    content = {"application/problem+json": {"schema": shape}}
-    challenge = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-    answers = operation.setdefault("responses", {})
-    answers["401"] = {"description": "No access key that is live", "headers": challenge, "content": content}
-    answers["403"] = {"description": f"Not with this role; {_expected(allowed)}", "content": content}
-
-
-def _declare(endpoint: T, allowed: frozenset[Role] | None) -> T:
-    if hasattr(endpoint, _ALLOWED):
-        raise ValueError(f"{endpoint!r} says twice who may call it")
-    setattr(endpoint, _ALLOWED, allowed)
-    return endpoint
-
-
 def check_role(endpoint: Any, scope: Scope) -> Problem | None:
     """Return why the sender may not call an endpoint; None when it may."""
     allowed = getattr(endpoint, _ALLOWED, _NOBODY)
@@ -122,6 +89,29 @@ def check_role(endpoint: Any, scope: Scope) -> Problem | None:
     if principal.role not in allowed:
         return Forbidden(f"this key has the role {principal.role}, {_expected(allowed)}")
     return None
+
+
+def _declare(endpoint: T, allowed: frozenset[Role] | None) -> T:
+    if hasattr(endpoint, _ALLOWED):
+        raise ValueError(f"{endpoint!r} says twice who may call it")
+    setattr(endpoint, _ALLOWED, allowed)
+    return endpoint
+
+
+@cache
+def _takes_the_request_alone(endpoint: Callable[..., Any]) -> bool:
+    """Whether an endpoint makes a response of a request by itself: what FastAPI would read of it costs half a score."""
+    asked = signature(endpoint)
+    return [one.annotation for one in asked.parameters.values()] == [Request] and asked.return_annotation is Response
+
+
+def _document_refusals(allowed: frozenset[Role]) -> dict[int | str, dict[str, Any]]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    challenge = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return {
+        401: {"description": "No access key that is live", "headers": challenge, "content": content},
+        403: {"description": f"Not with this role; {_expected(allowed)}", "content": content},
+    }
 
 
 def _expected(allowed: frozenset[Role]) -> str:

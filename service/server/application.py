@@ -28,7 +28,6 @@ from service.security.api_keys import ApiKeys
 from service.security.key_store import read_key_rows
 from service.security.middleware import SecurityMiddleware
 from service.security.pseudonyms import Pseudonyms, read_keys, read_secrets
-from service.security.route_access import document_roles
 from service.security.sessions import Sessions
 from service.security.tokens import Tokens
 from service.server.connection import ON_SHUTDOWN
@@ -177,7 +176,6 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     app.include_router(board.answers)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, problem_response)
-    document_roles(app)
     openapi.complete_openapi(app)
     guarded = SecurityMiddleware(
         app,

@@ -1,8 +1,8 @@
-"""One connection of a client, by uvicorn and h11: what is no plain HTTP/1.1 is refused, and nothing is waited for long.
+"""One connection of a client on uvicorn and h11: time limits, and what HTTP leaves open is refused.
 
-h11 reads a body as a body whatever is said of an upgrade, and drops what stands behind a chunked one. Here come the
-time for a request to arrive in and for an answer to be taken in, heads that a proxy in front of the service might read
-in another way, and refusals as problem documents.
+h11 reads a body as a body whatever is said of an upgrade, and drops the trailers of a chunked one. Here come the time
+in which a request has to arrive and an answer to be taken in, the heads and bodies that a proxy in front of the service
+might read in another way, and refusals as problem documents.
 
 What this does not protect against: requests that are whole, from somebody who may send them, and more senders than
 the line or the processor can take. That is for what stands in front of the service.
@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.contract.problems import refusal
 
-#: Of the line and the headers of a request, of a line between chunks, and of what comes behind them, in bytes.
+#: Bytes of the line and the headers of a request, of a line between chunks, and of trailers.
 HEAD_LIMIT = 65_536
 #: So many seconds a request may take to arrive, from its first byte to its last, and an answer stand still on its way.
 STALL_TIMEOUT_S = 20.0
@@ -27,10 +27,12 @@ STALL_TIMEOUT_S = 20.0
 ON_SHUTDOWN = "saring.leaving"
 #: Headers of a request; and chunks of a body that may be of any size, and the bytes that the others have on average.
 MAX_HEADERS, MAX_SMALL_CHUNKS, CHUNK_BYTES = 1_000, 1_000, 512
-#: What is told in these cases; in all others, that it is no request.
-_LIMIT_DETAILS = {
+#: What is told of what h11 refuses; any other status of its is told as 400.
+_DETAILS = {
+    HTTPStatus.BAD_REQUEST: "this is not a request of HTTP/1.1",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"the line and the headers of the request have more than "
     f"{HEAD_LIMIT:,} bytes, or more than {MAX_HEADERS:,} lines",
+    HTTPStatus.REQUEST_TIMEOUT: f"the request did not arrive within {STALL_TIMEOUT_S:.0f} seconds",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body comes in more than {MAX_SMALL_CHUNKS:,} small chunks",
 }
 _REQUEST_LINE = re.compile(rb"(?!CONNECT )[!-~]+ [!-~]+ HTTP/1\.[01](?:\r\n|\Z)")
@@ -38,19 +40,19 @@ _LENGTH_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class Connection(H11Protocol):
-    """Hands requests on to the application; for uvicorn's `http`."""
+    """uvicorn's own protocol on h11, with a time for requests to arrive and for answers to be taken in."""
 
     _stage: object = None
     _since_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
+        """Wait for the first request, and not for ever."""
         super().connection_made(cast("asyncio.Transport", transport))
         self.conn = StrictReader(h11.SERVER, HEAD_LIMIT)
         self._check_progress()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop looking after the connection."""
         self._timer.cancel()
         super().connection_lost(exc)
 
@@ -61,19 +63,16 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what h11 has just found to be wrong."""
-        status = HTTPStatus(getattr(sys.exception(), "error_status_hint", HTTPStatus.BAD_REQUEST))
-        if status in _LIMIT_DETAILS:
-            self._refuse(status, _LIMIT_DETAILS[status])
-        else:
-            self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+        hint = getattr(sys.exception(), "error_status_hint", None)
+        self._refuse(HTTPStatus(hint) if hint in _DETAILS else HTTPStatus.BAD_REQUEST)
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+    def _refuse(self, status: HTTPStatus) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else an answer is given already
-            self.transport.write(refusal(status, detail))
+            self.transport.write(refusal(status, _DETAILS[status]))
         self.transport.close()
 
     def _check_progress(self) -> None:
-        """See what this waits for, and end it when it has waited for the same thing too long."""
+        """End the connection when it has waited for the same thing too long."""
         stage, now_s = self._awaited_progress(), self.loop.time()
         if stage is None or stage != self._stage:
             self._stage, self._since_s = stage, now_s
@@ -81,15 +80,13 @@ class Connection(H11Protocol):
             if self.transport.is_closing() or self.transport.get_write_buffer_size():
                 self.transport.abort()
             elif self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]:
-                self._refuse(
-                    HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {STALL_TIMEOUT_S:.0f} seconds"
-                )
+                self._refuse(HTTPStatus.REQUEST_TIMEOUT)
             else:
                 self.transport.close()
         self._timer = self.loop.call_later(STALL_TIMEOUT_S / 4, self._check_progress)
 
     def _awaited_progress(self) -> object:
-        """Name what the client is to do; equal as long as it has not done it, None when it has nothing to do."""
+        """Return what the client has to do next: equal until it has done it, None when it has nothing to do."""
         if unread := self.transport.get_write_buffer_size():
             return unread
         if self.transport.is_closing():

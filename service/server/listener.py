@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
-from typing import Any
 
 import uvloop
 
@@ -62,15 +61,7 @@ class Loop(uvloop.Loop):
 
 
 class Listener:
-    """Stands for an `asyncio.Server`, as far as uvicorn uses one.
-
-    Parameters
-    ----------
-    loop : Loop
-    protocol_factory : callable
-    listening : socket
-    context : SSLContext, optional
-    """
+    """Stands for an `asyncio.Server`, as far as uvicorn uses one."""
 
     def __init__(
         self,
@@ -115,15 +106,15 @@ class Listener:
                 task.add_done_callback(self._handshakes.discard)
 
     async def _start_protocol(self, accepted: socket.socket) -> None:
-        limits: dict[str, Any] = {}
-        if self._context is not None:
-            limits = {
-                "ssl": self._context,
-                "ssl_handshake_timeout": HANDSHAKE_S,
-                "ssl_shutdown_timeout": HANDSHAKE_S,
-            }
+        seconds = HANDSHAKE_S if self._context else None
         with suppress(OSError):  # no TLS, or not in time; the loop has closed it
-            await self._loop.connect_accepted_socket(self._factory, accepted, **limits)
+            await self._loop.connect_accepted_socket(
+                self._factory,
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
+            )
 
     def _refuse(self, accepted: socket.socket, detail: str) -> None:
         if self._context is None:
