@@ -16,7 +16,8 @@ from service.console.board import closing_data, looks
 from service.console.catalogues.catalogue import words_of
 from service.console.page import PageRoute, data_for, now_us, page, refused
 from service.contract.problems import Problem
-from service.http.dependencies import CallIdInPath, principal_of, scorer_of, shown_of, store_unavailable
+from service.http.dependencies import CallIdInPath, principal_of, scorer_of, shown_of
+from service.http.problem_responses import store_unavailable
 from service.http.queue_view import queued_call
 from service.queue.badge import percent, state_of
 from service.queue.states import CLOSED, IN_QUEUE, REOPENED_S

@@ -15,7 +15,8 @@ from service.console.catalogues.catalogue import words_of
 from service.console.daily_stats import DAY_US, MARKED_US, MAX_MARKED, One, bands, deferred, marked, put, read, waits
 from service.console.page import PageRoute, data_for, now_us, page, refused
 from service.http.centre import model
-from service.http.dependencies import principal_of, scorer_of, store_unavailable
+from service.http.dependencies import principal_of, scorer_of
+from service.http.problem_responses import store_unavailable
 from service.security.api_keys import Role
 from service.security.pseudonyms import short_pseudonym
 from service.security.route_access import require_role

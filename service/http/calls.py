@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request
 from pydantic_core import from_json
 from starlette.responses import Response
 
-from model.errors import StoreError
 from model.history.caller_history import FIELDS
 from service.contract.answers import CallDocument, EventReceipt, ScoreResponse
 from service.contract.requests import Answered, Disposition, Ended, Reopen
@@ -24,7 +23,6 @@ from service.http.dependencies import (
     settings_of,
     shown_of,
     speaking_for,
-    store_unavailable,
 )
 from service.http.problem_responses import problem_responses
 from service.queue.states import CLOSED, OVER
@@ -144,11 +142,8 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
     A call whose name ends in `/badge` or `/badge.svg` cannot be asked for here.
     """
     intake = scorer_of(request).intake
-    try:
-        found = shown_of(request, await intake.find_call(call_id))
-        said = await intake.store.read_events(found)
-    except StoreError as error:
-        raise store_unavailable(error) from error
+    found = shown_of(request, await intake.find_call(call_id))
+    said = await intake.store.read_events(found)
     return json_response(
         {
             **found.extra,

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from model.errors import StoreError
 from model.history.caller_history import FIELDS
 from service.contract.centre_answers import Alive, CallerDocument, Erased, ModelDocument, OperationsDocument
+from service.contract.centre_requests import Erase, Number, Operate
 from service.contract.problems import Forbidden, Invalid, Unavailable
-from service.contract.requests import Erase, Number, Operate, doubted
+from service.contract.requests import doubted
 from service.http.dependencies import (
     json_response,
     principal_of,
@@ -19,7 +20,6 @@ from service.http.dependencies import (
     request_body,
     scorer_of,
     settings_of,
-    store_unavailable,
 )
 from service.http.problem_responses import problem_responses
 from service.maintenance.erasure import check_reason, erase
@@ -85,11 +85,8 @@ async def operate(request: Request) -> Response:
             record_decision(connection, who.name, kind, body, microseconds(datetime.now(UTC)))
 
     tasks: BackgroundTasks = request.app.state.tasks
-    try:
-        await intake.store.in_thread(write)
-        await tasks.read_decisions()
-    except StoreError as error:
-        raise store_unavailable(error) from error
+    await intake.store.in_thread(write)
+    await tasks.read_decisions()
     doubts = doubted("mean_handling_s", asked.mean_handling_s)
     scorer_of(request).metrics.warned(doubts)
     return json_response(_operations(request) | {"warnings": doubts})
@@ -111,10 +108,7 @@ async def lookup(request: Request) -> Response:
     asked, _ = await read_request(request, Number)
     scorer = scorer_of(request)
     now_us = microseconds(datetime.now(UTC))
-    try:
-        hashes, history = await scorer.history_of(asked.caller, now_us)
-    except StoreError as error:
-        raise store_unavailable(error) from error
+    hashes, history = await scorer.history_of(asked.caller, now_us)
     document = dict(zip(FIELDS, history.tolist(), strict=True))
     return json_response(
         {
@@ -144,10 +138,7 @@ async def erase_caller(request: Request) -> Response:
     check_reason(asked.reason, asked.caller)
     if not scorer.redelivery.is_drained():  # the journal may hold a call of this caller, which would come back
         raise Unavailable("the store has not been told everything yet; erase when /readyz has `journal` at 0")
-    try:
-        removed = await erase(scorer.intake, hashes, who.name, mask_numbers(asked.reason))
-    except StoreError as error:
-        raise store_unavailable(error) from error
+    removed = await erase(scorer.intake, hashes, who.name, mask_numbers(asked.reason))
     await scorer.redelivery.wipe()
     return json_response({"caller": short_pseudonym(hashes[0]), "calls": removed.calls, "events": removed.events})
 

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 from starlette.types import Scope
 
-from model.errors import StoreError
 from service.contract.fields import AHEAD, NOT_BLANK
-from service.contract.problems import Forbidden, Malformed, TooLarge, Unavailable
+from service.contract.problems import Forbidden, Malformed, TooLarge
 from service.contract.requests import parse
 from service.http.problem_responses import problem_of
 from service.security.api_keys import Principal, Role
@@ -138,12 +137,6 @@ def resolve_source(scope: Scope, recorded: datetime, settings: Settings) -> tupl
     if not settings.replay and who.role is not Role.ADMIN:
         raise Forbidden("this service goes by its own clock, expected one that was started with --replay, or an admin")
     return recorded, Source(who.name, now)
-
-
-def store_unavailable(error: StoreError) -> Unavailable:
-    """Return the problem of a failed store; the cause is only logged, since it may name hosts, users and values."""
-    log.warning("the store failed a request: %s", error)
-    return Unavailable("the store did not take it, or cannot be read; ask again")
 
 
 def scorer_of(request: Request) -> "FailOpenScorer":

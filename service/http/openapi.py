@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from service.contract.answers import Beat, DeferralChange
-from service.contract.requests import REQUESTS
+from service.contract.centre_requests import Erase, Number, Operate, Take, TokenFor
+from service.contract.requests import Answered, Batch, Disposition, Ended, Reopen, ScoreRequest
 from service.security.api_keys import Role
 from service.security.route_access import RoleRoute, require_role
 
@@ -42,6 +44,12 @@ _TAGS = [
     {"name": "queue", "description": "What operators see, and how a call is theirs."},
     {"name": "centre", "description": "What the centre decides, and how the service is."},
 ]
+#: Bodies that routes read by themselves, and what the stream sends.
+_READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
+    *(ScoreRequest, Batch, Answered, Ended, Disposition, Reopen),
+    *(Take, Number, Erase, Operate, TokenFor),
+    *(Beat, DeferralChange),
+)
 _SECURITY_SCHEMES = {
     "bearer": {
         "type": "http",
@@ -80,7 +88,7 @@ def complete_openapi(app: FastAPI) -> None:
         if "securitySchemes" not in components:
             components["securitySchemes"] = _SECURITY_SCHEMES
             _, found = models_json_schema(
-                [(model, "validation") for model in (*REQUESTS, Beat, DeferralChange)],
+                [(model, "validation") for model in _READ_BY_ROUTES],
                 ref_template="#/components/schemas/{model}",
             )
             components["schemas"] = dict(sorted((components["schemas"] | found["$defs"]).items()))

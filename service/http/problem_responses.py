@@ -1,5 +1,6 @@
 """Problem documents: what was found wrong with a request, as an answer, and what the OpenAPI document says of each."""
 
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -11,9 +12,12 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from model.errors import StoreError
 from service.contract.extra_fields import printable_name
 from service.contract.fields import validation_message
-from service.contract.problems import MEDIA_TYPE, Invalid, Malformed, Problem, Unknown
+from service.contract.problems import MEDIA_TYPE, Invalid, Malformed, Problem, Unavailable, Unknown
+
+log = logging.getLogger(__name__)
 
 #: So many fields are named one by one.
 MAX_FIELDS = 20
@@ -38,7 +42,7 @@ _TEXTS = {
 
 
 async def problem_response(request: Request, error: Exception) -> Response:
-    """Answer a problem, or an error of the framework, with a problem document."""
+    """Answer a problem, or an error of the framework or of the store, with a problem document."""
     if isinstance(error, HTTPException):
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
@@ -55,9 +59,17 @@ async def problem_response(request: Request, error: Exception) -> Response:
         error = problem_of(found)
         if all(item["loc"][0] == "path" for item in found):
             error = Unknown(error.detail, error.fields)  # nothing has such a name
+    if isinstance(error, StoreError):
+        error = store_unavailable(error)
     if not isinstance(error, Problem):
         error = Problem("Something is wrong in this service; its log says what.")
     return error.response()
+
+
+def store_unavailable(error: StoreError) -> Unavailable:
+    """Return the problem of a failed store; the cause is only logged, since it may name hosts, users and values."""
+    log.warning("the store failed a request: %s", error)
+    return Unavailable("the store did not take it, or cannot be read; ask again")
 
 
 def problem_of(found: Sequence[Any]) -> Problem:

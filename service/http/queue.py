@@ -8,8 +8,8 @@ from starlette.responses import Response, StreamingResponse
 
 from model.errors import StoreError
 from service.contract.answers import BadgeDocument, Queued, QueueDocument, TokenDocument, event
+from service.contract.centre_requests import Take, TokenFor
 from service.contract.problems import Conflict, Forbidden, Invalid, Problem, TooMany, Unauthorized
-from service.contract.requests import Take, TokenFor
 from service.http.dependencies import (
     CallIdInPath,
     json_response,
@@ -20,10 +20,9 @@ from service.http.dependencies import (
     settings_of,
     shown_of,
     speaking_for,
-    store_unavailable,
 )
 from service.http.event_stream import Streams
-from service.http.problem_responses import problem_responses
+from service.http.problem_responses import problem_response, problem_responses
 from service.http.queue_view import View, queue_document, queued_call
 from service.queue.badge import Theme, badge_svg, likelihood_of, state_of
 from service.security.api_keys import Role
@@ -138,11 +137,8 @@ async def take(request: Request, call_id: CallIdInPath) -> Response:
     """
     _board_only(request)
     asked, _ = await read_request(request, Take)
-    try:
-        operator, who = _operator(request, asked), principal_of(request).name
-        call = await scorer_of(request).intake.lifecycle.take(call_id, operator, datetime.now(UTC), told_by=Source(who))
-    except StoreError as error:
-        raise store_unavailable(error) from error
+    operator, who = _operator(request, asked), principal_of(request).name
+    call = await scorer_of(request).intake.lifecycle.take(call_id, operator, datetime.now(UTC), told_by=Source(who))
     return json_response(queued_call(shown_of(request, call)))
 
 
@@ -159,12 +155,9 @@ async def release(request: Request, call_id: CallIdInPath) -> Response:
     _board_only(request)
     asked, _ = await read_request(request, Take)
     intake, operator, who = scorer_of(request).intake, _operator(request, asked), principal_of(request)
-    try:
-        call = await intake.lifecycle.release_call(
-            call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=Source(who.name)
-        )
-    except StoreError as error:
-        raise store_unavailable(error) from error
+    call = await intake.lifecycle.release_call(
+        call_id, operator, datetime.now(UTC), any_operator=who.role is Role.ADMIN, told_by=Source(who.name)
+    )
     return json_response(queued_call(shown_of(request, call)))
 
 
@@ -212,8 +205,8 @@ async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None
     """
     try:
         call = await _badged(request, call_id, token)
-    except Problem as problem:  # a page of another site is to see why, too
-        answer = problem.response()
+    except (Problem, StoreError) as error:  # a page of another site is to see why, too
+        answer = await problem_response(request, error)
     else:
         answer = json_response(_badge_document(request, call, token))
     answer.headers.update(CROSS_ORIGIN_HEADERS)
@@ -251,10 +244,7 @@ async def _badged(request: Request, call_id: str, token: str | None) -> Call:
         grant = _granted(request, token, "badge")
         if grant is None or grant.call_id != call_id:
             raise Unauthorized
-    try:
-        return shown_of(request, await scorer_of(request).intake.find_call(call_id))
-    except StoreError as error:
-        raise store_unavailable(error) from error
+    return shown_of(request, await scorer_of(request).intake.find_call(call_id))
 
 
 def _badge_document(request: Request, call: Call, token: str | None) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
                    openapi):  # fmt: skip
         app.include_router(routes.router)
     app.include_router(board.answers)
-    for error in (Problem, RequestValidationError, HTTPException, Exception):
+    for error in (Problem, StoreError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, problem_response)
     openapi.complete_openapi(app)
     guarded = SecurityMiddleware(
