@@ -22,7 +22,7 @@ from service.server.listener import raise_file_limit
 from service.settings import Settings
 from service.store.store import lock_sqlite_file
 from service.telemetry.logs import configure
-from service.telemetry.multiprocess import enable_multiprocess
+from service.telemetry.multiprocess import VARIABLE
 from service.watch.registry_follower import follow_registry
 
 #: What uvicorn is told, wherever this runs.
@@ -107,7 +107,7 @@ def _run_several(settings: Settings, workers: int, where: str, options: dict[str
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"SARING_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     with TemporaryDirectory(prefix="saring-counts-") as folder:
-        enable_multiprocess(Path(folder))
+        os.environ[VARIABLE] = folder
         print(f"Serving release {parts.intake.release.name} at {where} with {workers} processes", flush=True)
         uvicorn.run("service.server.process:application", factory=True, workers=workers, **options)
 

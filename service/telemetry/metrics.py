@@ -70,6 +70,14 @@ class Metrics:
         self._warnings = self._each("warnings_total", FIELDS)
         self._abandoned = self._each("abandoned_total", BANDS)
         self._deferred, self._held_out = self._counters["deferred_total"].inc, self._counters["held_out_total"].inc
+        # What has no label is counted or set as it is told; the table says what each means.
+        self.ahead = self._counters["ahead_total"].inc
+        self.not_kept = self._counters["not_kept_total"].inc
+        self.journal_kept = self._counters["journal_kept_total"].inc
+        self.journal_drained = self._counters["journal_drained_total"].inc
+        self.journal_holds = self._gauges["journal_records"].set
+        self.drift = self._gauges["drift_measures_moved"].set
+        self.event_loop_lag = self._gauges["event_loop_lag_seconds"].set
         self._requests: dict[tuple[str, str, int], tuple[_Count, _Observe]] = {}
         self._routes, self._reasons = _Names(MAX_ROUTES), _Names(MAX_REASONS)
         self._queues, self._releases = _Names(MAX_QUEUES), _Names(MAX_RELEASES)
@@ -119,10 +127,6 @@ class Metrics:
         if seconds is not None:
             observe(seconds)
 
-    def ahead(self) -> None:
-        """Count a request that was refused because a time in it lies ahead of this machine's clock."""
-        self._counters["ahead_total"].inc()
-
     def degraded(self, reason: str) -> None:
         """Count what the store did not take as it should, and why: a word, never a text that was sent."""
         self._counters["degraded_total"].labels(self._reasons.of(reason)).inc()
@@ -131,24 +135,8 @@ class Metrics:
         """Count a caller who hung up before an operator answered."""
         self._abandoned.get(band, self._abandoned[OTHER])()
 
-    def journal_kept(self) -> None:
-        """Count an event that went to the journal."""
-        self._counters["journal_kept_total"].inc()
-
-    def not_kept(self) -> None:
-        """Count an event that neither the store nor the journal took; its answer said so."""
-        self._counters["not_kept_total"].inc()
-
-    def journal_drained(self, events: int) -> None:
-        """Count events of the journal that the store has taken."""
-        self._counters["journal_drained_total"].inc(events)
-
-    def journal_holds(self, records: int) -> None:
-        """Set the number of events in this process's journal."""
-        self._gauges["journal_records"].set(records)
-
     def store_up(self, up: bool) -> None:
-        """Return whether the store takes events."""
+        """Set whether the store takes events."""
         self._gauges["store_up"].set(up)
 
     def committed(self, seconds: float, batch: int, again: int) -> None:
@@ -173,7 +161,7 @@ class Metrics:
         self._gauges["operators_on_duty"].set(nan if on_duty is None else on_duty)
 
     def deferral(self, *, switch_on: bool, on: bool) -> None:
-        """Return whether people allow deferral, and whether anything is deferred."""
+        """Set whether people allow deferral, and whether anything is deferred."""
         self._gauges["switch_on"].set(switch_on)
         self._gauges["deferral_on"].set(on)
 
@@ -183,17 +171,9 @@ class Metrics:
         self._gauges["monitor_e_value"].labels("random_share").set(random_share)
         self._gauges["monitor_alarmed"].set(alarmed)
 
-    def drift(self, moved: int) -> None:
-        """Set how many drift measures were beyond their limit at the last check."""
-        self._gauges["drift_measures_moved"].set(moved)
-
     def certificate(self, expires_at: datetime | None) -> None:
         """Set when the certificate expires, None without one."""
         self._gauges["certificate_expires_timestamp_seconds"].set(expires_at.timestamp() if expires_at else 0.0)
-
-    def event_loop_lag(self, seconds: float) -> None:
-        """Observe the lag of the event loop."""
-        self._gauges["event_loop_lag_seconds"].set(seconds)
 
     def release(self, name: str) -> None:
         """Set the release that is served from now on."""

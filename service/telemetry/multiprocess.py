@@ -6,7 +6,6 @@ keeps the last gauges of that worker alive.
 """
 
 import os
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,34 +16,8 @@ from prometheus_client.registry import Collector
 
 from model.errors import SaringError
 
+#: prometheus_client's own: an empty folder for this alone, set before the workers start.
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-#: Nothing else in the folder is touched: somebody may keep saring.db there.
-_FILE = re.compile(r"(counter|histogram|gauge_[a-z]+)_(\d+)\.db")
-
-
-def enable_multiprocess(directory: Path) -> None:
-    """Let all worker processes that are started from now on count together.
-
-    For the parent, once, before it starts them; by `spawn`, or before it has imported prometheus_client itself. What
-    was counted before in that folder is forgotten.
-
-    Parameters
-    ----------
-    directory : Path
-        A folder for this alone; made when it is not there. It need not outlive the service.
-
-    Raises
-    ------
-    SaringError
-        When the folder cannot be used.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for path, _ in _files(directory):
-            path.unlink()
-    except OSError as error:
-        raise SaringError(f"{VARIABLE}: {directory} cannot be used for counting: {error.strerror}") from error
-    os.environ[VARIABLE] = str(directory)
 
 
 def multiprocess_directory() -> Path | None:
@@ -59,15 +32,13 @@ def multiprocess_directory() -> Path | None:
     directory = os.environ.get(VARIABLE, "")
     if (values.ValueClass is not values.MutexValue) != bool(directory):
         raise SaringError(f"{VARIABLE}: {directory!r}, expected to be set before the service starts, or not at all")
-    if not directory:
-        return None
-    if not Path(directory).is_dir():
+    if directory and not Path(directory).is_dir():
         raise SaringError(f"{VARIABLE}: {directory!r} is not a folder")
-    return Path(directory)
+    return Path(directory) if directory else None
 
 
 class SharedCounts(Collector):
-    """What all workers have counted, as one.
+    """What all workers have counted, as one: prometheus_client merges it, without the gauges of those that have died.
 
     Parameters
     ----------
@@ -78,27 +49,25 @@ class SharedCounts(Collector):
         self._directory = directory
 
     def collect(self) -> Iterable[Metric]:
-        """Read the files of all workers, without the gauges of those that have died."""
-        for pid in {pid for _, pid in _files(self._directory)}:
-            if not _alive(pid):
+        """Read the files of all workers."""
+        for pid in {int(path.stem.rpartition("_")[2]) for path in self._files()}:
+            if not _is_alive(pid):
                 with suppress(FileNotFoundError):  # another worker was asked at the same time
                     mark_process_dead(pid, str(self._directory))  # type: ignore[no-untyped-call]
         # A worker that is just starting has made a file and not yet filled it.
-        files = [str(path) for path, _ in _files(self._directory) if path.exists() and path.stat().st_size]
+        files = [str(path) for path in self._files() if path.exists() and path.stat().st_size]
         found: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
         return found
 
-
-def _files(directory: Path) -> list[tuple[Path, int]]:
-    found = ((path, _FILE.fullmatch(path.name)) for path in sorted(directory.iterdir()))
-    return [(path, int(match[2])) for path, match in found if match]
+    def _files(self) -> list[Path]:
+        return sorted(self._directory.glob("*_[0-9]*.db"))
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

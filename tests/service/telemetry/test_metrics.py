@@ -29,7 +29,7 @@ from model.scorecard.features import STAGES
 from service.contract import requests
 from service.telemetry.metric_table import METRICS, PREFIX
 from service.telemetry.metrics import BANDS, FIELDS, MAX_QUEUES, Metrics
-from service.telemetry.multiprocess import VARIABLE, enable_multiprocess
+from service.telemetry.multiprocess import VARIABLE
 from service.telemetry.request_metrics import RequestMetricsMiddleware, measure_loop_lag
 from tests.support.processes import until
 from tests.support.small_service import raw, running
@@ -170,15 +170,11 @@ def test_a_changed_environment_is_told_and_not_half_followed(monkeypatch, tmp_pa
         Metrics()
 
 
-def test_sharing_forgets_old_counts_and_touches_nothing_else(monkeypatch, tmp_path):
-    monkeypatch.setenv(VARIABLE, "")  # put back afterwards
-    for name in ("counter_12.db", "gauge_livesum_12.db", "saring.db", "counter_12.db.txt"):
-        (tmp_path / name).write_text("x")
-    enable_multiprocess(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"saring.db", "counter_12.db.txt"}
-    assert os.environ[VARIABLE] == str(tmp_path)
-    with pytest.raises(SaringError, match="cannot be used for counting"):
-        enable_multiprocess(tmp_path / "saring.db")
+def test_a_folder_for_counting_that_is_not_there_is_told(tmp_path):
+    code = "from service.telemetry.metrics import Metrics; Metrics()"
+    environment = os.environ | {VARIABLE: str(tmp_path / "nowhere")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "nowhere' is not a folder" in done.stderr
 
 
 # -- Requests, watched from outside
@@ -349,13 +345,13 @@ async def render():
 app = RequestMetricsMiddleware(api, metrics, 10.0)
 """
 PARENT = """
+import os
 import sys
-from pathlib import Path
 import uvicorn
-from service.telemetry.multiprocess import enable_multiprocess
 
 if __name__ == "__main__":
-    enable_multiprocess(Path(sys.argv[1]))
+    os.mkdir(sys.argv[1])
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
     uvicorn.run("small_worker:app", port=int(sys.argv[2]), workers=2, log_level="critical")
 """
 
