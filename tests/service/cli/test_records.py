@@ -14,6 +14,7 @@ import pytest
 
 from service.security.pseudonyms import rotate_number_key
 from tests.support.call_histories import saring
+from tests.support.processes import until
 
 NUMBER, OTHER = "+6281234567890", "+6281298765432"
 ROOT = Path(__file__).parents[3]
@@ -33,10 +34,7 @@ def ring(client: httpx.Client, call_id: str, caller: str = NUMBER, **more: objec
 
 
 def becomes(true) -> None:
-    until = time.monotonic() + WITHIN_S
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(true, WITHIN_S)
 
 
 def words_of(folder: Path, release: Path) -> tuple:

@@ -2,8 +2,7 @@
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from service.http.event_stream import MAX_STREAMS, MAX_STREAMS_PER_KEY
 from service.security.api_keys import Role
 from service.security.key_store import create_key, revoke_key
 from tests.support.keyed_service import NOBODY, Keyed, keyed
+from tests.support.processes import until
 
 MORNING = datetime(2026, 1, 31, 8, tzinfo=UTC)
 MANY = 1_000
@@ -67,15 +67,6 @@ def events(answered: httpx.Response) -> Iterator[Event]:
                 continue
             yield Event(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
             fields = {}
-
-
-def eventually(holds: Callable[[], bool], patience_s: float = 20.0) -> bool:
-    until = time.monotonic() + patience_s
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_a_stream_tells_the_whole_queue_and_then_each_change(service):
@@ -211,7 +202,7 @@ def test_a_token_opens_a_stream_and_a_bad_one_does_not(service):
 def test_a_key_that_is_revoked_ends_its_stream(service, by_token):
     key = create_key(service.engine, f"soon gone {by_token}", Role.OPERATOR, datetime.now(UTC))
     headers = {"Authorization": f"Bearer {key}"}
-    assert eventually(lambda: service.client.get("/v1/queue", headers=headers).status_code == 200)
+    until(lambda: service.client.get("/v1/queue", headers=headers).status_code == 200)
     params = {}
     if by_token:
         asked = service.client.post("/v1/tokens", headers=headers, json={"scope": "stream"})
@@ -245,19 +236,19 @@ def request_of(service: Keyed, key: str | None = None) -> bytes:
 
 def test_streams_have_a_number_and_nothing_is_left_of_those_that_are_dropped(service):
     streams, followers = service.app.state.streams, service.app.state.scorer.intake.board.followers
-    assert eventually(lambda: not streams.open)
+    until(lambda: not streams.open)
     now = datetime.now(UTC)
     keys = [
         create_key(service.engine, f"wall {n}", Role.OPERATOR, now) for n in range(MAX_STREAMS // MAX_STREAMS_PER_KEY)
     ]
     by_last = {"Authorization": f"Bearer {keys[-1]}"}
-    assert eventually(lambda: service.client.get("/v1/queue", headers=by_last).status_code == 200)
+    until(lambda: service.client.get("/v1/queue", headers=by_last).status_code == 200)
     for count in (MAX_STREAMS_PER_KEY, MAX_STREAMS):
         with ExitStack() as stack:
             for place in range(count):
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
                 connection.sendall(request_of(service, keys[place // MAX_STREAMS_PER_KEY]))
-            assert eventually(lambda count=count: streams.open == len(followers) == count)
+            until(lambda count=count: streams.open == len(followers) == count)
             full = {"Authorization": f"Bearer {keys[0]}"}
             answered = service.client.get("/v1/queue/stream", headers=full)
             assert answered.status_code == 429  # this key has its share
@@ -269,7 +260,7 @@ def test_streams_have_a_number_and_nothing_is_left_of_those_that_are_dropped(ser
                 assert service.ask("operator", "GET", "/v1/queue/stream").status_code == 429
                 ring(service, "while all are open")
                 end(service, "while all are open")
-        assert eventually(lambda: not streams.open and not followers)
+        until(lambda: not streams.open and not followers)
 
 
 def test_a_queue_of_a_thousand_waiting_calls_is_told_in_order(tmp_path, release_folder):

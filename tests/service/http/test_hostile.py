@@ -277,10 +277,6 @@ FORGIVEN: dict[str, tuple[str, set[str]]] = {
 }
 
 
-def test_there_are_more_than_a_hundred_of_them():
-    assert len(REFUSED) + len(FORGIVEN) > 150
-
-
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_body_that_is_no_call_is_refused_and_the_field_is_named(service, name):
     answered = looked_at(service.ask("intake", "POST", "/v1/score", content=REFUSED[name]))
@@ -689,23 +685,6 @@ def test_a_chunk_that_makes_no_sense_is_not_taken(service):
     assert b'"durable":true' in service.raw(head + chunked, patience_s=1.0)
 
 
-def test_an_old_protocol_and_many_requests_in_a_row_are_answered_in_their_order(service):
-    assert service.raw(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 200")
-    bodies = [with_call(call_id=f"in a row {place}") for place in range(20)]
-    asked = b"".join(
-        request(
-            service, "Host: localhost", f"Content-Length: {len(body)}", who="intake", method="POST", path="/v1/score"
-        )
-        + body
-        for body in bodies
-    )
-    last = request(service, "Host: localhost", "Connection: close")
-    answered = service.raw(asked + last)
-    assert re.findall(rb'"call_id":"in a row (\d+)"', answered) == [b"%d" % place for place in range(20)]
-    assert answered.count(b"HTTP/1.1 200") == 20
-    assert answered.count(b"HTTP/1.1 401") == 1
-
-
 def test_a_head_that_never_ends_costs_nothing(service):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for line in (b"a" * 1_000_000, b"X-A: " + b"a" * 60_000 + b"\r\n"):
@@ -757,16 +736,6 @@ def test_whoever_sends_a_byte_at_a_time_is_ended_too(service):
         answered = service.raw(start, *[b" "] * 400, pause_s=0.05)
         assert time.monotonic() - started < 15.0
         assert answered.startswith(b"HTTP/1.1 401" if start is unkeyed else b"HTTP/1.1 408") or not answered
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_connection_that_says_nothing_after_an_answer_is_ended_and_one_that_asks_again_is_not(service):
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20.0) as kept:
-        for _ in range(2):
-            kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert kept.recv(65_536).startswith(b"HTTP/1.1 200")
-            time.sleep(REQUEST_S)
-        assert ended(kept) == b""
 
 
 def test_more_connections_than_there_is_room_for_are_told_so(service, monkeypatch):

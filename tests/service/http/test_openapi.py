@@ -1,6 +1,5 @@
 """The OpenAPI document is the truth: what it says the service does, and an integrator can work from it alone."""
 
-import copy
 import json
 import re
 from collections.abc import Iterator
@@ -67,13 +66,6 @@ def test_the_document_is_valid_and_every_reference_leads_somewhere(document):
         assert link in names
     for schema in document["components"]["schemas"].values():
         jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
-
-
-def test_a_document_that_is_not_valid_would_be_found(document):
-    broken = copy.deepcopy(document)
-    broken["paths"]["/v1/score"]["post"]["responses"]["200"] = {"content": 5}
-    with pytest.raises(Exception, match="200"):
-        schemathesis.openapi.from_dict(broken).validate()
 
 
 def test_the_document_is_the_same_for_everybody_who_has_a_key(service):

@@ -276,11 +276,7 @@ def test_over_tls_whoever_says_nothing_holds_nothing_for_long(tmp_path, release_
             assert asked_health(speaking)
 
 
-# Without a key there is nothing large to ask for
-
-
-def test_the_document_of_the_interface_takes_a_key(service):
-    assert len(service.ask("intake", "GET", "/openapi.json").content) > 50_000
+def test_without_a_key_every_answer_is_small(service):
     for path in ("/openapi.json", "/healthz", "/readyz", "/neverwhere", "/v1/model"):
         assert len(service.ask("nobody", "GET", path).content) < 1_000
 
