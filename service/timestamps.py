@@ -1,5 +1,6 @@
 """Times as microseconds since 1970 and as RFC 3339."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -9,9 +10,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def microseconds(time: datetime) -> int:
+def microseconds(moment: datetime) -> int:
     """Return a time as microseconds since 1970, exactly."""
-    return (time - EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def now_us() -> int:
+    """Return the time by this machine's clock, in microseconds since 1970."""
+    return time.time_ns() // 1_000
 
 
 def rfc3339(time_us: int | None) -> str | None:

@@ -170,12 +170,11 @@ def protect_list(database: Database = None) -> None:
     """Show the list."""
     from service.queue.protected_callers import list_protected
     from service.store.event_streams import transaction
-    from service.timestamps import microseconds, rfc3339
+    from service.timestamps import now_us, rfc3339
 
-    now_us = microseconds(datetime.now(UTC))
     with open_database(database) as engine, transaction(engine) as connection:
         for one in list_protected(connection):
-            ended = " (ended)" if one.expires_at_us <= now_us else ""
+            ended = " (ended)" if one.expires_at_us <= now_us() else ""
             print(f"{one.caller}  until {rfc3339(one.expires_at_us)}{ended}  {one.reason}")
 
 
@@ -187,12 +186,12 @@ def protect_remove(
     from service.queue.protected_callers import remove_protected
     from service.security.pseudonyms import short_pseudonym
     from service.store.event_streams import retry_transaction
-    from service.timestamps import microseconds
+    from service.timestamps import now_us
 
-    chosen, now_us = settings(release=release, key_file=key_file), microseconds(datetime.now(UTC))
+    chosen = settings(release=release, key_file=key_file)
     with open_database(database) as engine:
         hashes = _hashes(engine, chosen.key_file, _number(number, chosen.release))
-        if not retry_transaction(engine, lambda connection: remove_protected(connection, hashes, now_us, WHO)):
+        if not retry_transaction(engine, lambda connection: remove_protected(connection, hashes, now_us(), WHO)):
             raise SaringError(f"{short_pseudonym(hashes[0])} is not on the list")
         print(f"{short_pseudonym(hashes[0])} is no longer protected")
 
@@ -205,7 +204,7 @@ def switch(
     """Stop all deferral, from within a second on, or allow it again; without a word, show which it is."""
     from service.queue.operations import record_decision
     from service.store.event_streams import retry_transaction
-    from service.timestamps import microseconds
+    from service.timestamps import now_us
 
     if to not in (None, "on", "off"):
         raise SaringError(f"{to!r}, expected on or off")
@@ -213,8 +212,8 @@ def switch(
         raise SaringError("--reason: expected a few words, which operators read")
     with open_database(database) as engine:
         if to is not None:
-            body, now_us = {"on": to == "on", "reason": (reason or "").strip()}, microseconds(datetime.now(UTC))
-            retry_transaction(engine, lambda connection: record_decision(connection, WHO, "switch", body, now_us))
+            body = {"on": to == "on", "reason": (reason or "").strip()}
+            retry_transaction(engine, lambda connection: record_decision(connection, WHO, "switch", body, now_us()))
         _show_switch(engine)
 
 

@@ -12,7 +12,6 @@ from service.contract.answers import CallDocument, EventReceipt, ScoreResponse
 from service.contract.requests import Answered, Disposition, Ended, Reopen
 from service.http.dependencies import (
     CallIdInPath,
-    as_asked,
     json_response,
     of_a_person,
     principal_of,
@@ -20,7 +19,6 @@ from service.http.dependencies import (
     request_body,
     resolve_source,
     scorer_of,
-    settings_of,
     shown_of,
     speaking_for,
 )
@@ -53,9 +51,9 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
     """
     asked, warnings = await read_request(request, Answered)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
-    now, told_by = resolve_source(request.scope, asked.answered_at, settings_of(request))
+    now, told_by = resolve_source(request, asked.answered_at)
     stored = await scorer_of(request).record_answer(call_id, asked, now, told_by=told_by)
-    return _receipt_response(as_asked(request), warnings, stored=stored)
+    return _receipt(request, warnings, stored)
 
 
 @router.post(
@@ -74,9 +72,9 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     Told once more in the same way it gives the same answer; in another way it is refused (409).
     """
     asked, warnings = await read_request(request, Ended)
-    now, told_by = resolve_source(request.scope, asked.ended_at, settings_of(request))
+    now, told_by = resolve_source(request, asked.ended_at)
     reply = await scorer_of(request).record_end(call_id, asked, warnings, now, told_by=told_by)
-    return json_response(reply.with_call_id(as_asked(request)).encoded)
+    return json_response(reply.with_call_id(request.path_params["call_id"]).encoded)
 
 
 @router.post(
@@ -101,9 +99,9 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     # A system such as the PBX knows whose call has come to its end; a person at a board may have picked the wrong one.
     confirmed = asked.confirm or not of_a_person(request)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator), "confirm": confirmed})
-    now, told_by = resolve_source(request.scope, asked.disposed_at, settings_of(request))
+    now, told_by = resolve_source(request, asked.disposed_at)
     stored = await scorer_of(request).record_disposition(call_id, asked, now, told_by=told_by)
-    return _receipt_response(as_asked(request), warnings, stored=stored)
+    return _receipt(request, warnings, stored)
 
 
 @router.post(
@@ -123,7 +121,7 @@ async def reopen(request: Request, call_id: CallIdInPath) -> Response:
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
     told_by = Source(principal_of(request).name)
     stored = await scorer_of(request).reopen(call_id, asked, datetime.now(UTC), told_by=told_by)
-    return _receipt_response(as_asked(request), warnings, stored=stored)
+    return _receipt(request, warnings, stored)
 
 
 @router.get(
@@ -185,5 +183,6 @@ def _score(call: Call, stage: str) -> dict[str, Any]:
     return without_score(answer) if call.held_out and call.state != CLOSED else answer
 
 
-def _receipt_response(call_id: str, warnings: list[dict[str, str]], *, stored: bool) -> Response:
+def _receipt(request: Request, warnings: list[dict[str, str]], stored: bool) -> Response:
+    call_id = request.path_params["call_id"]  # as it was asked: by it whoever asks knows the answer
     return json_response({"call_id": call_id, "durable": True, "degraded": not stored, "warnings": warnings})

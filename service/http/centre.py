@@ -28,7 +28,7 @@ from service.security.api_keys import Role
 from service.security.pseudonyms import short_pseudonym
 from service.security.route_access import RoleRoute, public, require_role
 from service.telemetry.logs import mask_numbers
-from service.timestamps import microseconds, rfc3339
+from service.timestamps import microseconds, now_us, rfc3339
 from service.watch.registry_follower import read_state
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def operate(request: Request) -> Response:
 
     def write(connection: Any) -> None:
         for kind, body in decided:
-            record_decision(connection, who.name, kind, body, microseconds(datetime.now(UTC)))
+            record_decision(connection, who.name, kind, body, now_us())
 
     tasks: BackgroundTasks = request.app.state.tasks
     await intake.store.in_thread(write)
@@ -107,15 +107,15 @@ async def lookup(request: Request) -> Response:
     """
     asked, _ = await read_request(request, Number)
     scorer = scorer_of(request)
-    now_us = microseconds(datetime.now(UTC))
-    hashes, history = await scorer.history_of(asked.caller, now_us)
+    at_us = now_us()
+    hashes, history = await scorer.history_of(asked.caller, at_us)
     document = dict(zip(FIELDS, history.tolist(), strict=True))
     return json_response(
         {
             "caller": short_pseudonym(hashes[0]) if hashes else None,
             "known": document["calls_ever"] > 0.0,
             "history": document,
-            "protected": scorer.intake.operations.is_protected(hashes, now_us),
+            "protected": scorer.intake.operations.is_protected(hashes, at_us),
         }
     )
 

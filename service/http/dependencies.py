@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
-from starlette.types import Scope
 
 from service.contract.fields import AHEAD, NOT_BLANK
 from service.contract.problems import Forbidden, Malformed, TooLarge
@@ -97,22 +96,20 @@ async def read_request(request: Request, schema: type[T]) -> tuple[T, list[dict[
     ------
     Problem
     """
-    settings = settings_of(request)
-    return parse_request(await read_body(request, settings.body_limit), schema, settings, scorer_of(request))
+    return parse_request(request, await read_body(request, settings_of(request).body_limit), schema)
 
 
-def parse_request(
-    body: bytes, schema: type[T], settings: Settings, scorer: "FailOpenScorer"
-) -> tuple[T, list[dict[str, str]]]:
+def parse_request(request: Request, body: bytes, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
     """Parse a body; one with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
 
     Raises
     ------
     Problem
     """
+    scorer = scorer_of(request)
     try:
-        request, warnings = parse(schema, body, datetime.now(UTC), settings.clock_skew_s)
-        return scorer.masks.mask_request(request, warnings), warnings
+        asked, warnings = parse(schema, body, datetime.now(UTC), settings_of(request).clock_skew_s)
+        return scorer.masks.mask_request(asked, warnings), warnings
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(one["type"] == AHEAD for one in found):
@@ -122,7 +119,7 @@ def parse_request(
         raise problem_of(found) from None
 
 
-def resolve_source(scope: Scope, recorded: datetime, settings: Settings) -> tuple[datetime, Source]:
+def resolve_source(request: Request, recorded: datetime) -> tuple[datetime, Source]:
     """Return now, by this machine's clock or by the event's own for a log that is replayed, and who tells of it.
 
     Raises
@@ -130,11 +127,10 @@ def resolve_source(scope: Scope, recorded: datetime, settings: Settings) -> tupl
     Forbidden
         When a service that was not started for a replay is asked to go by another clock, and not by an admin.
     """
-    who: Principal = scope["state"]["principal"]
-    now = datetime.now(UTC)
-    if (b"saring-clock", b"as-recorded") not in scope["headers"]:
+    who, now = principal_of(request), datetime.now(UTC)
+    if (b"saring-clock", b"as-recorded") not in request.scope["headers"]:
         return now, Source(who.name)
-    if not settings.replay and who.role is not Role.ADMIN:
+    if not settings_of(request).replay and who.role is not Role.ADMIN:
         raise Forbidden("this service goes by its own clock, expected one that was started with --replay, or an admin")
     return recorded, Source(who.name, now)
 
@@ -182,11 +178,6 @@ def speaking_for(request: Request, operator: str | None) -> str | None:
 def of_a_person(request: Request) -> bool:
     """Return whether a person at a board asks, and no system: with an operator's key, or signed in at the console."""
     return principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
-
-
-def as_asked(request: Request) -> str:
-    """Return the call_id as it stands in the path: by it whoever asks knows the answer."""
-    return str(request.path_params["call_id"])
 
 
 def json_response(content: dict[str, Any] | bytes) -> Response:

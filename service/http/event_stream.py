@@ -26,7 +26,7 @@ from service.http.queue_view import View, queue_document, queued_call
 from service.queue.operator_leases import RENEWALS_PER_LEASE
 from service.queue.states import IN_QUEUE
 from service.security.api_keys import Principal
-from service.timestamps import microseconds, rfc3339
+from service.timestamps import now_us, rfc3339
 
 if TYPE_CHECKING:
     from service.intake.intake import Intake
@@ -136,7 +136,7 @@ class Streams:
         return int(number) if epoch == self.epoch and number.isdecimal() and len(number) < 16 else None
 
     def _beat(self) -> bytes:
-        told = {"at": rfc3339(microseconds(datetime.now(UTC))), "degraded": self._degraded()}
+        told = {"at": rfc3339(now_us()), "degraded": self._degraded()}
         return format_sse_event(data_str=to_json(told).decode(), event="beat")
 
     def _event(self, name: str, document: dict[str, Any], number: int) -> bytes:

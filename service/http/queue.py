@@ -31,7 +31,7 @@ from service.security.route_access import RoleRoute, public, require_role
 from service.security.sessions import Session, Sessions
 from service.security.tokens import Grant, Tokens
 from service.store.records import Call, Source
-from service.timestamps import microseconds, rfc3339
+from service.timestamps import now_us, rfc3339
 
 TOKEN_S = {"badge": 300.0, "stream": 60.0}
 MAX_CALLS = 1_000
@@ -104,7 +104,7 @@ async def stream(
     sessions: Sessions = request.app.state.sessions
     principal, open_to_all = request.scope["state"]["principal"], settings_of(request).insecure_local
     grant = _grant_of(request) if principal else _granted(request, token, "stream")
-    principal = principal or (sessions.holder(grant, _now_us()) if grant else None)
+    principal = principal or (sessions.holder(grant, now_us()) if grant else None)
     if principal is None or grant is None:
         raise Unauthorized
     if principal.role not in (*WATCHERS, Role.ADMIN):
@@ -114,7 +114,7 @@ async def stream(
     named = None if queue is None else scorer_of(request).masks.mask_text(queue)
 
     def may() -> bool:
-        return open_to_all or sessions.holder(grant, _now_us()) is not None
+        return open_to_all or sessions.holder(grant, now_us()) is not None
 
     return StreamingResponse(
         streams.events(principal, named, last, limit, View(lang, reasons), may), media_type="text/event-stream"
@@ -231,7 +231,7 @@ async def tokens(request: Request) -> Response:
     issuer: Tokens = request.app.state.tokens
     if asked.scope == "badge" and asked.call_id is None:
         raise Invalid("call_id: a badge is of one call", [("call_id", "the call whose badge is to be shown")])
-    until_us = _now_us() + int(TOKEN_S[asked.scope] * 1e6)
+    until_us = now_us() + int(TOKEN_S[asked.scope] * 1e6)
     badge = asked.scope == "badge" and asked.call_id
     call_id = await scorer_of(request).stored_call_id(badge) if badge else None
     token = issuer.issue(asked.scope, _grant_of(request)._replace(until_us=until_us, call_id=call_id))
@@ -250,7 +250,7 @@ async def _badged(request: Request, call_id: str, token: str | None) -> Call:
 def _badge_document(request: Request, call: Call, token: str | None) -> dict[str, Any]:
     grant = _granted(request, token, "badge")
     return {
-        "at": rfc3339(_now_us()),
+        "at": rfc3339(now_us()),
         "state": state_of(call),
         "prank_likelihood": likelihood_of(call),
         "token_expires_at": rfc3339(grant.until_us) if grant and grant.call_id == call.call_id else None,
@@ -267,8 +267,8 @@ def _granted(request: Request, token: str | None, scope: str) -> Grant | None:
     """Give what a token says that is good; None when it is not, or its key or session is no longer live."""
     tokens: Tokens = request.app.state.tokens
     sessions: Sessions = request.app.state.sessions
-    grant = None if token is None else tokens.check(token, scope, _now_us())
-    live = grant is not None and (settings_of(request).insecure_local or sessions.holder(grant, _now_us()) is not None)
+    grant = None if token is None else tokens.check(token, scope, now_us())
+    live = grant is not None and (settings_of(request).insecure_local or sessions.holder(grant, now_us()) is not None)
     return grant if live else None
 
 
@@ -280,7 +280,3 @@ def _board_only(request: Request) -> None:
 def _operator(request: Request, asked: Take) -> str:
     """Give whose call it is to be: the holder of the key, or whom an admin names."""
     return speaking_for(request, asked.operator) or principal_of(request).name
-
-
-def _now_us() -> int:
-    return microseconds(datetime.now(UTC))

@@ -15,6 +15,7 @@ from service.http.dependencies import (
     links,
     parse_request,
     read_body,
+    read_request,
     request_body,
     resolve_source,
     scorer_of,
@@ -52,12 +53,9 @@ async def score(request: Request) -> Response:
     is an update, but caller and received_at cannot change (409). When the store cannot be reached the answer comes in
     time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
     """
-    settings = settings_of(request)
-    scorer = scorer_of(request)
-    body = await read_body(request, settings.body_limit)
-    asked, warnings = parse_request(body, ScoreRequest, settings, scorer)
-    now, told_by = resolve_source(request.scope, asked.received_at, settings)
-    return json_response((await scorer.score(asked, warnings, now, told_by=told_by)).encoded)
+    asked, warnings = await read_request(request, ScoreRequest)
+    now, told_by = resolve_source(request, asked.received_at)
+    return json_response((await scorer_of(request).score(asked, warnings, now, told_by=told_by)).encoded)
 
 
 @router.post(
@@ -90,8 +88,8 @@ async def batch(request: Request) -> Response:
                 body = to_json(item)
                 if len(body) > settings.body_limit:
                     raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
-                asked, warnings = parse_request(body, ScoreRequest, settings, scorer)
-                now, told_by = resolve_source(request.scope, asked.received_at, settings)
+                asked, warnings = parse_request(request, body, ScoreRequest)
+                now, told_by = resolve_source(request, asked.received_at)
                 return (await scorer.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
             except Problem as problem:
                 return problem.document()

@@ -9,7 +9,6 @@ too many requests. What the server answers by itself, such as to a request that 
 
 import random
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -21,6 +20,7 @@ from model.errors import SaringError
 from service.contract.problems import Forbidden, Malformed, Misdirected, Problem
 from service.security.api_keys import ApiKeys, Principal, Role
 from service.security.sessions import Session, strip_session_cookie
+from service.timestamps import now_us
 
 Header = tuple[bytes, bytes]
 #: The headers of a request that the guard reads.
@@ -145,7 +145,7 @@ class SecurityMiddleware:
         elif b"cookie" in seen and b"authorization" not in seen:
             self._restore_session(scope, seen[b"cookie"])
         else:
-            state["principal"] = self._keys().authenticate(seen.get(b"authorization"), time.time_ns() // 1_000)
+            state["principal"] = self._keys().authenticate(seen.get(b"authorization"), now_us())
         return seen, None
 
     def response_headers(self, own: Iterable[Header], scope: Scope, seen: RelevantHeaders) -> list[Header]:
@@ -167,7 +167,7 @@ class SecurityMiddleware:
     def _restore_session(self, scope: Scope, cookie: bytes) -> None:
         """Return who has signed in; a request from a page of another site has no session, whatever the browser adds."""
         if is_same_origin(scope):
-            session = self._sessions(cookie, time.time_ns() // 1_000)
+            session = self._sessions(cookie, now_us())
             if session is not None:
                 scope["state"] |= {"session": session, "principal": session.principal}
         others = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
