@@ -9,8 +9,7 @@ from functools import cache
 from inspect import signature
 from typing import Any, TypeVar
 
-from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -54,26 +53,8 @@ def require_role(*roles: Role) -> Callable[[T], T]:
 
 
 def public(endpoint: T) -> T:
-    """Let everybody call an endpoint (or a mounted application), with or without a key."""
+    """Let everybody call an endpoint, with or without a key."""
     return _declare(endpoint, None)
-
-
-def routes_without_role(app: FastAPI) -> list[str]:
-    """List the routes that name nobody, and those that are open because they are no `RoleRoute`.
-
-    What FastAPI itself serves, such as /openapi.json, is public; another kind of route is fine when its endpoint or
-    mounted application is `public`.
-    """
-    own = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
-    found = []
-    for route in iter_route_contexts(app.routes):
-        endpoint = route.endpoint or getattr(route, "app", None)
-        guarded = isinstance(route.original_route, RoleRoute)
-        fine = hasattr(endpoint, _ALLOWED) if guarded else getattr(endpoint, _ALLOWED, _NOBODY) is None
-        framework = not isinstance(route.original_route, APIRoute) and route.path in own
-        if not (fine or framework):
-            found.append(f"{','.join(sorted(route.methods or ())) or type(route.original_route).__name__} {route.path}")
-    return sorted(found)
 
 
 def check_role(endpoint: Any, scope: Scope) -> Problem | None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import product
 from math import nan
-from typing import TypeVar
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from model.calls.columns import COLUMNS
@@ -18,7 +18,7 @@ from model.policy.guardrails import SHOWN
 from model.policy.policy import Band
 from model.scorecard.features import STAGES
 from service.telemetry.logs import mask_numbers
-from service.telemetry.metric_table import METRICS, Instrument
+from service.telemetry.metric_table import METRICS
 from service.telemetry.multiprocess import SharedCounts, multiprocess_directory
 
 OTHER = "other"
@@ -29,7 +29,6 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_QUEUES, MAX_REASONS, MAX_RELEASES, MAX_ROUTES = 50, 20, 50, 200
 _OPENMETRICS = "application/openmetrics-text"
 
-_I = TypeVar("_I", Counter, Gauge, Histogram)
 _Count = Callable[[], None]
 _Observe = Callable[[float], None]
 
@@ -54,30 +53,30 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # or half of all lines say when this process began
         together = multiprocess_directory()
         self.registry = CollectorRegistry()
-        made = {metric.name: metric.make(None if together else self.registry) for metric in METRICS}
+        self._made: dict[str, Any] = {
+            metric.name: metric.make(None if together else self.registry) for metric in METRICS
+        }
         if together:
             self.registry.register(SharedCounts(together))
-        self._counters, self._gauges = _those(made, Counter), _those(made, Gauge)
-        self._histograms = _those(made, Histogram)
         self._scored = {
             (stage, band): (
-                self._counters["calls_total"].labels(stage, band).inc,
-                self._histograms["deferral_seconds"].labels(stage).observe,
+                self._made["calls_total"].labels(stage, band).inc,
+                self._made["deferral_seconds"].labels(stage).observe,
             )
             for stage, band in (*product(STAGES, BANDS), (OTHER, OTHER))
         }
         self._guardrails = self._each("guardrails_total", [guardrail.name for guardrail in SHOWN])
         self._warnings = self._each("warnings_total", FIELDS)
         self._abandoned = self._each("abandoned_total", BANDS)
-        self._deferred, self._held_out = self._counters["deferred_total"].inc, self._counters["held_out_total"].inc
+        self._deferred, self._held_out = self._made["deferred_total"].inc, self._made["held_out_total"].inc
         # What has no label is counted or set as it is told; the table says what each means.
-        self.ahead = self._counters["ahead_total"].inc
-        self.not_kept = self._counters["not_kept_total"].inc
-        self.journal_kept = self._counters["journal_kept_total"].inc
-        self.journal_drained = self._counters["journal_drained_total"].inc
-        self.journal_holds = self._gauges["journal_records"].set
-        self.drift = self._gauges["drift_measures_moved"].set
-        self.event_loop_lag = self._gauges["event_loop_lag_seconds"].set
+        self.ahead = self._made["ahead_total"].inc
+        self.not_kept = self._made["not_kept_total"].inc
+        self.journal_kept = self._made["journal_kept_total"].inc
+        self.journal_drained = self._made["journal_drained_total"].inc
+        self.journal_holds = self._made["journal_records"].set
+        self.drift = self._made["drift_measures_moved"].set
+        self.event_loop_lag = self._made["event_loop_lag_seconds"].set
         self._requests: dict[tuple[str, str, int], tuple[_Count, _Observe]] = {}
         self._routes, self._reasons = _Names(MAX_ROUTES), _Names(MAX_REASONS)
         self._queues, self._releases = _Names(MAX_QUEUES), _Names(MAX_RELEASES)
@@ -129,7 +128,7 @@ class Metrics:
 
     def degraded(self, reason: str) -> None:
         """Count what the store did not take as it should, and why: a word, never a text that was sent."""
-        self._counters["degraded_total"].labels(self._reasons.of(reason)).inc()
+        self._made["degraded_total"].labels(self._reasons.of(reason)).inc()
 
     def abandoned(self, band: str) -> None:
         """Count a caller who hung up before an operator answered."""
@@ -137,14 +136,14 @@ class Metrics:
 
     def store_up(self, up: bool) -> None:
         """Set whether the store takes events."""
-        self._gauges["store_up"].set(up)
+        self._made["store_up"].set(up)
 
     def committed(self, seconds: float, batch: int, again: int) -> None:
         """Count a commit of `batch` events that was tried `again` so often because another one came between."""
         if again:
-            self._counters["store_conflicts_total"].inc(again)
-        self._histograms["store_write_seconds"].observe(seconds)
-        self._histograms["store_batch_size"].observe(batch)
+            self._made["store_conflicts_total"].inc(again)
+        self._made["store_write_seconds"].observe(seconds)
+        self._made["store_batch_size"].observe(batch)
 
     def waiting(self, calls: Mapping[str, int]) -> None:
         """Set the number of waiting calls by queue ("" for none); queues that are not named are empty."""
@@ -154,32 +153,32 @@ class Metrics:
             name = self._queues.of(queue) if mask_numbers(queue) == queue else OTHER
             counts[name] = counts.get(name, 0) + count
         for name, count in counts.items():
-            self._gauges["waiting_calls"].labels(name).set(count)
+            self._made["waiting_calls"].labels(name).set(count)
 
     def operators(self, on_duty: int | None) -> None:
         """Set the number of operators on duty, None while unknown."""
-        self._gauges["operators_on_duty"].set(nan if on_duty is None else on_duty)
+        self._made["operators_on_duty"].set(nan if on_duty is None else on_duty)
 
     def deferral(self, *, switch_on: bool, on: bool) -> None:
         """Set whether people allow deferral, and whether anything is deferred."""
-        self._gauges["switch_on"].set(switch_on)
-        self._gauges["deferral_on"].set(on)
+        self._made["switch_on"].set(switch_on)
+        self._made["deferral_on"].set(on)
 
     def monitor(self, all_calls: float, random_share: float, *, alarmed: bool) -> None:
         """Set the monitor's e-values, and whether it has switched things off."""
-        self._gauges["monitor_e_value"].labels("all").set(all_calls)
-        self._gauges["monitor_e_value"].labels("random_share").set(random_share)
-        self._gauges["monitor_alarmed"].set(alarmed)
+        self._made["monitor_e_value"].labels("all").set(all_calls)
+        self._made["monitor_e_value"].labels("random_share").set(random_share)
+        self._made["monitor_alarmed"].set(alarmed)
 
     def certificate(self, expires_at: datetime | None) -> None:
         """Set when the certificate expires, None without one."""
-        self._gauges["certificate_expires_timestamp_seconds"].set(expires_at.timestamp() if expires_at else 0.0)
+        self._made["certificate_expires_timestamp_seconds"].set(expires_at.timestamp() if expires_at else 0.0)
 
     def release(self, name: str) -> None:
         """Set the release that is served from now on."""
         label = self._releases.of(name)
         for known in (*self._releases.known, label):
-            self._gauges["release_info"].labels(known).set(known == label)
+            self._made["release_info"].labels(known).set(known == label)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Write everything down for Prometheus; a few milliseconds, so not in the event loop.
@@ -199,12 +198,12 @@ class Metrics:
         return encode(self.registry), media_type
 
     def _each(self, name: str, labels: Sequence[str]) -> dict[str, _Count]:
-        return {label: self._counters[name].labels(label).inc for label in (*labels, OTHER)}
+        return {label: self._made[name].labels(label).inc for label in (*labels, OTHER)}
 
     def _new_request(self, route: str, method: str, status: int) -> tuple[_Count, _Observe]:
         name = self._routes.of(route)
-        count = self._counters["requests_total"].labels(name, method, str(status)).inc
-        found = self._requests[name, method, status] = (count, self._histograms["request_seconds"].labels(name).observe)
+        count = self._made["requests_total"].labels(name, method, str(status)).inc
+        found = self._requests[name, method, status] = (count, self._made["request_seconds"].labels(name).observe)
         return found
 
 
@@ -219,7 +218,3 @@ class _Names:
         if name not in self.known and len(self.known) < self._most:
             self.known[name] = None
         return name if name in self.known else OTHER
-
-
-def _those(made: Mapping[str, Instrument], kind: type[_I]) -> dict[str, _I]:
-    return {name: instrument for name, instrument in made.items() if isinstance(instrument, kind)}

@@ -15,8 +15,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import Response
 
 from model.errors import SaringError
 from service.contract.problems import Problem
@@ -24,7 +23,7 @@ from service.http.problem_responses import problem_response
 from service.security.api_keys import ApiKeys, Role
 from service.security.key_store import create_key, read_key_rows, revoke_key
 from service.security.middleware import SecurityMiddleware
-from service.security.route_access import RoleRoute, public, require_role, routes_without_role
+from service.security.route_access import RoleRoute, public, require_role
 from service.store.database import connect
 from tests.support.small_service import running
 
@@ -553,27 +552,6 @@ def test_an_open_service_refuses_another_machine():
 
 
 # What a route says of itself
-
-
-def test_routes_without_a_role_are_listed():
-    app = small_app()
-
-    @app.get("/unguarded")
-    @require_role(Role.ADMIN)
-    async def unguarded() -> dict:
-        return {}
-
-    async def plain(_request: Request) -> Response:
-        return PlainTextResponse("")
-
-    async def files(scope, receive, send) -> None:
-        await PlainTextResponse("")(scope, receive, send)
-
-    async def shared(scope, receive, send) -> None:
-        await PlainTextResponse("")(scope, receive, send)
-
-    app.router.routes += [Route("/plain", plain), Mount("/files", files), Mount("/shared", public(shared))]
-    assert routes_without_role(app) == ["GET /unguarded", "GET /v1/nobody", "GET,HEAD /plain", "Mount /files"]
 
 
 def test_saying_twice_or_nothing_of_who_may_call_is_a_mistake():
