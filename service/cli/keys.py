@@ -81,7 +81,7 @@ def revoke(key_id: KeyId, database: Database = None) -> None:
 
     with open_database(database, create=True) as engine:
         revoked(engine, key_id, datetime.now(UTC))
-    print(f"{key_id} opens nothing any more, as soon as the service has read it", file=sys.stderr)
+    print(f"{key_id} opens nothing any more once the service has read this", file=sys.stderr)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What the routes have in common: reading a body once, with its warnings, and answering."""
+"""What the routes share: a body is read once, up to a limit and with its warnings; who asks; and the answer as JSON."""
 
 import logging
 from datetime import UTC, datetime
@@ -154,13 +154,13 @@ def settings_of(request: Request) -> Settings:
 
 
 def principal_of(request: Request) -> Principal:
-    """Return who calls; the guard has let nobody else in."""
+    """Return who calls; the route has admitted nobody without a role."""
     principal: Principal = request.scope["state"]["principal"]
     return principal
 
 
 def speaking_for(request: Request, operator: str | None) -> str | None:
-    """Return the operator of whom a request speaks: an operator's key speaks for itself and for nobody else.
+    """Return the operator that a request names: an operator's key speaks for its holder alone.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def speaking_for(request: Request, operator: str | None) -> str | None:
 
 
 def of_a_person(request: Request) -> bool:
-    """Return whether a person at a board asks, and no system: with an operator's key, or signed in at the console."""
+    """Return whether a person at a board asks, not a system: with an operator's key, or signed in at the console."""
     return principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
 
 

@@ -176,7 +176,7 @@ def read_key_rows(engine: Engine) -> list[Mapping[str, Any]]:
 
 @contextmanager
 def _changing(engine: Engine) -> Iterator[Connection]:
-    """Let one change of the keys happen at a time, whole or not at all."""
+    """Run one change of the keys at a time, in a transaction."""
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql(_ALONE[engine.dialect.name])

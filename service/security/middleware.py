@@ -23,7 +23,7 @@ from service.security.sessions import Session, strip_session_cookie
 from service.timestamps import now_us
 
 Header = tuple[bytes, bytes]
-#: The headers of a request that the guard reads.
+#: The headers of a request that are read here.
 RelevantHeaders = dict[bytes, bytes]
 LOCAL_ADMIN = Principal("local", "local", Role.ADMIN)
 HEADERS: tuple[Header, ...] = (
@@ -99,7 +99,7 @@ class SecurityMiddleware:
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in or answer it, and dress the answer."""
+        """Admit a request or refuse it, and add the headers of every answer."""
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
@@ -113,26 +113,21 @@ class SecurityMiddleware:
         return await self._app(scope, receive, send)
 
     def authenticate(self, scope: Scope) -> tuple[RelevantHeaders, Problem | None]:
-        """Look at who is at the door; who it is stands in the scope's state afterwards.
+        """Authenticate the sender, and put the principal and the request's id into the scope's state.
 
-        Parameters
-        ----------
-        scope : dict
-            Of a request. Its key is taken out of it: nothing behind this door, such as a trace, gets to see one.
+        The key is removed from the scope: nothing further in, such as a trace, sees one.
 
         Returns
         -------
         seen : dict
-            What `response_headers` needs to know of the request.
+            The headers that `response_headers` needs.
         problem : Problem or None
             Why the request goes no further.
         """
         seen: RelevantHeaders = {}
         for name, value in scope["headers"]:
             if name in _READ:
-                seen[name] = (
-                    _DUPLICATE if name in seen else value.strip(b" \t")
-                )  # the server may leave blanks at its end
+                seen[name] = _DUPLICATE if name in seen else value.strip(b" \t")  # h11 leaves blanks at its end
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"], state["principal"] = _request_id(seen.get(b"x-request-id", b"")), None
         problem = self._check_origin_and_host(scope, seen)
@@ -165,7 +160,7 @@ class SecurityMiddleware:
         return headers
 
     def _restore_session(self, scope: Scope, cookie: bytes) -> None:
-        """Return who has signed in; a request from a page of another site has no session, whatever the browser adds."""
+        """Take the session of a cookie; a request from a page of another site has none, whatever the browser adds."""
         if is_same_origin(scope):
             session = self._sessions(cookie, now_us())
             if session is not None:
@@ -174,7 +169,7 @@ class SecurityMiddleware:
         scope["headers"] = [*others, (b"cookie", strip_session_cookie(cookie))]
 
     def _check_origin_and_host(self, scope: Scope, seen: RelevantHeaders) -> Problem | None:
-        # What is remembered of hosts stays small: no name is longer than 253, and what is cut is too long all the same.
+        # The cache of hosts stays small: no name is longer than 253, and what is cut off is too long in any case.
         host = _host(seen.get(b"host", b"")[:300], scope["scheme"])
         if host is None:
             return Malformed("the header Host is missing or no name of a host, expected one such as saring.example.org")
@@ -210,12 +205,12 @@ class SecurityMiddleware:
         return await send({"type": "http.response.body", "body": b""})
 
     def _with_response_headers(self, send: Send, scope: Scope, seen: RelevantHeaders) -> Send:
-        async def dressing(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": self.response_headers(message.get("headers", ()), scope, seen)}
             await send(message)
 
-        return dressing
+        return send_with_headers
 
 
 def is_same_origin(scope: Scope) -> bool:

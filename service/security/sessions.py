@@ -1,8 +1,8 @@
 """Who has signed in at the console: a signed cookie that stands for an access key, for a shift at most.
 
 The cookie holds no key, only whose it is; it opens as much as that key does and ends with it, when it is revoked as
-well. Scripts cannot read it, and no page of another site can use it: the guard takes it only along with an address of
-its own. What it does not protect against: somebody at a screen that was left signed in.
+well. Scripts cannot read it, and no page of another site can use it: it counts only in a request that comes from a page
+of this very host. What it does not protect against: somebody at a screen that was left signed in.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""Puts the service together: settings, release, store, intake, scorer, routes, and the guard around them."""
+"""Puts the service together: settings, release, store, intake, scorer, routes, and the middleware around them."""
 
 import asyncio
 import logging
@@ -106,7 +106,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
 
 
 def create_app(parts: Parts, settings: Settings) -> ASGIApp:
-    """Make the application around what is open, with the guard in front of it."""
+    """Make the application of what is open, with its middleware around it."""
     intake, keys, metrics = parts.intake, parts.keys, parts.metrics
     scorer = FailOpenScorer(
         intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3, settings.last_digits
@@ -151,16 +151,13 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
         title="Saring",
         version="1",
         summary="How likely an emergency call is a prank, from call metadata alone",
-        openapi_url=None,  # service.http.calls has it, for whoever has a key
+        openapi_url=None,  # service.http.openapi has it, for whoever has a key
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        telemetry={
-            "tracing": False,
-            "metrics": False,
-            "logs": False,
-        },  # it would send raw paths: service.telemetry.traces
+        # It would send raw paths: service.telemetry has its own.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
     app.state.settings, app.state.scorer, app.state.keys = settings, scorer, keys
@@ -177,7 +174,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     for error in (Problem, StoreError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, problem_response)
     openapi.complete_openapi(app)
-    guarded = SecurityMiddleware(
+    secured = SecurityMiddleware(
         app,
         lambda: keys,
         insecure_local=settings.insecure_local,
@@ -185,7 +182,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
         origins=settings.origins,
         sessions=sessions.from_cookie,
     )
-    observed = RequestMetricsMiddleware(guarded, metrics, SLOW_S)
+    observed = RequestMetricsMiddleware(secured, metrics, SLOW_S)
     return TracingMiddleware(observed, parts.traces) if parts.traces else observed
 
 

@@ -1,7 +1,7 @@
-"""Accepts connections: so many in all, of one peer so many, and over TLS only whoever speaks soon.
+"""Accepts connections: a limited number in all and of one peer, and over TLS only from whoever speaks soon.
 
-uvicorn counts connections only once their TLS handshake is done, and not by peer. It asks its event loop for a server,
-and `Loop` gives it this one: `uvicorn.run(..., loop="service.server.listener:Loop")`.
+uvicorn counts connections only once a request is whole, and not by peer. It asks its event loop for a server, and
+`Loop` gives it this one: `uvicorn.run(..., loop="service.server.listener:Loop")`.
 
 What this does not protect against: many peers together. A firewall knows more of them.
 """

@@ -80,7 +80,7 @@ def run(
 def _run_one(settings: Settings, where: str, options: dict[str, Any]) -> None:
     with open_parts(settings) as parts:
         print(f"Serving release {parts.intake.release.name} at {where} (Ctrl-C stops)", flush=True)
-        _who_may_call(settings, parts)
+        _print_who_may_call(settings, parts)
         app = create_app(parts, settings)
         _settle_memory()
         uvicorn.run(app, **options)
@@ -102,7 +102,7 @@ def _run_several(settings: Settings, workers: int, where: str, options: dict[str
     if lock_sqlite_file(settings.database) is not None:
         raise SaringError(f"--workers: {workers}, expected 1 on a SQLite file; PostgreSQL takes several")
     with open_parts(settings) as parts:  # what cannot be opened is told once, here
-        _who_may_call(settings, parts)
+        _print_who_may_call(settings, parts)
     _settle_memory()
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"SARING_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
@@ -123,7 +123,7 @@ def _settle_memory() -> None:
     gc.enable()
 
 
-def _who_may_call(settings: Settings, parts: Parts) -> None:
+def _print_who_may_call(settings: Settings, parts: Parts) -> None:
     if settings.insecure_local:
         print("Anybody on this machine may do everything (--insecure-local).", flush=True)
     elif not parts.keys:

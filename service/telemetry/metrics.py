@@ -1,4 +1,4 @@
-"""What happened, told to the metrics: one method for each thing that can happen, each a few microseconds at most.
+"""Counts what happens: one method for each thing that can happen, each a few microseconds at most.
 
 Every label that is known beforehand is looked up once, when the service starts, so that a scored call costs a few
 additions; a metric is therefore also there, at 0, before the thing has ever happened.

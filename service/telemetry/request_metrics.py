@@ -1,4 +1,4 @@
-"""Watches requests from outside: counts and times each of them, and lends its log lines the request's id."""
+"""Counts and times every request from outside, and gives its log lines the request's id."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class RequestMetricsMiddleware:
-    """An application, watched.
+    """An application whose requests are counted and timed.
 
-    It may stand outside of whatever turns requests away, so that these are counted too: with the route "other" when no
-    route was looked for. Whatever stands inside must hand on the same scope, or the route is never seen, and may put
+    It may stand outside of whatever refuses requests, so that these are counted too: with the route "other" when none
+    was looked for. Whatever stands inside must pass the same scope on, or the route is never seen, and may put
     `request_id` into `scope["state"]` at any time.
 
     Parameters
@@ -38,7 +38,7 @@ class RequestMetricsMiddleware:
         self._may_log = RateLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request and count it; anything else than HTTP is handed on."""
+        """Answer a request and count it; anything but HTTP is passed on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
