@@ -52,8 +52,8 @@ async def answered(request: Request, call_id: CallIdInPath) -> Response:
     asked, warnings = await read_request(request, Answered)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
     now, told_by = resolve_source(request, asked.answered_at)
-    stored = await scorer_of(request).record_answer(call_id, asked, now, told_by=told_by)
-    return _receipt(request, warnings, stored)
+    recorded = await scorer_of(request).record(call_id, asked, now, told_by=told_by)
+    return _receipt(request, warnings, recorded.stored)
 
 
 @router.post(
@@ -73,8 +73,9 @@ async def ended(request: Request, call_id: CallIdInPath) -> Response:
     """
     asked, warnings = await read_request(request, Ended)
     now, told_by = resolve_source(request, asked.ended_at)
-    reply = await scorer_of(request).record_end(call_id, asked, warnings, now, told_by=told_by)
-    return json_response(reply.with_call_id(request.path_params["call_id"]).encoded)
+    score = (await scorer_of(request).record(call_id, asked, now, told_by=told_by, warnings=warnings)).score
+    assert score is not None  # whatever ends is scored once more
+    return json_response(score.with_call_id(request.path_params["call_id"]).encoded)
 
 
 @router.post(
@@ -100,8 +101,8 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     confirmed = asked.confirm or not of_a_person(request)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator), "confirm": confirmed})
     now, told_by = resolve_source(request, asked.disposed_at)
-    stored = await scorer_of(request).record_disposition(call_id, asked, now, told_by=told_by)
-    return _receipt(request, warnings, stored)
+    recorded = await scorer_of(request).record(call_id, asked, now, told_by=told_by)
+    return _receipt(request, warnings, recorded.stored)
 
 
 @router.post(
@@ -120,8 +121,8 @@ async def reopen(request: Request, call_id: CallIdInPath) -> Response:
     asked, warnings = await read_request(request, Reopen)
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator)})
     told_by = Source(principal_of(request).name)
-    stored = await scorer_of(request).reopen(call_id, asked, datetime.now(UTC), told_by=told_by)
-    return _receipt(request, warnings, stored)
+    recorded = await scorer_of(request).record(call_id, asked, datetime.now(UTC), told_by=told_by)
+    return _receipt(request, warnings, recorded.stored)
 
 
 @router.get(

@@ -19,9 +19,11 @@ from model.history.caller_history import Caller
 from service.contract.extra_fields import LAST_DIGITS
 from service.contract.number_masks import NumberMasks, digits_of, may_contain_number
 from service.contract.problems import Unavailable
-from service.contract.requests import Answered, Disposition, Ended, Reopen, ScoreRequest
+from service.contract.requests import Disposition, Ended, ScoreRequest
 from service.intake.adaptive_limiter import AdaptiveLimiter
+from service.intake.delivery import KINDS
 from service.intake.history_cache import NO_ALIASES, restore_stream
+from service.intake.lifecycle import EventRequest
 from service.intake.redelivery import Redelivery
 from service.intake.rekeying import gather_aliases
 from service.queue import states
@@ -44,10 +46,10 @@ MIN_CONCURRENT, MAX_CONCURRENT_PER_S = 8, 1_200.0
 
 
 class Recorded(NamedTuple):
-    """Whether the store took an event, or else the journal; and the reply when it was the end of a call."""
+    """Whether the store took an event, or else the journal; and the score of all of a call that ended."""
 
     stored: bool
-    reply: ScoreReply | None = None
+    score: ScoreReply | None = None
 
 
 class FailOpenScorer:
@@ -135,8 +137,7 @@ class FailOpenScorer:
         request : ScoreRequest
         warnings : list
         now : datetime
-        told_by : Teller
-            As everywhere here.
+        told_by : Source
         among : int
             How many are scored at once: a batch has more time.
 
@@ -196,33 +197,54 @@ class FailOpenScorer:
         )
         return ScoreReply.encode(answer)
 
-    async def record_answer(
-        self, call_id: str, request: Answered, now: datetime, *, told_by: Source = NO_SOURCE
-    ) -> bool:
-        """Record that an operator answered a call; False when it went to the journal instead of the store."""
-        return (await self._append_or_journal("answered", call_id, request, now, told_by)).stored
+    async def record(
+        self,
+        call_id: str,
+        request: EventRequest,
+        now: datetime,
+        *,
+        told_by: Source = NO_SOURCE,
+        warnings: Warnings | None = None,
+    ) -> Recorded:
+        """Record an event of a known call, or else journal it; the journal takes only valid events.
 
-    async def record_end(
-        self, call_id: str, request: Ended, warnings: Warnings, now: datetime, *, told_by: Source = NO_SOURCE
-    ) -> ScoreReply:
-        """Record the end of a call and score all of it, or answer in time that it could not be scored."""
-        reply = (await self._append_or_journal("ended", call_id, request, now, told_by, warnings)).reply
-        if reply is None:
-            unscored = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
-            answer = fallback_answer(unscored, self.intake.release.name, warnings, now)
-            return ScoreReply.encode(answer | {"durable": True})
-        self._count_score(reply.answer, warnings)
-        return reply
-
-    async def record_disposition(
-        self, call_id: str, request: Disposition, now: datetime, *, told_by: Source = NO_SOURCE
-    ) -> bool:
-        """Record how a call was closed; False when it went to the journal instead of the store."""
-        return (await self._append_or_journal("disposed", call_id, request, now, told_by)).stored
-
-    async def reopen(self, call_id: str, request: Reopen, now: datetime, *, told_by: Source = NO_SOURCE) -> bool:
-        """Bring back a call that was closed by mistake; False when that went to the journal instead of the store."""
-        return (await self._append_or_journal("reopened", call_id, request, now, told_by)).stored
+        Raises
+        ------
+        Problem
+            When the event cannot be; `Unavailable` when neither took it.
+        """
+        intake = self.intake
+        exists = (
+            intake.event_log.has_cached_call(call_id)
+            or call_id in intake.board.calls
+            or self.redelivery.has_pending(call_id)
+        )
+        tried = not self.redelivery.must_journal(call_id)
+        if tried:
+            try:
+                async with asyncio.timeout(STORE_SHARE * self._deadline_s):
+                    reply = await intake.lifecycle.record(call_id, request, now, told_by=told_by, warnings=warnings)
+                self.redelivery.record_success()
+                if reply is not None:
+                    self._count_score(reply.answer, warnings or [])
+                return Recorded(True, reply)
+            except (StoreError, TimeoutError) as error:
+                self.metrics.degraded(self.redelivery.record_failure(error))
+        if not exists:
+            raise Unavailable("the store is out of reach, and no such call is known without it; tell it again")
+        if isinstance(request, Disposition):
+            request = self._decide_confirmation(call_id, request)
+        said = request.model_dump(mode="json", exclude_none=True)
+        within_s = JOURNAL_SHARE * self._deadline_s
+        if not await self.redelivery.journal(
+            KINDS[type(request)], call_id, now, said, _source_record(told_by), within_s, tried=tried
+        ):
+            raise Unavailable("neither the store nor the journal took it; tell it again")
+        if not isinstance(request, Ended):
+            return Recorded(False)
+        unscored = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
+        answer = fallback_answer(unscored, intake.release.name, warnings or [], now)
+        return Recorded(False, ScoreReply.encode(answer | {"durable": True}))
 
     def _stored_call_id_of(self, request: ScoreRequest) -> str:
         digits, call_id = digits_of(request.caller), request.call_id
@@ -238,41 +260,6 @@ class FailOpenScorer:
             or call_id in self.intake.board.calls
             or self.redelivery.has_pending(call_id)
         )
-
-    async def _append_or_journal(
-        self,
-        kind: str,
-        call_id: str,
-        request: Any,
-        now: datetime,
-        told_by: Source,
-        warnings: Warnings | None = None,
-    ) -> Recorded:
-        """Append an event of a known call, or else journal it; the journal takes only valid events."""
-        intake = self.intake
-        exists = (
-            intake.event_log.has_cached_call(call_id)
-            or call_id in intake.board.calls
-            or self.redelivery.has_pending(call_id)
-        )
-        tried = not self.redelivery.must_journal(call_id)
-        if tried:
-            try:
-                async with asyncio.timeout(STORE_SHARE * self._deadline_s):
-                    reply = await intake.lifecycle.record(call_id, request, now, told_by=told_by, warnings=warnings)
-                self.redelivery.record_success()
-                return Recorded(True, reply)
-            except (StoreError, TimeoutError) as error:
-                self.metrics.degraded(self.redelivery.record_failure(error))
-        if not exists:
-            raise Unavailable("the store is out of reach, and no such call is known without it; tell it again")
-        if kind == "disposed":
-            request = self._decide_confirmation(call_id, request)
-        said = request.model_dump(mode="json", exclude_none=True)
-        within_s = JOURNAL_SHARE * self._deadline_s
-        if not await self.redelivery.journal(kind, call_id, now, said, _source_record(told_by), within_s, tried=tried):
-            raise Unavailable("neither the store nor the journal took it; tell it again")
-        return Recorded(False)
 
     def _decide_confirmation(self, call_id: str, request: Disposition) -> Disposition:
         """Return a disposition as it goes to the journal: acknowledged by then, it is not refused any more.

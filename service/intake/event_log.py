@@ -126,7 +126,7 @@ class EventLog:
         decide : callable
             Takes the call (None when it is new) and its stream; returns an `Append` or a `NoChange`. It runs without a
             pause, and again when what it was given turns out to be stale.
-        told_by : Teller
+        told_by : Source
         exists : bool
             Whether the call must be known already.
 

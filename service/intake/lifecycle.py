@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from service.store.store import Store
 
 
+EventRequest = Answered | Ended | Disposition | Reopen
+
+
 class CallLifecycle:
     """The one place where known calls change.
 
@@ -46,7 +49,7 @@ class CallLifecycle:
     async def record(
         self,
         call_id: str,
-        request: Answered | Ended | Disposition | Reopen,
+        request: EventRequest,
         now: datetime,
         *,
         told_by: Source = NO_SOURCE,
@@ -57,7 +60,7 @@ class CallLifecycle:
         Parameters
         ----------
         call_id : str
-        request : Answered, Ended, Disposition or Reopen
+        request : EventRequest
         now : datetime
         told_by : Source
         warnings : list, optional

@@ -55,7 +55,7 @@ def visible_call(call: Call, allows: "Visibility", board_defer_s: float) -> Call
     ----------
     call : Call
         Given back as it is when nothing stands against it.
-    allows : Allows
+    allows : Visibility
     board_defer_s : float
         Its deferral on the board: what was taken back there does not come back.
     """

@@ -152,18 +152,18 @@ def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_
         scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
         await scorer.score(request(0), [], START)
         with locked(tmp_path / "saring.db"):
-            assert not await scorer.record_disposition("c0", closed, at)  # kept in the journal
-            assert not await scorer.record_answer("c0", Answered.model_validate({"answered_at": at.isoformat()}), at)
+            assert not (await scorer.record("c0", closed, at)).stored  # kept in the journal
+            assert not (await scorer.record("c0", Answered.model_validate({"answered_at": at.isoformat()}), at)).stored
             await scorer.score(request(1), [], START)
-            assert not await scorer.record_disposition("c1", closed, at)  # its score is there, too
+            assert not (await scorer.record("c1", closed, at)).stored  # its score is there, too
             scorer.redelivery.store_down = True
             with pytest.raises(Unavailable, match="no such call is known"):
-                await scorer.record_disposition("nobody", closed, at)
+                await scorer.record("nobody", closed, at)
             with pytest.raises(Unavailable, match="no such call is known"):
-                await scorer.record_end("nobody", Ended.model_validate({"ended_at": at.isoformat()}), [], at)
+                await scorer.record("nobody", Ended.model_validate({"ended_at": at.isoformat()}), at)
         await tell_all(scorer)
         with pytest.raises(Unknown):
-            await scorer.record_disposition("nobody", closed, at)
+            await scorer.record("nobody", closed, at)
 
     asyncio.run(rush())
     assert 'saring_degraded_total{reason="refused"}' not in parts.metrics.render("")[0].decode()
@@ -182,9 +182,9 @@ def test_a_disposition_that_is_acknowledged_while_the_store_is_out_of_reach_is_n
         await scorer.score(request(0), [], START)
         with locked(tmp_path / "saring.db"):
             with pytest.raises(Conflict, match="still waits"):
-                await scorer.record_disposition("c0", unconfirmed, at)
+                await scorer.record("c0", unconfirmed, at)
             await scorer.score(request(1), [], START)
-            assert not await scorer.record_disposition("c1", unconfirmed, at)
+            assert not (await scorer.record("c1", unconfirmed, at)).stored
         await tell_all(scorer)
 
     asyncio.run(rush())
