@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -63,8 +62,7 @@ class SecurityMiddleware:
     Parameters
     ----------
     app : ASGI application
-    keys : callable
-        Gives the keys of this moment.
+    keys : ApiKeys
     insecure_local : bool
         Everybody is an admin, without a key; so only who is on this machine is let in, and no page of another site.
     hosts : sequence of str
@@ -85,7 +83,7 @@ class SecurityMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        keys: Callable[[], ApiKeys],
+        keys: ApiKeys,
         *,
         insecure_local: bool,
         hosts: Sequence[str],
@@ -104,46 +102,67 @@ class SecurityMiddleware:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})  # nothing here speaks anything else
-        seen, problem = self.authenticate(scope)
-        send = self._with_response_headers(send, scope, seen)
-        if problem is not None:
-            return await problem.response()(scope, receive, send)
-        if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
-            return await self._preflight(seen[b"origin"], scope, receive, send)
-        return await self._app(scope, receive, send)
-
-    def authenticate(self, scope: Scope) -> tuple[RelevantHeaders, Problem | None]:
-        """Authenticate the sender, and put the principal and the request's id into the scope's state.
-
-        The key is removed from the scope: nothing further in, such as a trace, sees one.
-
-        Returns
-        -------
-        seen : dict
-            The headers that `response_headers` needs.
-        problem : Problem or None
-            Why the request goes no further.
-        """
         seen: RelevantHeaders = {}
         for name, value in scope["headers"]:
             if name in _READ:
                 seen[name] = _DUPLICATE if name in seen else value.strip(b" \t")  # h11 leaves blanks at its end
-        state: dict[str, Any] = scope.setdefault("state", {})
-        state["request_id"], state["principal"] = _request_id(seen.get(b"x-request-id", b"")), None
-        problem = self._check_origin_and_host(scope, seen)
-        if problem is not None:
-            return seen, problem
+        scope.setdefault("state", {}).update(request_id=_request_id(seen.get(b"x-request-id", b"")), principal=None)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self._response_headers(message.get("headers", ()), scope, seen)}
+            await send(message)
+
+        try:
+            self._check_host(scope, seen)
+            self._authenticate(scope, seen)
+            if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
+                return await self._preflight(seen[b"origin"], send_with_headers)
+        except Problem as problem:
+            return await problem.response()(scope, receive, send_with_headers)
+        return await self._app(scope, receive, send_with_headers)
+
+    def _check_host(self, scope: Scope, seen: RelevantHeaders) -> None:
+        """Refuse what is meant for another host; of an open service all but what comes from this machine itself."""
+        # The cache of hosts stays small: no name is longer than 253, and what is cut off is too long in any case.
+        host = _host(seen.get(b"host", b"")[:300], scope["scheme"])
+        if host is None:
+            raise Malformed("the header Host is missing or no name of a host, expected one such as saring.example.org")
+        name, port = host
+        if not self._open:
+            if not (self._any_host or (name, None) in self._hosts or (name, port) in self._hosts):
+                raise Misdirected("this service does not answer for that Host, expected one that its settings list")
+            return
+        if not (name == "localhost" or _loopback(name)):
+            raise Misdirected("this service is open to this machine alone, expected a Host such as localhost")
+        if not (scope.get("client") and _loopback(scope["client"][0])):
+            raise Forbidden("this service is open to this machine alone, and this request came from another one")
+        if not _PROXY_HEADERS.isdisjoint(seen):
+            raise Forbidden("this service is open to this machine alone, and this request came through a proxy")
+        if self._is_cross_site(scope, seen):
+            raise Forbidden("this service is open to this machine alone, and a page of another site sent this request")
+
+    def _authenticate(self, scope: Scope, seen: RelevantHeaders) -> None:
+        """Put the principal into the scope, and take the key out: nothing further in, such as a trace, sees one."""
         if b"authorization" in seen:
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
         if self._open:
-            state["principal"] = LOCAL_ADMIN
+            scope["state"]["principal"] = LOCAL_ADMIN
         elif b"cookie" in seen and b"authorization" not in seen:
             self._restore_session(scope, seen[b"cookie"])
         else:
-            state["principal"] = self._keys().authenticate(seen.get(b"authorization"), now_us())
-        return seen, None
+            scope["state"]["principal"] = self._keys.authenticate(seen.get(b"authorization"), now_us())
 
-    def response_headers(self, own: Iterable[Header], scope: Scope, seen: RelevantHeaders) -> list[Header]:
+    def _restore_session(self, scope: Scope, cookie: bytes) -> None:
+        """Take the session of a cookie; a request from a page of another site has none, whatever the browser adds."""
+        if is_same_origin(scope):
+            session = self._sessions(cookie, now_us())
+            if session is not None:
+                scope["state"] |= {"session": session, "principal": session.principal}
+        others = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
+        scope["headers"] = [*others, (b"cookie", strip_session_cookie(cookie))]
+
+    def _response_headers(self, own: Iterable[Header], scope: Scope, seen: RelevantHeaders) -> list[Header]:
         """Return the headers of an answer: its own, and what every answer carries."""
         headers = list(own)
         names = {name for name, _ in headers}
@@ -159,35 +178,6 @@ class SecurityMiddleware:
                     headers.append((_TO_PAGES, origin))
         return headers
 
-    def _restore_session(self, scope: Scope, cookie: bytes) -> None:
-        """Take the session of a cookie; a request from a page of another site has none, whatever the browser adds."""
-        if is_same_origin(scope):
-            session = self._sessions(cookie, now_us())
-            if session is not None:
-                scope["state"] |= {"session": session, "principal": session.principal}
-        others = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
-        scope["headers"] = [*others, (b"cookie", strip_session_cookie(cookie))]
-
-    def _check_origin_and_host(self, scope: Scope, seen: RelevantHeaders) -> Problem | None:
-        # The cache of hosts stays small: no name is longer than 253, and what is cut off is too long in any case.
-        host = _host(seen.get(b"host", b"")[:300], scope["scheme"])
-        if host is None:
-            return Malformed("the header Host is missing or no name of a host, expected one such as saring.example.org")
-        name, port = host
-        if not self._open:
-            if self._any_host or (name, None) in self._hosts or (name, port) in self._hosts:
-                return None
-            return Misdirected("this service does not answer for that Host, expected one that its settings list")
-        if not (name == "localhost" or _loopback(name)):
-            return Misdirected("this service is open to this machine alone, expected a Host such as localhost")
-        if not (scope.get("client") and _loopback(scope["client"][0])):
-            return Forbidden("this service is open to this machine alone, and this request came from another one")
-        if not _PROXY_HEADERS.isdisjoint(seen):
-            return Forbidden("this service is open to this machine alone, and this request came through a proxy")
-        if self._is_cross_site(scope, seen):
-            return Forbidden("this service is open to this machine alone, and a page of another site sent this request")
-        return None
-
     def _is_cross_site(self, scope: Scope, seen: RelevantHeaders) -> bool:
         """Whether a page of another site sent it; following a link from there is no harm."""
         origin = seen.get(b"origin")
@@ -197,20 +187,11 @@ class SecurityMiddleware:
         follows = scope["method"] == "GET" and seen.get(b"sec-fetch-mode") == b"navigate"
         return seen.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin") and not follows
 
-    async def _preflight(self, origin: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _preflight(self, origin: bytes, send: Send) -> None:
         if origin not in self._origins:
-            problem = Forbidden("pages of that origin may not call, expected one that the settings list")
-            return await problem.response()(scope, receive, send)
+            raise Forbidden("pages of that origin may not call, expected one that the settings list")
         await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
-        return await send({"type": "http.response.body", "body": b""})
-
-    def _with_response_headers(self, send: Send, scope: Scope, seen: RelevantHeaders) -> Send:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": self.response_headers(message.get("headers", ()), scope, seen)}
-            await send(message)
-
-        return send_with_headers
+        await send({"type": "http.response.body", "body": b""})
 
 
 def is_same_origin(scope: Scope) -> bool:

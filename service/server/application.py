@@ -176,7 +176,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     openapi.complete_openapi(app)
     secured = SecurityMiddleware(
         app,
-        lambda: keys,
+        keys,
         insecure_local=settings.insecure_local,
         hosts=(*settings.hosts, "localhost", "127.0.0.1", "[::1]"),
         origins=settings.origins,

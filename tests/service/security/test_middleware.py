@@ -105,14 +105,14 @@ def service(tmp_path_factory) -> Iterator[Service]:
     made["wrong"] = made["admin"][:18] + "a" * 43
     held = ApiKeys(read_key_rows(engine))
     engine.dispose()
-    guard = SecurityMiddleware(small_app(), lambda: held, insecure_local=False, hosts=HOSTS, origins=[SITE])
+    guard = SecurityMiddleware(small_app(), held, insecure_local=False, hosts=HOSTS, origins=[SITE])
     with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         yield Service(port, client, made)
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[tuple[int, httpx.Client]]:
-    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=True, hosts=[], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=True, hosts=[], origins=[])
     with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         yield port, client
 
@@ -287,7 +287,7 @@ def test_hosts_of_a_megabyte_are_not_kept():
         scope = {"type": "http", "method": "GET", "scheme": "http", "headers": [(b"host", host)]}
         await guard(scope, nowhere, nowhere)
 
-    guard = SecurityMiddleware(nowhere, ApiKeys, insecure_local=False, hosts=["a"], origins=[])
+    guard = SecurityMiddleware(nowhere, ApiKeys(), insecure_local=False, hosts=["a"], origins=[])
     asyncio.run(ask(guard, b"warm"))
     tracemalloc.start()
     try:
@@ -319,7 +319,7 @@ def test_an_address_with_a_host_in_it_reaches_nothing(service):
 
 
 def test_a_host_without_a_port_has_that_of_its_scheme():
-    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["a:80", "b:443"], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a:80", "b:443"], origins=[])
     over_tls = b"X-Forwarded-Proto: https"  # from a proxy on this machine
     with serving(guard, proxy_headers=True) as port:
         for host, lines, expected in (
@@ -332,11 +332,11 @@ def test_a_host_without_a_port_has_that_of_its_scheme():
 
 
 def test_any_host_is_taken_only_when_the_settings_say_so():
-    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["*"], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["*"], origins=[])
     with serving(guard) as port:
         assert raw(port, host_lines(b"evil"))[0] == 200
         assert raw(port, host_lines(b"a b"))[0] == 400
-    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=[], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=[], origins=[])
     with serving(guard) as port:
         assert raw(port, host_lines(b"127.0.0.1"))[0] == 421
 
@@ -344,13 +344,13 @@ def test_any_host_is_taken_only_when_the_settings_say_so():
 @pytest.mark.parametrize("host", ["", "a b", "http://a", "a/", "::1", "*.example.org", "ä", "a:99999"])
 def test_a_listed_host_that_is_none_is_told(host):
     with pytest.raises(SaringError, match=r"^hosts: .*expected"):
-        SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["a", host], origins=[])
+        SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a", host], origins=[])
 
 
 @pytest.mark.parametrize("origin", ["", "*", "null", "a", "https://a/", "https://a b", "ftp://a", "https://a/b", "//a"])
 def test_a_listed_origin_that_is_none_is_told(origin):
     with pytest.raises(SaringError, match=r"^origins: .*expected"):
-        SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["a"], origins=[origin])
+        SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a"], origins=[origin])
 
 
 # What every answer carries
@@ -387,7 +387,7 @@ def test_an_answer_may_say_its_own_policy(service):
 
 
 def test_only_an_answer_over_tls_binds_to_tls():
-    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=False, hosts=["a"], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a"], origins=[])
     with serving(guard, proxy_headers=True) as port:
         over_tls = raw(port, get("/v1/admin", b"X-Forwarded-Proto: https", host=b"a"))  # from a proxy on this machine
     assert over_tls[1]["strict-transport-security"] == "max-age=31536000"
@@ -464,7 +464,7 @@ def test_a_websocket_is_closed():
         async def send(message: dict) -> None:
             sent.append(message)
 
-        guard = SecurityMiddleware(app, ApiKeys, insecure_local=False, hosts=["*"], origins=[])
+        guard = SecurityMiddleware(app, ApiKeys(), insecure_local=False, hosts=["*"], origins=[])
         await guard(scope, None, send)
         return sent
 
@@ -531,7 +531,7 @@ def test_an_open_service_takes_links_and_listed_sites(local):
     _, client = local
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert client.get("/v1/public", headers=link).status_code == 200
-    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=True, hosts=[], origins=["http://localhost:5173"])
+    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=True, hosts=[], origins=["http://localhost:5173"])
     with serving(guard) as port:
         listed = {"Origin": "http://localhost:5173", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}
         answered = httpx.get(f"http://127.0.0.1:{port}/v1/admin", headers=listed)
@@ -544,7 +544,7 @@ def test_an_open_service_refuses_another_machine():
     async def seen_from(address: str | None, scope, receive, send) -> None:
         await guard(scope | {"client": address and (address, 1)}, receive, send)
 
-    guard = SecurityMiddleware(small_app(), ApiKeys, insecure_local=True, hosts=[], origins=[])
+    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=True, hosts=[], origins=[])
     for address, expected in (("10.0.0.1", 403), ("::ffff:10.0.0.1", 403), ("2001:db8::1", 403), ("evil", 403),
                               (None, 403), ("::1", 200), ("::ffff:127.0.0.1", 200), ("127.0.0.9", 200)):  # fmt: skip
         with serving(partial(seen_from, address), lifespan="off", interface="asgi3") as port:
