@@ -46,7 +46,7 @@ def _written(time: pd.Timestamp, offset: str) -> str | None:
     return time.tz_convert(zone).isoformat().replace("+00:00", offset if offset == "Z" else "+00:00")
 
 
-def test_a_log_that_no_one_here_wrote_is_checked_trained_on_and_scored(folder, city):
+def test_a_foreign_log_is_checked_trained_on_and_scored(folder, city):
     checked = saring("check", "calls.csv", "--corrections", "corrections.parquet", folder=folder)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert f"{len(city.calls):,} calls" in checked.stdout

@@ -48,7 +48,7 @@ def decisions(folder: Path, kind: str) -> list[dict]:
         return [json.loads(row[0]) for row in connection.execute(query, (kind,))]
 
 
-def test_a_protected_number_is_honoured_at_its_next_call_until_it_is_taken_off(serving, tmp_path, release_folder):
+def test_a_protected_number_is_honoured_until_it_is_removed(serving, tmp_path, release_folder):
     words = words_of(tmp_path, release_folder)
     with serving(tmp_path, release_folder) as client:
         assert "protected" not in ring(client, "before")["guardrails"]
@@ -88,7 +88,7 @@ def test_protection_ends_by_itself(serving, tmp_path, release_folder):
     assert "(ended)" in saring("protect", "list", *words[:2])[1]
 
 
-def test_protection_is_told_under_the_key_that_the_running_service_has(serving, tmp_path, release_folder):
+def test_protection_is_kept_under_the_key_of_the_running_service(serving, tmp_path, release_folder):
     words = words_of(tmp_path, release_folder)
     with serving(tmp_path, release_folder) as client:
         rotate_number_key(tmp_path / "saring.key")
@@ -137,9 +137,7 @@ def annoying(client: httpx.Client, call_id: str) -> dict:
     return ring(client, call_id, duration_s=3.0, silence_ratio=0.3, expected_wait_s=60.0)
 
 
-def test_the_switch_takes_hold_beside_the_service_and_nothing_that_follows_brings_deferral_back(
-    deferring, serving, tmp_path, acting_release
-):
+def test_the_switch_takes_hold_in_a_running_service(deferring, serving, tmp_path, acting_release):
     database = ("--database", f"sqlite:///{tmp_path / 'saring.db'}")
     assert saring("switch", *database) == (0, "on: calls may be deferred\n")
     status, said = saring("switch", "off", "--reason", "a strange week", *database)
@@ -168,7 +166,7 @@ def waiting(client: httpx.Client) -> dict:
     return call | {"defer_s": max(0.0, (key - received).total_seconds())}
 
 
-def test_a_switch_that_was_put_while_no_service_ran_holds_at_its_start(serving, tmp_path, acting_release):
+def test_a_switch_put_while_no_service_runs_holds_at_its_start(serving, tmp_path, acting_release):
     database = ("--database", f"sqlite:///{tmp_path / 'saring.db'}")
     with serving(tmp_path, acting_release):
         pass
@@ -188,9 +186,7 @@ def test_a_switch_without_a_reason_or_to_anything_else_is_refused(serving, tmp_p
     assert decisions(tmp_path, "switch") == []
 
 
-def test_the_commands_take_the_settings_of_the_service_and_tell_errors_in_one_sentence(
-    serving, tmp_path, release_folder
-):
+def test_commands_take_the_settings_of_the_service(serving, tmp_path, release_folder):
     """As a person runs them: in a process of their own, with the environment of the service."""
     with serving(tmp_path, release_folder) as client:
         ring(client, "mine")

@@ -7,9 +7,7 @@ from service.maintenance.verify import labels_of, read_history_facts, verify
 from service.store.database import connect
 
 
-def test_what_is_kept_of_one_call_is_bounded_however_many_updates_bring_new_fields(
-    serving, rows, tmp_path, release_folder
-):
+def test_extra_fields_of_one_call_are_bounded_over_all_updates(serving, rows, tmp_path, release_folder):
     said = {"call_id": "a", "received_at": datetime.now(UTC).isoformat(), "caller": "+6281234567890"}
     with serving(tmp_path, release_folder) as client:
         for number in range(12):

@@ -60,9 +60,7 @@ def kept(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("caller", "written"), CALLERS.values(), ids=CALLERS)
-def test_no_number_is_kept_however_the_caller_came_and_the_call_is_found_by_what_the_pbx_calls_it(
-    service, tmp_path, caller, written
-):
+def test_no_number_is_kept_in_a_call_id_and_its_call_is_found(service, tmp_path, caller, written):
     call_id = f"pbx/{written}/7"
     said = {"call_id": call_id, "received_at": at(), "caller": caller, "line": "mobile"}
     own = {"centre": written, "queue": f"of {written}", "x_from": [{"as": f"<{written}>"}], "x_trunk": "7"}
@@ -119,7 +117,7 @@ def test_a_name_of_digits_that_holds_no_number_stays_as_it_is(service, call_id):
     assert [call["call_id"] for call in service.get("/v1/queue").json()["calls"]] == [call_id]
 
 
-def test_what_the_journal_takes_has_no_number_and_the_call_goes_on_by_its_own_name(service, tmp_path):
+def test_what_the_journal_takes_has_no_number(service, tmp_path):
     call_id, caller = "pbx/0812-3456-7890/7", "+6281234567890"
     said = {"call_id": call_id, "received_at": at(), "caller": caller, "queue": caller, "x_from": caller}
     with sqlite3.connect(tmp_path / "saring.db") as connection:

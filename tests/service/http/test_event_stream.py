@@ -108,7 +108,7 @@ def test_an_id_that_is_not_of_this_stream_gets_the_whole_queue(service, last):
         assert next_event().name == "queue"
 
 
-def test_an_id_of_this_stream_with_a_number_that_makes_no_sense_gets_the_whole_queue(service):
+def test_an_id_with_an_impossible_number_gets_the_whole_queue(service):
     with following(service) as next_event:
         epoch = next_event().id.split("-")[0]
     for number in ("999999999999999", "9" * 60, "-5", "1e3", "0x1", "\u0663".encode(), ""):
@@ -155,7 +155,7 @@ def test_a_stream_that_has_nothing_to_tell_says_that_it_lives(service):
         assert abs((datetime.now(UTC) - datetime.fromisoformat(beat["at"])).total_seconds()) < 5.0
 
 
-def test_reasons_are_told_in_the_language_and_number_that_were_asked_for(service):
+def test_reasons_come_in_the_language_and_number_asked_for(service):
     ring(service, "why", caller="+6281200000002", line="landline")
     plain = service.ask("operator", "GET", "/v1/queue").json()["calls"][0]["reasons"]
     told = service.ask("operator", "GET", "/v1/queue", params={"lang": "id", "reasons": 2}).json()["calls"][0]
@@ -234,7 +234,7 @@ def request_of(service: Keyed, key: str | None = None) -> bytes:
     return f"GET /v1/queue/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
 
 
-def test_streams_have_a_number_and_nothing_is_left_of_those_that_are_dropped(service):
+def test_streams_are_limited_and_dropped_ones_leave_nothing(service):
     streams, followers = service.app.state.streams, service.app.state.scorer.intake.board.followers
     until(lambda: not streams.open)
     now = datetime.now(UTC)

@@ -278,7 +278,7 @@ FORGIVEN: dict[str, tuple[str, set[str]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_body_that_is_no_call_is_refused_and_the_field_is_named(service, name):
+def test_a_body_that_is_no_call_is_refused_by_its_field(service, name):
     answered = looked_at(service.ask("intake", "POST", "/v1/score", content=REFUSED[name]))
     assert answered.status_code in (400, 413, 422)
     field = name.split(":")[0] if ":" in name else None
@@ -290,7 +290,7 @@ def test_a_body_that_is_no_call_is_refused_and_the_field_is_named(service, name)
 
 
 @pytest.mark.parametrize("name", FORGIVEN)
-def test_a_call_is_taken_whatever_else_is_said_and_what_makes_no_sense_is_named(service, name):
+def test_a_field_that_makes_no_sense_is_named_and_the_call_is_taken(service, name):
     text, expected = FORGIVEN[name]
     body = with_field(f'{text}, "call_id": {json.dumps(name)}')
     answered = looked_at(service.ask("intake", "POST", "/v1/score", content=body))
@@ -332,7 +332,7 @@ ENDPOINTS = [
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
-def test_no_endpoint_is_stopped_by_any_of_these_bodies_and_none_lets_nobody_in(service, method, path):
+def test_no_endpoint_is_stopped_by_a_hostile_body(service, method, path):
     for body in REFUSED.values():
         answered = looked_at(service.ask("admin", method, path, content=body))
         if answered.status_code == 200:
@@ -448,7 +448,7 @@ def test_no_text_in_any_field_does_harm(service, method, path, body, field):
             assert named(answered) <= {field}, (name, answered.text)
 
 
-def test_what_was_taken_of_these_texts_comes_back_as_text_and_nothing_else(service):
+def test_a_hostile_text_comes_back_as_text_alone(service):
     for path in ("/v1/queue", "/v1/operations", "/v1/model", "/v1/calls/before"):
         answered = looked_at(service.ask("admin", "GET", path))
         assert answered.headers["content-type"] == "application/json"
@@ -477,7 +477,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("written", PATHS)
-def test_a_call_of_no_name_in_a_path_is_not_found_or_refused_and_not_repeated(service, written):
+def test_an_odd_call_id_in_a_path_is_not_found_and_not_repeated(service, written):
     ended, closed = {"ended_at": AT}, {"disposition": "prank", "disposed_at": AT}
     for method, behind, body in (
         ("GET", "", None),
@@ -657,7 +657,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_request_is_refused_once_and_the_connection_ends(service, name):
+def test_what_is_no_request_is_refused_and_the_connection_ends(service, name):
     answered = service.raw(MALFORMED[name])
     # What is too large is no longer read, and an answer to it may be lost on the way.
     if answered or "100 KB" not in name:
@@ -702,7 +702,7 @@ def test_a_head_that_never_ends_costs_nothing(service):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_two_hundred_half_open_connections_keep_nobody_out_and_are_ended(service):
+def test_half_open_connections_keep_nobody_out_and_are_ended(service):
     begun = request(service, "Host: localhost", "Content-Length: 500", who="intake", method="POST", path="/v1/score")
     starts = (b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: loc", begun[:-2], begun, begun + START)
     with ExitStack() as stack:
@@ -769,12 +769,12 @@ def test_after_all_of_it_a_call_is_scored_as_ever(service):
     assert service.client.get("/readyz").status_code == 200
 
 
-def test_after_all_of_it_the_memory_has_not_grown_wildly(watched):
+def test_after_all_of_it_the_memory_has_not_grown(watched):
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - watched.memory
     assert grown < 250_000  # the highest it ever was, in KiB, with this test's own bodies of megabytes in it
 
 
-def test_after_all_of_it_the_log_is_one_line_a_record_with_nothing_of_a_number_or_a_key(watched):
+def test_after_all_of_it_the_log_holds_no_number_and_no_key(watched):
     text, lines = watched.logs[0].getvalue(), watched.logs[1].getvalue().splitlines()
     assert lines
     for line in text.splitlines():

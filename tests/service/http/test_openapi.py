@@ -111,7 +111,7 @@ def request_schemas(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_every_field_of_a_request_says_what_it_is_in_which_unit_and_from_where_to_where(document):
+def test_every_field_of_a_request_says_its_meaning_unit_and_range(document):
     found = request_schemas(document)
     assert len(found) == 12
     for schema, field, node in ((s, f, n) for s, body in found.items() for f, n in body["properties"].items()):
@@ -240,6 +240,6 @@ def test_a_role_is_answered_by_the_document_too(service, who):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", [NOBODY, *Role])
-def test_everything_is_answered_by_the_document_however_often_it_is_asked(service, who):
+def test_everything_is_answered_by_the_document_many_times(service, who):
     _, found = failures(service, who, MANY_ROUNDS)
     assert not found, "\n\n".join(found[:5])

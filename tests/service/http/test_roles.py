@@ -103,7 +103,7 @@ def test_nobody_but_whom_the_table_names_is_let_in(service, route, who):
 
 @pytest.mark.parametrize("who", WHOEVER)
 @pytest.mark.parametrize("route", PAGES)
-def test_a_page_leads_to_the_sign_in_or_says_that_it_is_not_for_this_role(service, route, who):
+def test_a_page_leads_to_the_sign_in_or_refuses_the_role(service, route, who):
     method, path = route.replace("{call_id}", "a").split(" ")
     answered = service.ask(who, method, path)
     if who == NOBODY:
@@ -128,7 +128,7 @@ def test_the_document_names_the_roles_of_the_table(service):
             assert paths[path][method]["responses"]["403"]["description"].endswith(f"expected {roles}"), route
 
 
-def test_anybody_on_duty_stops_deferral_and_only_an_admin_starts_it_again(service):
+def test_anybody_on_duty_stops_deferral_and_an_admin_starts_it(service):
     for who, on, expected in (
         ("operator", False, 200),
         ("intake", True, 403),
@@ -211,7 +211,7 @@ def test_a_token_of_the_stream_opens_the_stream_alone(service):
             assert status(service, NOBODY, route, params={"token": token}) == 401, route
 
 
-def test_a_token_that_was_changed_or_has_ended_or_is_another_services_opens_nothing(service):
+def test_a_changed_ended_or_foreign_token_opens_nothing(service):
     tokens, now_us = service.app.state.tokens, microseconds(datetime.now(UTC))
     good, key_id = issued(service, scope="badge", call_id="a"), service.keys["operator"].split("_")[1]
     ended = tokens.issue("badge", Grant(key_id, now_us - 1, call_id="a"))

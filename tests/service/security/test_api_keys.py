@@ -90,14 +90,14 @@ def test_rotation_gives_a_new_key_and_the_old_one_stays_for_the_grace(engine):
     assert id_of(new) != id_of(old)
 
 
-def test_rotation_keeps_for_how_long_a_key_was_made_and_prolongs_nothing(sqlite):
+def test_rotation_prolongs_nothing(sqlite):
     old = create_key(sqlite, "pbx", "intake", NOW, NOW + 24 * HOUR)
     new = rotate_key(sqlite, id_of(old), NOW + 23 * HOUR, grace=10 * HOUR)
     ends = {key.key_id: key.expires_at for key in list_keys(sqlite)}
     assert ends == {id_of(old): NOW + 24 * HOUR, id_of(new): NOW + 47 * HOUR}
 
 
-def test_only_the_newest_live_key_of_a_name_is_rotated_even_within_one_microsecond(sqlite):
+def test_only_the_newest_live_key_of_a_name_is_rotated(sqlite):
     first = create_key(sqlite, "pbx", "intake", NOW)
     second = rotate_key(sqlite, id_of(first), NOW, HOUR)
     with pytest.raises(SaringError, match=f"was rotated already, expected {id_of(second)}"):
@@ -157,7 +157,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("change", "field"), WRONG)
-def test_what_makes_no_sense_is_refused_in_one_sentence_that_names_the_field(sqlite, change, field):
+def test_a_wrong_field_of_a_key_is_refused_by_name(sqlite, change, field):
     with pytest.raises(SaringError, match=f"^{field}: .*expected .*") as refused:
         create_key(sqlite, **{"name": "pbx", "role": "intake", "now": NOW} | change)
     assert "\n" not in str(refused.value)
@@ -325,7 +325,7 @@ def keys_command(*words: str) -> None:
     cli_keys.app(words, standalone_mode=False)
 
 
-def test_the_command_makes_a_key_and_prints_it_alone_so_that_it_can_be_piped(tmp_path):
+def test_the_command_prints_a_new_key_alone(tmp_path):
     run = [sys.executable, "-c", "from service.cli.keys import app; app()"]
     words = ["create", "--name", "pbx", "--role", "intake", "--expires", "90d"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -343,7 +343,7 @@ def test_the_command_makes_a_key_and_prints_it_alone_so_that_it_can_be_piped(tmp
     assert found.expires_at - found.created_at == timedelta(days=90)
 
 
-def test_the_command_lists_rotates_and_revokes_and_shows_no_secret_again(tmp_path, monkeypatch, capsys):
+def test_the_command_shows_no_secret_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SARING_DATABASE", f"sqlite:///{tmp_path / 'here.db'}")
     keys_command("list")
     assert capsys.readouterr() == ("", "no keys yet: saring keys create\n")
@@ -366,7 +366,7 @@ def test_the_command_lists_rotates_and_revokes_and_shows_no_secret_again(tmp_pat
     assert not any(secret.split("_", 2)[2] in shown for secret in (key, new))
 
 
-def test_the_command_prefers_its_option_to_the_environment_and_tells_mistakes(tmp_path, monkeypatch, capsys):
+def test_an_option_of_the_command_goes_before_the_environment(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SARING_DATABASE", f"sqlite:///{tmp_path / 'here.db'}")
     words = ["create", "--name", "pbx", "--role", "intake", "--database", f"sqlite:///{tmp_path / 'there.db'}"]
     keys_command(*words)

@@ -43,7 +43,7 @@ def test_without_the_setting_none_are_kept_whatever_is_sent(tmp_path, release_fo
     assert b"7890" not in in_store(tmp_path)
 
 
-def test_with_it_they_are_seen_on_the_board_and_no_more_of_the_number_is_kept(tmp_path, release_folder, browser):
+def test_with_the_setting_they_are_on_the_board_and_nothing_more_is_kept(tmp_path, release_folder, browser):
     with keyed(tmp_path, release_folder, last_digits=4) as service:
         ring(service, asked("a", "0812-3456-7890"), asked("b", SHORT), asked("c", None, x_last_digits="1234"))
         assert digits(service) == {"a": "7890", "b": None, "c": None}

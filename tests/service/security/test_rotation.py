@@ -62,7 +62,7 @@ def rotated(postgres, tmp_path, acting_release):
             yield first, second
 
 
-def test_who_was_closed_as_genuine_at_the_other_service_is_deferred_nowhere(rotated):
+def test_a_caller_closed_as_genuine_at_one_service_is_deferred_at_none(rotated):
     first, second = rotated
     assert ring(first, "one")["defer_s"] > 0.0  # it would be: the past came with it
     assert ring(second, "two")["defer_s"] > 0.0  # and it stayed here
@@ -76,7 +76,7 @@ def test_who_was_closed_as_genuine_at_the_other_service_is_deferred_nowhere(rota
     assert [found["history"]["calls_ever"] for found in counts] == [12.0, 12.0]
 
 
-def test_what_the_service_with_the_new_key_learns_is_known_to_the_other_and_one_call_may_be_told_to_both(rotated):
+def test_two_services_with_different_keys_share_what_they_learn(rotated):
     first, second = rotated
     ring(first, "one")
     close(first, "one", "genuine")
@@ -87,9 +87,7 @@ def test_what_the_service_with_the_new_key_learns_is_known_to_the_other_and_one_
     assert first.post("/v1/score", json=said | {"caller": "+6281300000001"}).status_code == 409
 
 
-def test_when_every_service_has_the_new_key_callers_move_to_it_and_nothing_that_comes_late_is_missed(
-    postgres, postgres_server, tmp_path, acting_release
-):
+def test_callers_move_once_every_service_has_the_new_key(postgres, postgres_server, tmp_path, acting_release):
     old_file = tmp_path / "old" / "saring.key"
     old_file.parent.mkdir()
     with running(tmp_path, "second", acting_release, postgres) as (_, second):

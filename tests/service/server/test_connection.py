@@ -83,7 +83,7 @@ def test_requests_in_a_row_are_answered_in_their_order(service):
     assert re.findall(rb'"call_id":"in order (\d)"', answered) == [b"%d" % place for place in range(9)]
 
 
-def test_as_many_as_fit_on_the_way_at_once_are_answered_wherever_they_are_cut(service, monkeypatch):
+def test_pipelined_requests_are_answered_wherever_they_are_cut(service, monkeypatch):
     monkeypatch.setattr(connection, "HEAD_LIMIT", 2_000)  # of one head; what arrives at once is much more
     bodies = [json.dumps(CALL | {"call_id": f"at once {place}"}).encode() for place in range(500)]
     asked = b"".join(plain(service, body) for body in bodies)
@@ -137,7 +137,7 @@ def test_a_client_that_does_not_read_is_not_answered_for_ever(service):
     assert 20 < sent < MANY - 1
 
 
-def test_a_connection_is_kept_for_some_seconds_after_an_answer_and_no_longer(service):
+def test_a_connection_is_kept_for_some_seconds_after_an_answer(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=15.0) as kept:
         for _ in range(3):
             kept.sendall(plain(service, BODY))

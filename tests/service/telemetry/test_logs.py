@@ -316,7 +316,7 @@ def test_configuring_twice_writes_each_record_once(log):
 @pytest.mark.parametrize(
     "part", ["1 ", "123456 x ", "123456   ", "\\", "%20", "+(", "2026-11-01T20", "saring_", "bearer "]
 )
-def test_a_long_text_of_almost_numbers_is_masked_in_time_that_grows_no_faster_than_it(part):
+def test_a_long_text_is_masked_in_linear_time(part):
     started = time.monotonic()
     mask_numbers(part * (1_000_000 // len(part)))
     assert time.monotonic() - started < 10.0  # it takes a third of a second; with a square it would be hours

@@ -46,7 +46,7 @@ def test_the_page_explains_every_metric_as_the_table_has_it():
     assert all(len(row) == 5 and row[4] for row in rows)
 
 
-def test_the_registry_gives_the_metrics_of_the_table_with_their_labels_and_kinds():
+def test_the_registry_gives_the_metrics_of_the_table():
     metrics = filled()
     found = {family.name: family for family in plain(metrics.render("")[0].decode())}
     assert set(found) == {(PREFIX + m.name).removesuffix("_total") for m in METRICS}
@@ -153,7 +153,7 @@ def test_without_a_wish_the_answer_is_the_plain_format(accept):
 
 
 @pytest.mark.parametrize("version", ["; version=1.0.0", "", "; version=x", "; version=99"])
-def test_openmetrics_is_given_to_who_asks_for_it_whatever_version_it_writes(version):
+def test_openmetrics_is_given_to_who_asks_for_it(version):
     body, media_type = filled().render(f"application/openmetrics-text{version},text/plain;q=0.1")
     assert media_type.startswith("application/openmetrics-text; version=1.0.0")
     assert len(list(openmetrics(body.decode()))) == len(METRICS)
@@ -235,7 +235,7 @@ def watched():
         yield client, metrics
 
 
-def test_a_route_is_counted_by_its_template_and_its_path_appears_nowhere(watched):
+def test_a_route_is_counted_by_its_template_alone(watched):
     client, metrics = watched
     paths = (
         f"/v1/calls/{NUMBER}/answered",
@@ -292,7 +292,7 @@ def test_a_stream_is_counted_when_it_ends_and_never_timed(watched):
     assert value(metrics, "requests_total", route="/v1/calls/native", method="GET", status="200") == 1
 
 
-def test_a_slow_request_is_timed_and_logged_with_its_route_and_not_its_path(watched, caplog):
+def test_a_slow_request_is_logged_with_its_route_and_not_its_path(watched, caplog):
     client, metrics = watched
     with caplog.at_level(logging.WARNING, logger="service.telemetry.request_metrics"):
         client.get(f"/v1/calls/{NUMBER}/slow")
@@ -356,7 +356,7 @@ if __name__ == "__main__":
 """
 
 
-def test_two_workers_count_as_one_and_one_that_dies_leaves_its_counts_and_no_gauges(tmp_path):
+def test_two_workers_count_as_one_and_a_dead_one_leaves_no_gauges(tmp_path):
     (tmp_path / "small_worker.py").write_text(WORKER)
     (tmp_path / "parent.py").write_text(PARENT)
     with socket.socket() as free:
