@@ -1,5 +1,6 @@
 """Traces: what a real collector on loopback gets to see of a request, and what it never does."""
 
+import io
 import logging
 import os
 import socket
@@ -20,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from starlette.types import ASGIApp
 
 from model.errors import SaringError
+from service.telemetry.logs import Formatter, Handler
 from service.telemetry.metrics import Metrics
 from service.telemetry.request_metrics import RequestMetricsMiddleware
 from service.telemetry.traces import ATTRIBUTES, TracingMiddleware, close_traces, open_traces
@@ -156,20 +158,17 @@ def test_an_exception_is_told_by_its_name_alone(collector):
     assert (span.status.code, span.status.message) == (Status.STATUS_CODE_ERROR, "")
 
 
-@pytest.mark.parametrize("parent", ["", "00-0-0-01", f"ff-{TRACE}-{PARENT}-01", "é" * 600, NUMBER])
-def test_a_parent_that_is_none_starts_a_trace_of_its_own(collector, parent):
+@pytest.mark.parametrize(
+    "parents",
+    [[""], ["00-0-0-01"], [f"ff-{TRACE}-{PARENT}-01"], ["é" * 600], [NUMBER],
+     [f"00-{TRACE}-{PARENT}-01", f"00-{TRACE[::-1]}-{PARENT}-01"]],
+)  # fmt: skip
+def test_no_parent_or_two_start_a_trace_of_its_own(collector, parents):
     with traced(small_app()) as client:
-        client.post("/v1/calls/1/ended", headers={"traceparent": parent.encode("latin-1")})
+        client.post("/v1/calls/1/ended", headers=[("traceparent", one.encode("latin-1")) for one in parents])
     (span,) = spans(collector)
     assert span.parent_span_id == b""
-    assert span.trace_id.hex() != TRACE
-
-
-def test_two_parents_are_none(collector):
-    parents = [("traceparent", f"00-{TRACE}-{PARENT}-01"), ("traceparent", f"00-{TRACE[::-1]}-{PARENT}-01")]
-    with traced(small_app()) as client:
-        client.post("/v1/calls/1/ended", headers=parents)
-    assert spans(collector)[0].parent_span_id == b""
+    assert span.trace_id.hex() not in (TRACE, TRACE[::-1])
 
 
 def test_a_trace_that_is_not_sampled_is_not_sent(collector):
@@ -191,20 +190,16 @@ def test_the_process_is_called_saring_unless_it_is_named(collector, monkeypatch)
     assert not [key for key in first if key.startswith(("process", "host"))]
 
 
-def test_the_log_of_a_request_has_the_id_of_its_trace(collector, caplog):
-    from service.telemetry.logs import Formatter
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(Formatter("text").format(record))
-
-    lines: list[str] = []
-    logger, handler = logging.getLogger("service.small"), Lines()
+@pytest.mark.usefixtures("collector")
+def test_the_log_of_a_request_has_the_id_of_its_trace():
+    stream = io.StringIO()
+    logger, handler = logging.getLogger("service.small"), Handler(stream)
+    handler.setFormatter(Formatter("text"))
     logger.addHandler(handler)
     with traced(RequestMetricsMiddleware(small_app(), Metrics(), 10.0)) as client:
         client.post("/v1/calls/1/ended", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
     logger.removeHandler(handler)
-    assert lines[0].endswith(f"trace_id={TRACE}")
+    assert stream.getvalue().endswith(f"trace_id={TRACE}\n")
 
 
 @pytest.mark.parametrize(
