@@ -113,11 +113,11 @@ async def stream(
         raise TooMany("as many streams are open already as there is room for, in all or for this key")
     named = None if queue is None else scorer_of(request).masks.mask_text(queue)
 
-    def may() -> bool:
+    def may_listen() -> bool:
         return open_to_all or sessions.holder(grant, now_us()) is not None
 
     return StreamingResponse(
-        streams.events(principal, named, last, limit, View(lang, reasons), may), media_type="text/event-stream"
+        streams.events(principal, named, last, limit, View(lang, reasons), may_listen), media_type="text/event-stream"
     )
 
 
@@ -183,7 +183,7 @@ async def badge(
 
     Word, shape, colour and score: colour is never the only sign. A call of the random share has none, and says so.
     """
-    call = await _badged(request, call_id, token)
+    call, _ = await _badged_call(request, call_id, token)
     picture = badge_svg(state_of(call), likelihood_of(call), lang, theme)
     # A screen of another site shows it as a picture; that is what the token is for.
     headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
@@ -204,11 +204,17 @@ async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None
     It tells nothing else of the call. The words, shapes and colours are in the element, at /badge.js.
     """
     try:
-        call = await _badged(request, call_id, token)
+        call, grant = await _badged_call(request, call_id, token)
     except (Problem, StoreError) as error:  # a page of another site is to see why, too
         answer = await problem_response(request, error)
     else:
-        answer = json_response(_badge_document(request, call, token))
+        document = {
+            "at": rfc3339(now_us()),
+            "state": state_of(call),
+            "prank_likelihood": likelihood_of(call),
+            "token_expires_at": rfc3339(grant.until_us) if grant and grant.call_id == call.call_id else None,
+        }
+        answer = json_response(document)
     answer.headers.update(CROSS_ORIGIN_HEADERS)
     return answer
 
@@ -238,33 +244,22 @@ async def tokens(request: Request) -> Response:
     return json_response({"token": token, "expires_at": rfc3339(until_us)})
 
 
-async def _badged(request: Request, call_id: str, token: str | None) -> Call:
-    """Give the call whose badge is asked for, to whom a key or a token of this very call lets in."""
-    if request.scope["state"]["principal"] is None:
-        grant = _granted(request, token, "badge")
-        if grant is None or grant.call_id != call_id:
-            raise Unauthorized
-    return shown_of(request, await scorer_of(request).intake.find_call(call_id))
-
-
-def _badge_document(request: Request, call: Call, token: str | None) -> dict[str, Any]:
+async def _badged_call(request: Request, call_id: str, token: str | None) -> tuple[Call, Grant | None]:
+    """Return the call of a badge and what a token grants; a key or a token of this very call is needed."""
     grant = _granted(request, token, "badge")
-    return {
-        "at": rfc3339(now_us()),
-        "state": state_of(call),
-        "prank_likelihood": likelihood_of(call),
-        "token_expires_at": rfc3339(grant.until_us) if grant and grant.call_id == call.call_id else None,
-    }
+    if request.scope["state"]["principal"] is None and (grant is None or grant.call_id != call_id):
+        raise Unauthorized
+    return shown_of(request, await scorer_of(request).intake.find_call(call_id)), grant
 
 
 def _grant_of(request: Request) -> Grant:
-    """Give what stands for whoever asks, as long as that one's key, and session, is live."""
+    """Return the grant of whoever asks: good as long as the key, and the session, is live."""
     session: Session | None = request.scope["state"].get("session")
     return session.grant if session is not None else Grant(principal_of(request).key_id, 0)
 
 
 def _granted(request: Request, token: str | None, scope: str) -> Grant | None:
-    """Give what a token says that is good; None when it is not, or its key or session is no longer live."""
+    """Return the grant of a good token; None when it is not, or its key or session is no longer live."""
     tokens: Tokens = request.app.state.tokens
     sessions: Sessions = request.app.state.sessions
     grant = None if token is None else tokens.check(token, scope, now_us())
@@ -278,5 +273,5 @@ def _board_only(request: Request) -> None:
 
 
 def _operator(request: Request, asked: Take) -> str:
-    """Give whose call it is to be: the holder of the key, or whom an admin names."""
+    """Return whose call it is to be: the holder of the key, or whom an admin names."""
     return speaking_for(request, asked.operator) or principal_of(request).name
