@@ -57,6 +57,12 @@ class Keyed:
         """Ask with the key of a role."""
         return self.client.request(method, path, headers=self.by(who) | more.pop("headers", {}), **more)
 
+    def head(self, who: str, method: str, path: str, *lines: str) -> bytes:
+        """Write the head of a request with the key of a role."""
+        first = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+        own = [f"{name}: {value}" for name, value in self.by(who).items()]
+        return "\r\n".join([*first, *own, *lines, "", ""]).encode("latin-1")
+
     def raw(self, *parts: bytes, pause_s: float = 0.0, patience_s: float = 10.0) -> bytes:
         """Send bytes as they are, and give all that comes until the service closes or says no more."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=patience_s) as connection:

@@ -592,11 +592,6 @@ def test_a_batch_has_a_size(service):
 # Headers and connections
 
 
-def request(service: Keyed, *lines: str, who: str = NOBODY, method: str = "GET", path: str = "/v1/model") -> bytes:
-    own = [f"Authorization: Bearer {service.keys[who]}"] if who != NOBODY else []
-    return "\r\n".join([f"{method} {path} HTTP/1.1", *own, *lines, "", ""]).encode("latin-1")
-
-
 TRICKS = [
     "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Forwarded-Proto: https", "X-Real-IP: 127.0.0.1",
     "Forwarded: for=127.0.0.1;host=localhost;proto=https", "Via: 1.1 localhost", "X-Original-URL: /healthz",
@@ -614,14 +609,14 @@ UPGRADES = [
 @pytest.mark.parametrize("trick", TRICKS)
 def test_no_header_stands_in_for_a_key(service, trick):
     for path in ("/v1/model", "/v1/queue", "/v1/calls/before", "/metrics"):
-        answered = parsed(service.raw(request(service, "Host: localhost", trick, "Connection: close", path=path)))
+        answered = parsed(service.raw(service.head(NOBODY, "GET", path, trick, "Connection: close")))
         assert answered.status_code == 401, answered.text
 
 
 @pytest.mark.parametrize("upgrade", UPGRADES)
 def test_no_other_protocol_is_spoken(service, upgrade):
-    lines = ("Host: localhost", "Connection: upgrade", upgrade)
-    answered = service.raw(request(service, *lines, path="/v1/queue/stream"), patience_s=0.5)
+    asked = service.head(NOBODY, "GET", "/v1/queue/stream", "Connection: upgrade", upgrade)
+    answered = service.raw(asked, patience_s=0.5)
     assert parsed(answered).status_code == 401
 
 
@@ -667,9 +662,7 @@ def test_what_is_no_request_is_refused_and_the_connection_ends(service, name):
 
 @pytest.mark.usefixtures("impatient")
 def test_a_chunk_that_makes_no_sense_is_not_taken(service):
-    head = request(
-        service, "Host: localhost", "Transfer-Encoding: chunked", who="intake", method="POST", path="/v1/score"
-    )
+    head = service.head("intake", "POST", "/v1/score", "Transfer-Encoding: chunked")
     for chunks in (
         b"zz\r\n",
         b"-1\r\n",
@@ -703,7 +696,7 @@ def test_a_head_that_never_ends_costs_nothing(service):
 
 @pytest.mark.usefixtures("impatient")
 def test_half_open_connections_keep_nobody_out_and_are_ended(service):
-    begun = request(service, "Host: localhost", "Content-Length: 500", who="intake", method="POST", path="/v1/score")
+    begun = service.head("intake", "POST", "/v1/score", "Content-Length: 500")
     starts = (b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: loc", begun[:-2], begun, begun + START)
     with ExitStack() as stack:
         opened = [stack.enter_context(socket.create_connection(("127.0.0.1", service.port))) for _ in range(200)]
@@ -729,8 +722,8 @@ def ended(half: socket.socket) -> bytes:
 @pytest.mark.usefixtures("impatient")
 def test_whoever_sends_a_byte_at_a_time_is_ended_too(service):
     head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: "
-    begun = request(service, "Host: localhost", "Content-Length: 500", who="intake", method="POST", path="/v1/score")
-    unkeyed = request(service, "Host: localhost", "Content-Length: 500", method="POST", path="/v1/score")
+    begun = service.head("intake", "POST", "/v1/score", "Content-Length: 500")
+    unkeyed = service.head(NOBODY, "POST", "/v1/score", "Content-Length: 500")
     for start in (head, begun, unkeyed):
         started = time.monotonic()
         answered = service.raw(start, *[b" "] * 400, pause_s=0.05)
@@ -749,7 +742,7 @@ def test_more_connections_than_there_is_room_for_are_told_so(service, monkeypatc
 
 def test_a_client_that_goes_away_leaves_no_trace_in_the_log(watched):
     service, length = watched.service, len(watched.logs[0].getvalue())
-    begun = request(service, "Host: localhost", "Content-Length: 500", who="intake", method="POST", path="/v1/score")
+    begun = service.head("intake", "POST", "/v1/score", "Content-Length: 500")
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", service.port)) as gone:
             gone.sendall(begun + START)

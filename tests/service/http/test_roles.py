@@ -125,7 +125,9 @@ def test_the_document_names_the_roles_of_the_table(service):
             assert path not in paths or paths[path][method]["security"] == []
         elif path not in ("/v1/queue/stream", *BADGES, "/console/mine", "/openapi.json"):
             roles = " or ".join(role for role in Role if role in {*allowed, "admin"})
-            assert paths[path][method]["responses"]["403"]["description"].endswith(f"expected {roles}"), route
+            responses = paths[path][method]["responses"]
+            assert responses["403"]["description"] == f"Not with this role; expected {roles}", route
+            assert set(responses["401"]["headers"]) == {"WWW-Authenticate"}
 
 
 def test_anybody_on_duty_stops_deferral_and_an_admin_starts_it(service):

@@ -244,12 +244,6 @@ def held(tmp_path_factory) -> tuple[ApiKeys, str]:
     return keys, key
 
 
-def test_the_scheme_is_taken_in_any_case(held):
-    keys, key = held
-    for scheme in ("Bearer", "bearer", "BEARER"):
-        assert keys.authenticate(f"{scheme} {key}".encode(), NOW_US).name == "pbx"
-
-
 TRICKS = [
     lambda key: b"",
     lambda key: b"Bearer",

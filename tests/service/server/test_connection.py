@@ -27,34 +27,19 @@ def service(tmp_path_factory, release_folder: Path):
         yield running
 
 
-def head(service: Keyed, *lines: str, who: str = "intake", path: str = "/v1/score") -> bytes:
-    key = [f"Authorization: Bearer {service.keys[who]}"] if who != NOBODY else []
-    host = [] if any(line.startswith("Host:") for line in lines) else ["Host: localhost"]
-    return "\r\n".join([f"POST {path} HTTP/1.1", *host, *key, *lines, "", ""]).encode()
+def plain(service: Keyed, body: bytes, *lines: str) -> bytes:
+    return service.head("intake", "POST", "/v1/score", *lines, f"Content-Length: {len(body)}") + body
 
 
-def plain(service: Keyed, body: bytes, *lines: str, who: str = "intake") -> bytes:
-    return head(service, *lines, f"Content-Length: {len(body)}", who=who) + body
-
-
-def in_chunks(service: Keyed, body: bytes, *lines: str, who: str = "intake") -> bytes:
-    return head(service, *lines, "Transfer-Encoding: chunked", who=who) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-
-
-def parts(answered: bytes) -> tuple[bytes, set[tuple[bytes, bytes]], bytes]:
-    """Take an answer apart: its first line, its headers, its body."""
-    above, _, body = answered.partition(b"\r\n\r\n")
-    first, *lines = above.split(b"\r\n")
-    headers = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
-    assert len(dict(headers)) == len(headers)
-    assert int(dict(headers)[b"content-length"]) == len(body)
-    return first, {pair for pair in headers if pair[0] != b"x-request-id"}, body
+def in_chunks(service: Keyed, body: bytes) -> bytes:
+    head = service.head("intake", "POST", "/v1/score", "Transfer-Encoding: chunked")
+    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
 @pytest.mark.parametrize(("who", "status"), [(NOBODY, 401), ("scientist", 403)])
 def test_whoever_may_not_is_told_before_the_body_is_read(service, who, status):
     with socket.create_connection(("127.0.0.1", service.port), timeout=10.0) as sender:
-        sender.sendall(head(service, "Content-Length: 500", who=who))
+        sender.sendall(service.head(who, "POST", "/v1/score", "Content-Length: 500"))
         assert sender.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
         # What was announced is not taken for the next request.
         sender.sendall(b"x" * 500 + plain(service, BODY))
@@ -68,18 +53,18 @@ def test_a_body_that_comes_in_pieces_is_one_body(service):
 
 
 def test_a_request_may_wait_for_a_word_be_old_or_have_a_query(service):
-    waits = head(service, "Expect: 100-continue", "Connection: close", f"Content-Length: {len(BODY)}")
+    waits = plain(service, BODY, "Expect: 100-continue", "Connection: close").removesuffix(BODY)
     assert service.raw(waits, BODY, pause_s=0.2).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
-    old = head(service, f"Content-Length: {len(BODY)}").replace(b"HTTP/1.1", b"HTTP/1.0") + BODY
+    old = plain(service, BODY).replace(b"HTTP/1.1", b"HTTP/1.0")
     assert service.raw(old).startswith(b"HTTP/1.1 200 ")
-    asked = head(service, "Connection: close", f"Content-Length: {len(BODY)}", path="/v1/score?a=b") + BODY
+    asked = plain(service, BODY, "Connection: close").replace(b"/score", b"/score?a=b")
     assert service.raw(asked).startswith(b"HTTP/1.1 200 ")
 
 
 def test_requests_in_a_row_are_answered_in_their_order(service):
     bodies = [json.dumps(CALL | {"call_id": f"in order {place}"}).encode() for place in range(9)]
     asked = [(in_chunks if place % 3 == 1 else plain)(service, body) for place, body in enumerate(bodies)]
-    answered = service.raw(b"".join(asked) + head(service, "Connection: close", who=NOBODY))
+    answered = service.raw(b"".join(asked) + service.head(NOBODY, "POST", "/v1/score", "Connection: close"))
     assert re.findall(rb'"call_id":"in order (\d)"', answered) == [b"%d" % place for place in range(9)]
 
 
@@ -107,10 +92,10 @@ def test_what_went_wrong_is_in_the_log_and_not_in_the_answer(service, monkeypatc
 
     monkeypatch.setattr(service.app.state.scorer, "score", broken)
     with caplog.at_level(logging.ERROR):
-        first, headers, body = parts(service.raw(plain(service, BODY, "Connection: close")))
-    assert first == b"HTTP/1.1 500 Internal Server Error"
-    assert (b"x-content-type-options", b"nosniff") in headers
-    assert json.loads(body)["detail"] == "Something is wrong in this service; its log says what."
+        answered = service.ask("intake", "POST", "/v1/score", content=BODY)
+    assert answered.status_code == 500
+    assert answered.headers["x-content-type-options"] == "nosniff"
+    assert answered.json()["detail"] == "Something is wrong in this service; its log says what."
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 

@@ -22,8 +22,8 @@ import pytest
 from service.security.key_store import create_key
 from service.server import connection, listener
 from service.store.database import connect
-from tests.service.http.test_hostile import CALL, ended, request, with_call
-from tests.support.keyed_service import Keyed, keyed
+from tests.service.http.test_hostile import CALL, ended, with_call
+from tests.support.keyed_service import NOBODY, Keyed, keyed
 from tests.support.processes import Process, until
 
 #: Of a process that may open so few files, a peer gets some 25 connections and all together 102.
@@ -42,9 +42,8 @@ def impatient(monkeypatch) -> None:
     monkeypatch.setattr(connection, "STALL_TIMEOUT_S", 1.0)
 
 
-def chunked(service: Keyed, *lines: str, who: str = "nobody") -> bytes:
-    head = ("Host: localhost", "Transfer-Encoding: chunked", *lines)
-    return request(service, *head, who=who, method="POST", path="/v1/score")
+def chunked(service: Keyed, *lines: str, who: str = NOBODY) -> bytes:
+    return service.head(who, "POST", "/v1/score", "Transfer-Encoding: chunked", *lines)
 
 
 def in_chunks(body: bytes, *trailers: str) -> bytes:
@@ -98,7 +97,7 @@ def test_small_chunks_are_counted_and_others_are_not(service):
 
 
 def test_a_request_has_only_so_many_headers(service):
-    asked = request(service, "Host: localhost", "Connection: close", *["A: b"] * 5_000, path="/healthz")
+    asked = service.head(NOBODY, "GET", "/healthz", "Connection: close", *["A: b"] * 5_000)
     assert service.raw(asked).startswith(b"HTTP/1.1 431 ")
 
 
@@ -110,19 +109,18 @@ def test_an_upgrade_is_not_taken_and_the_body_is_a_body(service, length):
         "Upgrade: h2c",
         "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
     )
-    lines = ("Host: localhost", length.format(len(body)), *offer)
-    asked = request(service, *lines, who="intake", method="POST", path="/v1/score")
+    asked = service.head("intake", "POST", "/v1/score", length.format(len(body)), *offer)
     asked += in_chunks(body) if "chunked" in length else body
-    last = request(service, "Host: localhost", "Connection: close", who="admin")
+    last = service.head("admin", "GET", "/v1/model", "Connection: close")
     answered = service.raw(asked + last)
     assert re.findall(rb"HTTP/1\.1 (\d+) ", answered) == [b"200", b"200"]
     assert b'"call_id":"upgraded"' in answered
 
 
 def test_the_body_of_an_upgrade_is_not_the_next_request(service):
-    body = request(service, "Host: localhost", who="admin")
-    lines = ("Host: localhost", f"Content-Length: {len(body)}", "Connection: Upgrade", "Upgrade: h2c")
-    asked = request(service, *lines, who="intake", method="POST", path="/v1/score")
+    body = service.head("admin", "GET", "/v1/model")
+    lines = (f"Content-Length: {len(body)}", "Connection: Upgrade", "Upgrade: h2c")
+    asked = service.head("intake", "POST", "/v1/score", *lines)
     answered = service.raw(asked, body, pause_s=0.3, patience_s=2.0)
     assert re.findall(rb"HTTP/1\.1 (\d+) ", answered) == [b"400"]
 
@@ -142,8 +140,8 @@ def test_what_a_client_does_over_and_over_does_not_fill_the_log(few_files):
 
 @pytest.mark.usefixtures("impatient")
 def test_whoever_reads_no_answer_is_ended(service):
-    asked = request(service, "Host: localhost", who="admin", path="/openapi.json") * 100
-    stream = request(service, "Host: localhost", who="operator", path="/v1/queue/stream")
+    asked = service.head("admin", "GET", "/openapi.json") * 100
+    stream = service.head("operator", "GET", "/v1/queue/stream")
     with ExitStack() as stack:
         listens = stack.enter_context(small_socket(service.port))
         listens.sendall(stream)
@@ -157,8 +155,8 @@ def test_whoever_reads_no_answer_is_ended(service):
 
 def test_whoever_reads_slowly_gets_all_of_it(service, monkeypatch):
     monkeypatch.setattr(connection, "STALL_TIMEOUT_S", 2.0)
-    asked = request(service, "Host: localhost", who="admin", path="/openapi.json") * 40
-    last = request(service, "Host: localhost", "Connection: close", who="admin", path="/openapi.json")
+    asked = service.head("admin", "GET", "/openapi.json") * 40
+    last = service.head("admin", "GET", "/openapi.json", "Connection: close")
     with small_socket(service.port) as slow:
         slow.sendall(asked + last)
         found, began = b"", time.monotonic()
