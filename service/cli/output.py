@@ -14,11 +14,7 @@ SHOWN = 5
 class Bar:
     """A bar on a terminal while long work goes on, on standard error; nothing when that is not a terminal.
 
-    Parameters
-    ----------
-    text : str
-    total : int, optional
-        How many steps there are; without it the bar only shows that work goes on.
+    Without the number of steps, `total`, it only shows that work goes on.
     """
 
     def __init__(self, text: str, total: int | None = None) -> None:

@@ -94,12 +94,8 @@ def may_contain_number(text: str) -> bool:
 class NumberMasks:
     """Pseudonyms for what contains a number, made with a key that the store does not have.
 
-    Parameters
-    ----------
-    keyed_name : callable
-        Returns the pseudonym, of some length, of a text of some kind, such as `Pseudonyms.name`.
-    region : callable
-        Returns the region of numbers without a country code, such as "ID".
+    `keyed_name` returns the pseudonym of a kind of text in so many letters, such as `Pseudonyms.name`; `region` the
+    region of numbers without a country code, such as "ID".
     """
 
     def __init__(self, keyed_name: Callable[[str, str, int], str], region: Callable[[], str]) -> None:

@@ -40,12 +40,7 @@ MAX_STREAMS, MAX_STREAMS_PER_KEY = 500, 50
 class Streams:
     """The streams of one process.
 
-    Parameters
-    ----------
-    intake : Intake
-    mode : str
-    degraded : callable
-        Whether the store is out of reach, or has not been told everything yet.
+    `degraded` returns whether the store is out of reach, or has not been told everything yet.
     """
 
     def __init__(self, intake: "Intake", mode: str, degraded: Callable[[], bool]) -> None:

@@ -41,12 +41,7 @@ class Principal:
 
 
 class ApiKeys:
-    """The live keys as a process holds them: their digests, never a key.
-
-    Parameters
-    ----------
-    rows : iterable of mappings
-        Rows of the table `access_keys`; those of `read_key_rows(engine)`.
+    """The live keys as a process holds them: their digests, never a key. `read_key_rows(engine)` gives their rows.
 
     Examples
     --------

@@ -35,12 +35,7 @@ class Session(NamedTuple):
 class Sessions:
     """The sessions of a service: what a cookie says is all there is, so any process knows it, also after a restart.
 
-    Parameters
-    ----------
-    tokens : Tokens
-    keys : Keys
-    signed_out : callable
-        Whether a session of this name was ended before its time.
+    `signed_out` returns whether a session of this name was ended before its time.
     """
 
     def __init__(self, tokens: Tokens, keys: ApiKeys, signed_out: Callable[[str], bool] = lambda _: False) -> None:

@@ -52,14 +52,7 @@ class Tokens:
         self._secrets = list(reversed(secrets))
 
     def issue(self, scope: str, grant: Grant) -> str:
-        """Make a token that is safe in any part of a URL.
-
-        Parameters
-        ----------
-        scope : str
-            What it is good for, such as "badge" or "stream".
-        grant : Grant
-        """
+        """Make a token, safe in any part of a URL, that is good for one thing, such as "badge" or "stream"."""
         token = self._signing(scope).dumps(grant)
         return token if isinstance(token, str) else token.decode()
 

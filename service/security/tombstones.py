@@ -21,13 +21,9 @@ def add_tombstones(connection: Connection, hashes: Iterable[bytes], erased_at_us
 
 
 def last_erased_at_us(connection: Connection, hashes: Iterable[bytes]) -> int:
-    """Return when a caller was last erased, in microseconds since 1970; 0 when never.
+    """Return when a caller was last erased, in microseconds since 1970, given its hashes under every live key.
 
-    Parameters
-    ----------
-    connection : Connection
-    hashes : iterable of bytes
-        Hashes of the number under every live key.
+    0 when never.
     """
     last = sa.select(sa.func.max(tombstones.c.erased_at_us)).where(tombstones.c.mark.in_(map(_mark, hashes)))
     return connection.execute(last).scalar() or 0

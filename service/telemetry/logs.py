@@ -59,10 +59,6 @@ _OWN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "color
 class RateLimit:
     """Lets one of many be logged in so many seconds, or an overloaded service would be busy with its log.
 
-    Parameters
-    ----------
-    seconds : float
-
     Examples
     --------
     >>> may = RateLimit(60.0)
@@ -131,12 +127,7 @@ def escape_control_characters(text: str) -> str:
 
 
 class Formatter(logging.Formatter):
-    """Makes a line of a record.
-
-    Parameters
-    ----------
-    form : {"json", "text"}
-    """
+    """Makes a line of a record."""
 
     def __init__(self, form: Literal["json", "text"]) -> None:
         super().__init__()
@@ -198,16 +189,8 @@ class Thinned(logging.Filter):
 def configure(level: str, format: Literal["json", "text"], stream: TextIO | None = None) -> None:  # noqa: A002
     """Send everything that this process logs through one handler; for the server only, once in each process.
 
-    uvicorn must be started with `log_config=None`, or it sets up lines of its own. Its access log is switched off:
-    it has raw paths, and the metrics have what it says.
-
-    Parameters
-    ----------
-    level : str
-        "debug", "info", "warning", "error" or "critical".
-    format : {"json", "text"}
-    stream : TextIO, optional
-        Standard error by default.
+    Lines go to `stream`, by default to standard error. uvicorn must be started with `log_config=None`, or it sets up
+    lines of its own. Its access log is switched off: it has raw paths, and the metrics have what it says.
     """
     handler = Handler(stream)
     handler.setFormatter(Formatter(format))

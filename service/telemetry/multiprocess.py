@@ -38,12 +38,7 @@ def multiprocess_directory() -> Path | None:
 
 
 class SharedCounts(Collector):
-    """What all workers have counted, as one: prometheus_client merges it, without the gauges of those that have died.
-
-    Parameters
-    ----------
-    directory : Path
-    """
+    """What all workers have counted, as one, without the gauges of those that have died."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -23,14 +23,8 @@ class RequestMetricsMiddleware:
 
     It may stand outside of whatever refuses requests, so that these are counted too: with the route "other" when none
     was looked for. Whatever stands inside must pass the same scope on, or the route is never seen, and may put
-    `request_id` into `scope["state"]` at any time.
-
-    Parameters
-    ----------
-    app : ASGI application
-    metrics : Metrics
-    slow_s : float
-        A request that takes at least as many seconds is logged as a warning, with its route and never its path.
+    `request_id` into `scope["state"]` at any time. A request that takes `slow_s` seconds or more is logged as a
+    warning, with its route and never its path.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, slow_s: float) -> None:

@@ -97,13 +97,7 @@ def close_traces(provider: "TracerProvider") -> None:
 
 
 class TracingMiddleware:
-    """An application whose requests become spans; pure ASGI, around everything else.
-
-    Parameters
-    ----------
-    app : ASGI application
-    provider : TracerProvider
-    """
+    """An application whose requests become spans; pure ASGI, around everything else."""
 
     def __init__(self, app: ASGIApp, provider: trace.TracerProvider) -> None:
         self.app, self._tracer = app, provider.get_tracer("saring")
