@@ -29,11 +29,15 @@ CALLERS = {
 NUMBERS = re.compile(r"3\D{0,3}4\D{0,3}5\D{0,3}6\D{0,3}7\D{0,3}8")
 
 
-@pytest.fixture
-def service(tmp_path, release_folder):
-    process = Process(
-        tmp_path, "service", release_folder, f"sqlite:///{tmp_path / 'saring.db'}", mode="board", log_level="debug"
-    ).ready()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("masks")
+
+
+@pytest.fixture(scope="module")
+def service(folder, release_folder):
+    database = f"sqlite:///{folder / 'saring.db'}"
+    process = Process(folder, "service", release_folder, database, mode="board", log_level="debug").ready()
     try:
         with httpx.Client(base_url=process.url, timeout=30.0) as client:
             yield client
@@ -60,7 +64,7 @@ def kept(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("caller", "written"), CALLERS.values(), ids=CALLERS)
-def test_no_number_is_kept_in_a_call_id_and_its_call_is_found(service, tmp_path, caller, written):
+def test_no_number_is_kept_in_a_call_id_and_its_call_is_found(service, folder, caller, written):
     call_id = f"pbx/{written}/7"
     said = {"call_id": call_id, "received_at": at(), "caller": caller, "line": "mobile"}
     own = {"centre": written, "queue": f"of {written}", "x_from": [{"as": f"<{written}>"}], "x_trunk": "7"}
@@ -86,11 +90,11 @@ def test_no_number_is_kept_in_a_call_id_and_its_call_is_found(service, tmp_path,
     assert service.get(path_of(call_id)).json()["disposition"] == "genuine"
     assert service.post("/v1/score", json=said | {"received_at": at(1)}).status_code == 409
     assert not NUMBERS.search(service.get("/metrics").text)
-    assert kept(tmp_path) == []
+    assert kept(folder) == []
 
 
 @pytest.mark.parametrize("call_id", ["+62 812-3456-7890", "081234567890", "6281234567890-1", "pbx-081234567890"])
-def test_without_a_number_shown_whatever_may_be_one_is_masked(service, tmp_path, call_id):
+def test_without_a_number_shown_whatever_may_be_one_is_masked(service, folder, call_id):
     """As of a caller who withheld it, while the network gave it in another field."""
     written = "0812-3456-7890"
     said = {"call_id": call_id, "received_at": at(), "caller": "anonymous", "queue": written, "centre": written}
@@ -99,14 +103,16 @@ def test_without_a_number_shown_whatever_may_be_one_is_masked(service, tmp_path,
     assert answer["call_id"] == call_id
     found = service.get(path_of(call_id)).json()
     assert (found["x_trunk"], found["x_number"]) == (7, None)
-    service.post("/v1/score", json=said | {"call_id": "another"})
-    assert service.get("/v1/calls/another").json()["queue"] == found["queue"]  # two calls of one queue stay so
+    other = f"beside {found['call_id']}"
+    service.post("/v1/score", json=said | {"call_id": other})
+    assert service.get(path_of(other)).json()["queue"] == found["queue"]  # two calls of one queue stay so
     service.put("/v1/operations", json={"queue": written, "operators": 2, "mean_handling_s": 60.0})
     assert service.get("/v1/operations").json()["staff"][0]["queue"] == found["queue"]
     assert len(service.get("/v1/queue", params={"queue": written}).json()["calls"]) == 2
-    service.post(path_of(call_id, "ended"), json={"ended_at": at(9)}).raise_for_status()
+    for one in (call_id, other):
+        service.post(path_of(one, "ended"), json={"ended_at": at(9)}).raise_for_status()
     assert service.get(path_of("+62 812 3456 7891", "answered")).status_code in (404, 405)
-    assert kept(tmp_path) == []
+    assert kept(folder) == []
 
 
 @pytest.mark.parametrize("call_id", ["112-20261101-0042", "1730448000.1234", "550e8400-e29b-41d4-a716-446655440000"])
@@ -114,24 +120,24 @@ def test_a_name_of_digits_that_holds_no_number_stays_as_it_is(service, call_id):
     said = {"call_id": call_id, "received_at": at(), "caller": "+6281234567890", "x_epoch": 1_730_448_000}
     assert service.post("/v1/score", json=said).json()["warnings"] == []
     assert service.get(path_of(call_id)).json()["x_epoch"] == 1_730_448_000
-    assert [call["call_id"] for call in service.get("/v1/queue").json()["calls"]] == [call_id]
+    assert call_id in [call["call_id"] for call in service.get("/v1/queue").json()["calls"]]
 
 
-def test_what_the_journal_takes_has_no_number(service, tmp_path):
-    call_id, caller = "pbx/0812-3456-7890/7", "+6281234567890"
+def test_what_the_journal_takes_has_no_number(service, folder):
+    call_id, caller = "pbx/0812-3456-7890/8", "+6281234567890"
     said = {"call_id": call_id, "received_at": at(), "caller": caller, "queue": caller, "x_from": caller}
-    with sqlite3.connect(tmp_path / "saring.db") as connection:
+    with sqlite3.connect(folder / "saring.db") as connection:
         connection.execute("ALTER TABLE events RENAME TO lost")
     answer = service.post("/v1/score", json=said).json()
     assert (answer["degraded"], answer["durable"], answer["call_id"]) == (True, True, call_id)
     ended = service.post(path_of(call_id, "ended"), json={"ended_at": at(9), "x_from": caller})
     assert ended.json()["degraded"]
-    assert kept(tmp_path) == []
-    with sqlite3.connect(tmp_path / "saring.db") as connection:
+    assert kept(folder) == []
+    with sqlite3.connect(folder / "saring.db") as connection:
         connection.execute("ALTER TABLE lost RENAME TO events")
     until(lambda: all_told(service.base_url))
     assert service.get(path_of(call_id)).json()["state"] == "abandoned"
-    assert kept(tmp_path) == []
+    assert kept(folder) == []
 
 
 def test_a_log_is_imported_without_the_numbers_in_its_other_columns(tmp_path, release_folder, log_of):
