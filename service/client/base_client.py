@@ -8,9 +8,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import httpcore
+import httpx
 
 from service.client.core import ClientCore
 from service.client.outbox import OUTBOX_LIMIT, Outbox
@@ -75,7 +74,7 @@ class BaseClient:
         _positive(outbox_limit=outbox_limit)
         if not 0.0 <= max_defer_s < math.inf:
             raise ValueError(f"max_defer_s: {max_defer_s!r}, expected 0 or more seconds")
-        trusted = ssl.create_default_context() if tls is None and service.scheme == b"https" else tls
+        trusted = ssl.create_default_context() if tls is None else tls
 
         def breaker() -> CircuitBreaker:
             return CircuitBreaker(failures=failures, open_s=open_s, longest_s=longest_open_s)
@@ -117,26 +116,24 @@ class BaseClient:
         self._thread, self._core, self._outbox = LoopThread(), self._make(None), None
 
 
-def _address(url: str) -> httpcore.URL:
+def _address(url: str) -> httpx.URL:
     """Read the address of a service; it is not told when it is none, since it may hold a password.
 
     Examples
     --------
     >>> _address("https://saring.example/api/")
-    URL(scheme=b'https', host=b'saring.example', port=None, target=b'/api')
+    URL('https://saring.example/api/')
     """
     expected = "url: expected the address of the service, like https://saring.example:8112"
     try:
-        parts = urlsplit(url)
-        port, host = parts.port, (parts.hostname or "").encode("ascii")
-        target = parts.path.rstrip("/").encode("ascii")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(expected) from error
-    if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
+        address = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        raise ValueError(expected) from None
+    if address.scheme not in ("http", "https") or not address.host:
         raise ValueError(expected)
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if address.userinfo or address.query or address.fragment:
         raise ValueError(f"{expected}, without a user, a query or a fragment")
-    return httpcore.URL(scheme=parts.scheme, host=host, port=port, target=target)
+    return address
 
 
 def _checked(key: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """The client that an intake system embeds. Whatever the service does, a call gets its place in the queue in time.
 
-It needs nothing but httpcore, on which httpx is built, and the standard library. What it does not protect from: a
+It needs nothing but httpx and the standard library. What it does not protect from: a
 process that stops itself (a full garbage collection of a large one takes longer than the deadline), and a local disk
 that hangs, for which `answered`, `ended` and `disposition` wait a few seconds.
 """

@@ -7,21 +7,24 @@ ends at the moment that is given. What is not: a name server that hangs holds on
 import asyncio
 import json
 import socket
-import ssl
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
 
-import httpcore
+import httpx
 
-from service.client.transport.wire import Heard, Network, heard
+if TYPE_CHECKING:
+    import ssl
+
+    import httpcore
 
 #: Bytes of an answer; a long one, with all its reasons, has a tenth of this.
 ANSWER_LIMIT = 65_536
 #: The service closes a connection that was idle for 5 s: be first.
 KEEP_ALIVE_S = 4.0
-#: A service that restarts refuses connections for a moment.
-REFUSED_PAUSE_S = 0.01
+#: Before the second try: a service that restarts refuses connections for a moment.
+RETRY_PAUSE_S = 0.01
 _DETAIL_LENGTH = 300
 #: Not about what was sent: these may well take the same request later.
 _NOT_FINAL = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -29,19 +32,7 @@ _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class UnansweredError(Exception):
-    """There is no answer that can be used.
-
-    Parameters
-    ----------
-    why : str
-        What follows "the service".
-    untouched : bool
-        Whether nothing came back, so that the same may be sent once more.
-    """
-
-    def __init__(self, why: str, *, untouched: bool = False) -> None:
-        super().__init__(why)
-        self.untouched = untouched
+    """There is no answer that can be used; the message is what follows "the service"."""
 
 
 class RefusedError(Exception):
@@ -69,34 +60,31 @@ class Exchange:
 
     Parameters
     ----------
-    url : httpcore.URL
-        Its target is where the paths begin.
+    url : httpx.URL
+        Its path is where the paths begin.
     key : str or None
         Printable ASCII.
-    tls : ssl.SSLContext or None
-        For https.
+    tls : ssl.SSLContext
     """
 
-    def __init__(self, url: httpcore.URL, key: str | None, tls: ssl.SSLContext | None) -> None:
-        self._url, self._key = url, key
-        host = b"[%b]" % url.host if b":" in url.host else url.host
-        self._headers: list[tuple[bytes | str, bytes | str]] = [
-            ("Host", host if url.port is None else b"%b:%d" % (host, url.port)),
-            ("Content-Type", "application/json"),
-            ("Accept-Encoding", "identity"),
-        ]
+    def __init__(self, url: httpx.URL, key: str | None, tls: "ssl.SSLContext") -> None:
+        self._key = key
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if key is not None:
-            self._headers.append(("Authorization", f"Bearer {key}"))
-        self._pool = httpcore.AsyncConnectionPool(
-            tls,
-            max_connections=None,  # a call does not wait for those that hang
-            max_keepalive_connections=20,
-            keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=Network(),
+            headers["Authorization"] = f"Bearer {key}"
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers=headers,
+            verify=tls,
+            trust_env=False,
+            timeout=None,  # httpx has time-outs for each read; the deadline is around it all
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            # A call does not wait for those that hang.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_S),
         )
 
     async def post(self, path: str, body: bytes, until: float) -> dict[str, Any]:
-        """Send a JSON body; once more if the connection ended before anything came back.
+        """Send a JSON body; once more if the connection broke, since the service counts what it hears twice once.
 
         Parameters
         ----------
@@ -114,35 +102,33 @@ class Exchange:
             async with asyncio.timeout_at(until):
                 try:
                     return await self._once(path, body)
-                except UnansweredError as error:
-                    if not error.untouched:
-                        raise
-                await asyncio.sleep(REFUSED_PAUSE_S)
+                except (httpx.NetworkError, httpx.RemoteProtocolError):
+                    await asyncio.sleep(RETRY_PAUSE_S)
                 return await self._once(path, body)
         except TimeoutError:
             raise UnansweredError("did not answer in time") from None
+        except httpx.ConnectError as error:
+            raise UnansweredError(f"cannot be connected to ({error})") from None
+        except httpx.TransportError as error:
+            raise UnansweredError(f"broke off ({type(error).__name__})") from None
 
     async def _once(self, path: str, body: bytes) -> dict[str, Any]:
-        url, came = self._at(path), Heard()
-        heard.set(came)
+        opened: list[httpcore.AsyncNetworkStream] = []
+
+        async def note(event: str, info: dict[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                opened.append(info["return_value"])
+
         try:
-            async with self._pool.stream("POST", url, headers=self._headers, content=body) as response:
+            async with self._client.stream("POST", path, content=body, extensions={"trace": note}) as response:
                 return await self._read(response)
-        except httpcore.ConnectError as error:
-            raise UnansweredError(f"cannot be connected to ({error})", untouched=True) from None
-        except httpcore.NetworkError as error:
-            raise UnansweredError(f"broke off ({type(error).__name__})", untouched=not came.anything) from None
-        except httpcore.ProtocolError as error:
-            if came.anything:
-                raise UnansweredError(f"answered something else than whole HTTP ({type(error).__name__})") from None
-            raise UnansweredError("broke off before an answer", untouched=True) from None
+        except asyncio.CancelledError:
+            for stream in opened:  # httpcore leaves one open whose TLS handshake is cancelled
+                await stream.aclose()
+            raise
 
-    def _at(self, path: str) -> httpcore.URL:
-        target = self._url.target + path.encode("ascii")
-        return httpcore.URL(scheme=self._url.scheme, host=self._url.host, port=self._url.port, target=target)
-
-    async def _read(self, response: httpcore.Response) -> dict[str, Any]:
-        status = response.status
+    async def _read(self, response: httpx.Response) -> dict[str, Any]:
+        status = response.status_code
         if 400 <= status < 500:
             raise RefusedError(status, await self._detail(response))
         if not 200 <= status < 300:
@@ -152,7 +138,7 @@ class Exchange:
             raise UnansweredError("answered something else than a JSON object")
         return document
 
-    async def _detail(self, response: httpcore.Response) -> str:
+    async def _detail(self, response: httpx.Response) -> str:
         document = await _document(response, "application/problem+json", "application/json")
         detail = str((document or {}).get("detail") or "no detail")
         if self._key is not None:
@@ -161,26 +147,24 @@ class Exchange:
 
     async def warm_up(self) -> None:
         """Load what the first exchange would otherwise load within its deadline."""
-        with socket.socket() as nobody, suppress(OSError, httpcore.NetworkError, TimeoutError):
+        with socket.socket() as nobody, suppress(httpx.TransportError):
             nobody.bind(("127.0.0.1", 0))  # and no listen: a connection is refused, whatever else runs here
-            async with asyncio.timeout(1.0):
-                await self._pool.request("POST", f"http://127.0.0.1:{nobody.getsockname()[1]}/")
+            await self._client.post(f"http://127.0.0.1:{nobody.getsockname()[1]}/", timeout=1.0)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.aclose()
+        await self._client.aclose()
 
 
-async def _document(response: httpcore.Response, *media_types: str) -> dict[str, Any] | None:
+async def _document(response: httpx.Response, *media_types: str) -> dict[str, Any] | None:
     """Read a JSON object of a limited size; None when the body is none."""
-    headers = {name.lower(): value.decode("latin-1").strip().lower() for name, value in response.headers}
     # A compressed answer of a few bytes could unpack to gigabytes; none was asked for.
-    if headers.get(b"content-encoding", "identity") != "identity":
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
         return None
-    if headers.get(b"content-type", "").partition(";")[0].strip() not in media_types:
+    if response.headers.get("content-type", "").partition(";")[0].strip().lower() not in media_types:
         return None
     body = bytearray()
-    async for chunk in response.aiter_stream():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > ANSWER_LIMIT:
             return None
