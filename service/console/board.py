@@ -1,38 +1,21 @@
 """The board: the waiting calls in serving order, live. Its rows come by the stream; here is what is around them."""
 
 from datetime import UTC, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from model.calls.columns import CATEGORIES
-from model.language.catalogue import Catalogue, catalogue
+from model.language.catalogue import catalogue
 from model.policy.guardrails import SHOWN
 from service.console.catalogues.catalogue import words_of
-from service.console.page import PageRoute, data_for, page
+from service.console.page import PageRoute, closing_data, data_for, page
 from service.http.dependencies import json_response, principal_of, scorer_of, settings_of, shown_of
 from service.http.queue_view import View, queued_call
-from service.queue.badge import LOOKS
 from service.queue.states import ANSWERED, TAKEN
 from service.security.api_keys import Role
 from service.security.route_access import RoleRoute, require_role
 
-#: How an operator closes a call: one key each, the most frequent within reach of one hand.
-DISPOSITIONS = (
-    ("1", "genuine"),
-    ("2", "prank"),
-    ("3", "silent"),
-    ("4", "accidental"),
-    ("5", "wrong_number"),
-    ("6", "information"),
-    ("7", "abusive"),
-    ("8", "duplicate"),
-    ("9", "test"),
-    ("0", "abandoned"),
-)
-CATEGORY_KEYS = tuple((str(place), name) for place, name in enumerate(CATEGORIES, 1))
 #: So many reasons stand in a row.
 REASONS = 3
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -70,16 +53,6 @@ async def mine(request: Request) -> Response:
     return json_response(
         {"calls": [queued_call(call, view) for call in sorted(own, key=lambda call: call.changed_at_us)]}
     )
-
-
-def closing_data(request: Request) -> dict[str, Any]:
-    """Return what a page needs in which calls are closed."""
-    return {"operator": principal_of(request).name, "dispositions": DISPOSITIONS, "categories": CATEGORY_KEYS}
-
-
-def looks(words: Catalogue) -> dict[str, dict[str, str]]:
-    """Return the shape and the word of each state of the badge."""
-    return {name: {"shape": look.shape, "word": look.words[words.language]} for name, look in LOOKS.items()}
 
 
 def abbreviation(zone: str) -> str:

@@ -12,9 +12,8 @@ from model.language.numbers import format_decimal
 from model.language.texts import Language
 from model.policy.guardrails import SHOWN
 from model.scorecard.reasons import translated
-from service.console.board import closing_data, looks
 from service.console.catalogues.catalogue import words_of
-from service.console.page import PageRoute, data_for, now_us, page, refused
+from service.console.page import PageRoute, closing_data, data_for, looks, now_us, page, refused
 from service.contract.problems import Problem
 from service.http.dependencies import CallIdInPath, principal_of, scorer_of, shown_of
 from service.http.problem_responses import store_unavailable

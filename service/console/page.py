@@ -1,7 +1,7 @@
 """What the console's pages have in common: who is let in, the frame around each, its words, and what it may load."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -10,15 +10,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from model.language.catalogue import Catalogue
+from model.calls.columns import CATEGORIES
 from service.console.assets import BASE
 from service.console.catalogues.catalogue import LANGUAGES, words_of
 from service.contract.problems import Problem, Unauthorized
-from service.http.dependencies import scorer_of, settings_of
-from service.queue.badge import percent
+from service.http.dependencies import principal_of, scorer_of, settings_of
+from service.queue.badge import LOOKS, percent
 from service.security.api_keys import Principal, Role
 from service.security.route_access import RoleRoute, check_role
 from service.timestamps import EPOCH
+
+if TYPE_CHECKING:
+    from model.language.catalogue import Catalogue
 
 SIGN_IN = "/console/sign-in"
 #: The pages in the order of the navigation: address, its name in the catalogues, and who sees it besides an admin.
@@ -27,6 +30,20 @@ NAVIGATION: tuple[tuple[str, str, Role], ...] = (
     ("/console/shift", "nav.shift", Role.OPERATOR),
     ("/console/supervisor", "nav.supervisor", Role.SCIENTIST),
 )
+#: How an operator closes a call: one key each, the most frequent within reach of one hand.
+DISPOSITIONS = (
+    ("1", "genuine"),
+    ("2", "prank"),
+    ("3", "silent"),
+    ("4", "accidental"),
+    ("5", "wrong_number"),
+    ("6", "information"),
+    ("7", "abusive"),
+    ("8", "duplicate"),
+    ("9", "test"),
+    ("0", "abandoned"),
+)
+CATEGORY_KEYS = tuple((str(place), name) for place, name in enumerate(CATEGORIES, 1))
 #: Nothing but our own modules, style sheet and answers; forms lead here; nobody frames a page.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -125,6 +142,16 @@ def now_us() -> int:
     return (datetime.now(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
-def data_for(words: Catalogue, *beginnings: str, **values: Any) -> dict[str, Any]:
+def closing_data(request: Request) -> dict[str, Any]:
+    """Return what a page needs in which calls are closed."""
+    return {"operator": principal_of(request).name, "dispositions": DISPOSITIONS, "categories": CATEGORY_KEYS}
+
+
+def looks(words: "Catalogue") -> dict[str, dict[str, str]]:
+    """Return the shape and the word of each state of the badge."""
+    return {name: {"shape": look.shape, "word": look.words[words.language]} for name, look in LOOKS.items()}
+
+
+def data_for(words: "Catalogue", *beginnings: str, **values: Any) -> dict[str, Any]:
     """Return what a page hands to its modules, as the template writes it: values, language, and words by beginning."""
     return {"language": words.language, "words": words.under(*beginnings), **values}

@@ -13,9 +13,8 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from model.language.numbers import format_duration
-from service.console.board import closing_data, looks
 from service.console.catalogues.catalogue import words_of
-from service.console.page import PageRoute, data_for, now_us, page, refused
+from service.console.page import PageRoute, closing_data, data_for, looks, now_us, page, refused
 from service.http.dependencies import principal_of, scorer_of
 from service.http.problem_responses import store_unavailable
 from service.security.api_keys import Role

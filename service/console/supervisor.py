@@ -10,11 +10,10 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from model.language.numbers import format_day, format_decimal, format_duration
-from service.console.board import looks
 from service.console.catalogues.catalogue import words_of
 from service.console.daily_stats import DAY_US, MARKED_US, MAX_MARKED, One, bands, deferred, marked, put, read, waits
-from service.console.page import PageRoute, data_for, now_us, page, refused
-from service.http.centre import model
+from service.console.page import PageRoute, data_for, looks, now_us, page, refused
+from service.http.centre import model_document
 from service.http.dependencies import principal_of, scorer_of
 from service.http.problem_responses import store_unavailable
 from service.security.api_keys import Role
@@ -42,8 +41,7 @@ async def supervisor_page(request: Request) -> Response:
         found, wrong, decided = await intake.store.in_thread(of_the_store)
     except StoreError as error:
         return refused(request, store_unavailable(error))
-    # As GET /v1/model gives it, so that the two always say the same.
-    document: dict[str, Any] = from_json(bytes((await model(request)).body))
+    document = await model_document(request)
     lived = waits(found, labels)
     return page(
         request,

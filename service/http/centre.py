@@ -155,35 +155,38 @@ async def model(request: Request) -> Response:
 
     The reasons of a score and the stage's intercept add up to its log-odds.
     """
+    return json_response(await model_document(request))
+
+
+async def model_document(request: Request) -> dict[str, Any]:
+    """Return the same document for the supervisor's page, so that the two always say the same."""
     intake = scorer_of(request).intake
     release, now, settings = intake.release, datetime.now(UTC), settings_of(request)
     registry = await asyncio.to_thread(read_state, settings.registry_folder) if settings.registry else None
     state = intake.gate.certificate_state(now)
-    return json_response(
-        {
-            "release": release.name,
-            "until": release.manifest["until"],
-            "created_at": release.manifest["created_at"],
-            "time_zone": release.time_zone,
-            "region": release.region,
-            "labels": dict(release.labels),
-            "data": release.manifest["data"],
-            "intercepts": {stage: card.intercept for stage, card in release.scorecards.items()},
-            "certificate": {
-                "state": state.word,
-                "reason": state.reason,
-                "expires_at": rfc3339(microseconds(release.certificate.expires_at)),
-                "en": release.certificate.sentence("en", state),
-                "id": release.certificate.sentence("id", state),
-            },
-            "deferral": {"on": intake.gate.is_on(now), "off_because": intake.gate.off_reason(now)},
-            "random_share": intake.triage.holdout.share,
-            "monitor": request.app.state.watch.document(),
-            "drift": request.app.state.drift.document(),
-            "shadow": request.app.state.shadow.document(),
-            "registry": registry,
-        }
-    )
+    return {
+        "release": release.name,
+        "until": release.manifest["until"],
+        "created_at": release.manifest["created_at"],
+        "time_zone": release.time_zone,
+        "region": release.region,
+        "labels": dict(release.labels),
+        "data": release.manifest["data"],
+        "intercepts": {stage: card.intercept for stage, card in release.scorecards.items()},
+        "certificate": {
+            "state": state.word,
+            "reason": state.reason,
+            "expires_at": rfc3339(microseconds(release.certificate.expires_at)),
+            "en": release.certificate.sentence("en", state),
+            "id": release.certificate.sentence("id", state),
+        },
+        "deferral": {"on": intake.gate.is_on(now), "off_because": intake.gate.off_reason(now)},
+        "random_share": intake.triage.holdout.share,
+        "monitor": request.app.state.watch.document(),
+        "drift": request.app.state.drift.document(),
+        "shadow": request.app.state.shadow.document(),
+        "registry": registry,
+    }
 
 
 @router.get("/healthz", summary="Whether the process lives", response_model=Alive, responses=problem_responses())

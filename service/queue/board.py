@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from model.policy.deferral import NOTHING_HELD, DeferralSettings, decaying_maximum, expected_wait_s
-from service.queue.operations import UNKNOWN_STAFF, Operations, Staff
 from service.queue.states import ANSWERED, IN_QUEUE, OVER, TAKEN
 from service.store.records import Call
 from service.timestamps import microseconds
+
+if TYPE_CHECKING:
+    from service.queue.operations import Operations, Staff
 
 #: So many changes can be replayed to a stream that was cut off.
 MAX_CHANGES = 2_000
@@ -45,7 +47,7 @@ class QueueTotals:
     held_s: float = NOTHING_HELD
     held_at_us: int = 0
     #: On duty when it was last held.
-    staff: Staff = UNKNOWN_STAFF
+    staff: "Staff | None" = None
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Board:
     """
 
     def __init__(
-        self, operations: Operations, deferral: DeferralSettings, clock: Callable[[], float] = time.monotonic
+        self, operations: "Operations", deferral: DeferralSettings, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._operations, self.deferral, self._clock = operations, deferral, clock
         #: By call_id, the one longest not heard of first; `_heard` is in the same order.

@@ -5,11 +5,13 @@ operators as it is, and the queue is first come, first served.
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from model.certification.certificate import State
 from model.release.folder import Release
-from service.queue.operations import Operations
+
+if TYPE_CHECKING:
+    from service.queue.operations import Operations
 
 
 class AllowedActions(NamedTuple):
@@ -36,7 +38,7 @@ class DeferralGate:
     operations : Operations
     """
 
-    def __init__(self, release: Release, operations: Operations) -> None:
+    def __init__(self, release: Release, operations: "Operations") -> None:
         self._operations = operations
         #: Share of recently closed calls that were not genuine; None when too few were closed.
         self.base_rate: float | None = None

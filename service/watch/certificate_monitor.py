@@ -7,7 +7,7 @@ deferral on again after an alarm. When the promise has become untenable it pulls
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,11 +15,13 @@ from sqlalchemy.engine import Connection
 
 from model.certification.monitor import Monitor, eligible_calls
 from model.release.folder import Release
-from service.intake.intake import Intake
 from service.queue.operations import record_decision
 from service.store.tables import calls
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 LOOK_S = 60.0
 MONTH_S = 30 * 86_400.0
@@ -50,7 +52,7 @@ class CertificateMonitor:
     metrics : Metrics
     """
 
-    def __init__(self, intake: Intake, metrics: Metrics) -> None:
+    def __init__(self, intake: "Intake", metrics: Metrics) -> None:
         self._intake, self._metrics = intake, metrics
         self._monitors = self._new()
         self.since_us = 0

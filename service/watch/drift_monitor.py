@@ -5,12 +5,14 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.release.folder import Release
-from service.intake.intake import Intake
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 LOOK_S = 3_600.0
 #: A service that has just started has other things to do.
@@ -33,7 +35,7 @@ class DriftMonitor:
         URL of the store.
     """
 
-    def __init__(self, intake: Intake, metrics: Metrics, database: str) -> None:
+    def __init__(self, intake: "Intake", metrics: Metrics, database: str) -> None:
         self._intake, self._metrics, self._database = intake, metrics, database
         self._found: dict[str, Any] | None = None
         self._at_us = 0

@@ -9,12 +9,15 @@ import logging
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.errors import ReleaseError
 from model.history.caller_history import VERSION
 from model.release.folder import MANIFEST, Release, read_release
-from service.intake.intake import Intake
 from service.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 LOOK_S = 2.0
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ class ReleaseReloader:
         Is told when another release was taken up.
     """
 
-    def __init__(self, intake: Intake, folder: Path, adopted: Callable[[Release], None] = lambda _: None) -> None:
+    def __init__(self, intake: "Intake", folder: Path, adopted: Callable[[Release], None] = lambda _: None) -> None:
         self._intake, self._folder, self._adopted = intake, folder, adopted
         self._seen = release_digest(folder)
         #: Why the last release that came was not taken up; None when it was.

@@ -10,17 +10,20 @@ What was heard and not yet written is not lost either: the process that heard it
 import asyncio
 from datetime import UTC, datetime
 from math import inf
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.contract.problems import Problem
-from service.intake.intake import Intake
 from service.queue.states import ANSWERED, WAITING
 from service.store.records import Call
 from service.store.store import ForeignEvent
 from service.store.tables import calls
 from service.timestamps import microseconds
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 #: How often per time-out of a waiting call it is written that it was heard of.
 WRITES_PER_TIMEOUT = 4
@@ -42,7 +45,7 @@ class SilentCallExpiry:
         Time-outs after which a silent call leaves the queue, or frees its operator. One that is taken stays.
     """
 
-    def __init__(self, intake: Intake, waiting_s: float, answered_s: float) -> None:
+    def __init__(self, intake: "Intake", waiting_s: float, answered_s: float) -> None:
         self._intake, self._waiting_s = intake, waiting_s
         self._timeout_s = {WAITING: waiting_s, ANSWERED: answered_s}
 

@@ -4,14 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from model.errors import StoreError
 from model.policy.policy import Band
-from service.intake.intake import Intake
 from service.maintenance.retention import removed_before_us
 from service.queue.deferral_gate import Visibility
 from service.queue.operations import read_protected, take_back
@@ -24,6 +23,9 @@ from service.store.tables import access_keys
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds
 from service.watch.silence import SilentCallExpiry
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 FOLLOW_S, DECISIONS_S, SILENCE_S = 0.25, 0.4, 5.0
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class BackgroundTasks:
     settings : Settings
     """
 
-    def __init__(self, intake: Intake, keys: ApiKeys, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, intake: "Intake", keys: ApiKeys, metrics: Metrics, settings: Settings) -> None:
         self._intake, self._keys, self._metrics = intake, keys, metrics
         self.silence = SilentCallExpiry(intake, settings.waiting_timeout_s, settings.answered_timeout_s)
         self._seen = dict(intake.store.last_seen)
