@@ -7,7 +7,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before scikit-learn is imported
 import json
 import socket
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,6 @@ from pathlib import Path
 import httpx
 import pandas as pd
 import pytest
-import uvicorn
 from hypothesis import settings
 
 from model.calls.columns import COLUMNS
@@ -26,9 +24,9 @@ from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
 from model.simulation.city import simulate
 from service.server.application import create_app, open_parts
-from service.server.process import OPTIONS
-from service.settings import Settings
-from tests.support.postgres_server import running
+from tests.support.postgres_server import running as running_postgres
+from tests.support.service_parts import settings_in
+from tests.support.small_service import running
 
 settings.register_profile("unhurried", deadline=None)  # a first call may compile
 settings.load_profile("unhurried")
@@ -95,30 +93,9 @@ def release(release_folder):
 
 @contextmanager
 def _serving(folder: Path, release: Path, **changes) -> Iterator[httpx.Client]:
-    chosen = {
-        "release": release,
-        "database": f"sqlite:///{folder / 'saring.db'}",
-        "key_file": folder / "saring.key",
-        "journal": folder / "journal",
-        "journal_mib": 1,
-        "insecure_local": True,
-        "deadline_ms": 10_000,  # two busy cores are no fault of the store
-    }
-    chosen = Settings(**chosen | changes)
-    with open_parts(chosen) as parts:
-        config = uvicorn.Config(create_app(parts, chosen), **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive()
-            port = server.servers[0].sockets[0].getsockname()[1]
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join()
+    chosen = settings_in(folder, release, **{"insecure_local": True} | changes)
+    with open_parts(chosen) as parts, running(create_app(parts, chosen), headers={}) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +119,7 @@ def rows():
 @pytest.fixture(scope="session")
 def postgres_server():
     """A real PostgreSQL server of this run's own."""
-    with running() as server:
+    with running_postgres() as server:
         yield server
 
 

@@ -56,7 +56,7 @@ LOOKS: Mapping[str, BadgeStyle] = {
         ("#6d1a1a", "#fde8e6"),
         ("#ffc9c4", "#43191a"),
         "solid",
-        {"en": "mostly closed as prank", "id": "kebanyakan ditutup sebagai prank"},
+        {"en": "mostly closed as prank", "id": "umumnya ditutup sebagai prank"},
     ),
     "unscored": BadgeStyle(
         "M3 9h14v2.5H3z",  # a dash

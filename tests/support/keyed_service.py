@@ -1,24 +1,22 @@
-"""The service as it stands on a network: nobody gets in without a key, and connections have their limits."""
+"""A service on loopback as it stands on a network, where nobody gets in without a key, and what a test asks it."""
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
-import uvicorn
 from fastapi import FastAPI
 
 from service.security.api_keys import Role
 from service.security.key_store import create_key
 from service.server.application import create_app, open_parts
-from service.server.process import OPTIONS
-from service.settings import Settings
+from tests.support.service_parts import settings_in
+from tests.support.small_service import running
 
 NOBODY = "nobody"
 WHOEVER = (NOBODY, *Role)
@@ -49,6 +47,11 @@ class Keyed:
         assert self.client.base_url.port is not None
         return self.client.base_url.port
 
+    @property
+    def url(self) -> str:
+        """Its origin."""
+        return f"http://127.0.0.1:{self.port}"
+
     def by(self, who: str) -> dict[str, str]:
         """Give the header of a role; none of nobody."""
         return {} if who == NOBODY else {"Authorization": f"Bearer {self.keys[who]}"}
@@ -62,6 +65,37 @@ class Keyed:
         first = [f"{method} {path} HTTP/1.1", "Host: localhost"]
         own = [f"{name}: {value}" for name, value in self.by(who).items()]
         return "\r\n".join([*first, *own, *lines, "", ""]).encode("latin-1")
+
+    def ring(self, call_id: str, at: datetime | None = None, **more) -> dict:
+        """Let a call come in, now unless it is said when, and give the answer."""
+        body = {"call_id": call_id, "received_at": (at or datetime.now(UTC)).isoformat(), "line": "mobile"} | more
+        answered = self.ask("intake", "POST", "/v1/score", json=body)
+        assert answered.status_code == 200, answered.text
+        return answered.json()
+
+    def say(self, who: str, call_id: str, what: str, **body) -> httpx.Response:
+        """Say something of a call with the key of a role."""
+        return self.ask(who, "POST", f"/v1/calls/{call_id}/{what}", json=body)
+
+    def close(self, call_id: str, disposition: str = "test", who: str = "admin", **more) -> httpx.Response:
+        """Close a call, now."""
+        return self.say(who, call_id, "disposition", disposition=disposition, disposed_at=now(), **more)
+
+    def known(self, call_id: str) -> dict:
+        """Give all that is known of a call."""
+        return self.ask("admin", "GET", f"/v1/calls/{call_id}").json()
+
+    def waiting(self) -> list[str]:
+        """Give the calls of the queue in its order."""
+        return [call["call_id"] for call in self.ask("operator", "GET", "/v1/queue").json()["calls"]]
+
+    @contextmanager
+    def signed_in(self, who: str | None = None) -> Iterator[httpx.Client]:
+        """Give a client that keeps cookies and says where it comes from, signed in with the key of a role."""
+        with httpx.Client(base_url=self.client.base_url, headers={"Origin": self.url}, timeout=30.0) as client:
+            if who is not None:
+                assert client.post("/console/sign-in", data={"key": self.keys[who]}).status_code == 303
+            yield client
 
     def raw(self, *parts: bytes, pause_s: float = 0.0, patience_s: float = 10.0) -> bytes:
         """Send bytes as they are, and give all that comes until the service closes or says no more."""
@@ -78,37 +112,35 @@ class Keyed:
         return answered
 
 
+def now() -> str:
+    """Give the time as requests say it."""
+    return datetime.now(UTC).isoformat()
+
+
+def ring_in_the_past(service: Keyed, caller: str, calls: int = 12) -> None:
+    """Let a caller have rung, two hours ago and once a minute: answered after 20 s, closed as prank after 40."""
+    start = datetime.now(UTC) - timedelta(hours=2)
+    for number in range(calls):
+        rang_at = start + timedelta(minutes=number)
+        body = {"call_id": f"past {number}", "received_at": rang_at.isoformat(), "caller": caller, "line": "mobile"}
+        answered = {"answered_at": (rang_at + timedelta(seconds=20)).isoformat()}
+        disposed = {"disposition": "prank", "disposed_at": (rang_at + timedelta(seconds=40)).isoformat()}
+        of_it = f"/v1/calls/past {number}"
+        for path, said in (("/v1/score", body), (f"{of_it}/answered", answered), (f"{of_it}/disposition", disposed)):
+            told = service.ask("admin", "POST", path, json=said, headers={"Saring-Clock": "as-recorded"})
+            assert told.status_code == 200, told.text
+
+
 @contextmanager
 def keyed(folder: Path, release: Path, **changes) -> Iterator[Keyed]:
     """Run it on loopback, on a SQLite file in a folder."""
-    chosen = {
-        "release": release,
-        "database": f"sqlite:///{folder / 'saring.db'}",
-        "key_file": folder / "saring.key",
-        "journal": folder / "journal",
-        "journal_mib": 1,
-        "mode": "board",
-        "deadline_ms": 10_000,  # two busy cores are no fault of the store
-    }
-    settings = Settings(**chosen | changes)
+    settings = settings_in(folder, release, **{"mode": "board"} | changes)
     with open_parts(settings) as parts:
         engine = parts.intake.store.engine
         keys = {role.value: create_key(engine, role.value, role, datetime.now(UTC)) for role in Role}
         guarded = create_app(parts, settings)
-        config = uvicorn.Config(guarded, **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1})
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive()
-                time.sleep(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
-                yield Keyed(client, keys, inner(guarded), engine)
-        finally:
-            server.should_exit = True
-            thread.join()
+        with running(guarded, headers={}) as client:
+            yield Keyed(client, keys, inner(guarded), engine)
 
 
 def inner(app: object) -> FastAPI:

@@ -1,4 +1,4 @@
-"""A small application on the service's own server, for tests of what stands around an application."""
+"""An application on the service's own server, on loopback, in a thread of the test's own process."""
 
 import socket
 import threading
@@ -11,10 +11,13 @@ import uvicorn
 
 from service.server.process import OPTIONS
 
+#: Each request of the client then has a connection of its own.
+CLOSING = {"connection": "close"}
+
 
 @contextmanager
-def running(app: Callable, **options: object) -> Iterator[httpx.Client]:
-    """Serve an application on loopback; each request of the client has a connection of its own."""
+def running(app: Callable, headers: dict[str, str] = CLOSING, **options: object) -> Iterator[httpx.Client]:
+    """Serve an application; `options` are uvicorn's."""
     server = uvicorn.Server(uvicorn.Config(app, **OPTIONS | {"port": 0, "timeout_graceful_shutdown": 1} | options))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -23,7 +26,7 @@ def running(app: Callable, **options: object) -> Iterator[httpx.Client]:
             assert thread.is_alive()
             time.sleep(0.01)
         url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        with httpx.Client(base_url=url, timeout=10.0, headers={"connection": "close"}) as client:
+        with httpx.Client(base_url=url, timeout=30.0, headers=headers) as client:
             yield client
     finally:
         server.should_exit = True

@@ -18,7 +18,7 @@ const PATIENCE_MS = 3_000;
 const RENEW_MS = 60_000;
 const WHY = {
   token: { en: "its token has ended", id: "tokennya sudah berakhir" },
-  service: { en: "the service does not answer", id: "layanan tidak menjawab" },
+  service: { en: "the service is not responding", id: "layanan tidak merespons" },
   call: { en: "the service does not know this call", id: "layanan tidak mengenal panggilan ini" },
 };
 

@@ -2,45 +2,28 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.keyed_service import Keyed, keyed
+from tests.support.console_pages import opened
+from tests.support.keyed_service import Keyed
 
+SETTINGS = {"random_share": 0.5}
 SERIOUS = ("serious", "critical")
 LANGUAGES, THEMES = ("en-GB", "id-ID"), ("light", "dark")
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, acting_release: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("axe"), acting_release, random_share=0.5) as service:
-        for place in range(9):
-            at = datetime.now(UTC) - timedelta(seconds=100 - place)
-            caller = None if place % 3 == 0 else f"+628130000{place % 2:03}"
-            more = {} if caller is None else {"caller": caller}
-            body = {"call_id": f"c{place}", "received_at": at.isoformat(), "line": "mobile", "duration_s": 4.0, **more}
-            answered = service.ask("intake", "POST", "/v1/score", json=body | {"expected_wait_s": 100.0})
-            assert answered.status_code == 200
-        fill_the_day(service)
-        yield service
-
-
-def fill_the_day(service: Keyed) -> None:
-    """Let the supervisor's page have something to tell: calls closed as prank, one as genuine, the switch put."""
+@pytest.fixture(scope="module", autouse=True)
+def busy(service: Keyed, often: str) -> None:
+    """Let nine calls wait, one have been wrongly marked, and the switch have been put."""
+    service.ring("marked", caller=often)
+    service.close("marked", "genuine", "intake")
     for place in range(9):
-        at = datetime.now(UTC) - timedelta(hours=2) + timedelta(minutes=place)
-        body = {"call_id": f"past {place}", "received_at": at.isoformat(), "caller": "+6281299990000", "line": "mobile"}
-        how = "genuine" if place == 8 else "prank"
-        for path, told in (
-            ("/v1/score", body),
-            (f"/v1/calls/past {place}/answered", {"answered_at": (at + timedelta(seconds=20)).isoformat()}),
-            (f"/v1/calls/past {place}/disposition", {"disposition": how, "disposed_at": at.isoformat()}),
-        ):
-            answered = service.ask("admin", "POST", path, json=told, headers={"Saring-Clock": "as-recorded"})
-            assert answered.status_code == 200, answered.text
+        caller = {} if place % 3 == 0 else {"caller": f"+628130000{place % 2:03}"}
+        at = datetime.now(UTC) - timedelta(seconds=100 - place)
+        service.ring(f"c{place}", at, duration_s=4.0, expected_wait_s=100.0, **caller)
     for on in (False, True):
         body = {"switch": {"on": on, "reason": "a drill"}}
         assert service.ask("admin", "PUT", "/v1/operations", json=body).is_success
@@ -49,9 +32,8 @@ def fill_the_day(service: Keyed) -> None:
 @pytest.fixture(params=[(language, theme) for language in LANGUAGES for theme in THEMES], ids="-".join)
 def page(request, browser: Browser, service: Keyed) -> Iterator[Page]:
     language, theme = request.param
-    url = f"http://127.0.0.1:{service.port}"
-    with browser.new_context(base_url=url, locale=language, color_scheme=theme, reduced_motion="reduce") as context:
-        yield context.new_page()
+    with opened(browser, service.url, locale=language, color_scheme=theme, reduced_motion="reduce") as page:
+        yield page
     for number in range(9):
         service.ask("admin", "POST", f"/v1/calls/c{number}/release", json={})
 
@@ -93,14 +75,8 @@ def test_nothing_serious_is_found_on_any_page(service, page):
     expect(page.locator("#lost")).to_be_hidden()
     page.keyboard.press("g")
     expect(page.locator("article.mine")).to_have_count(0)
-    for path in (
-        "/console/calls/c1",
-        "/console/calls/c4",
-        "/console/calls/unknown",
-        "/console/shift",
-        "/console/badge",
-    ):
-        page.goto(path)
+    for path in ("calls/c1", "calls/c4", "calls/unknown", "shift", "badge"):
+        page.goto(f"/console/{path}")
         assert serious(page) == [], path
     page.goto("/console/supervisor")
     for place in ("#marked", "#waits", "#put"):

@@ -4,9 +4,8 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -16,37 +15,23 @@ from service.console.assets import ELEMENT, FILES
 from service.queue.badge import LOOKS
 from service.security.tokens import Grant
 from service.timestamps import microseconds
-from tests.support.keyed_service import Keyed, keyed
+from tests.support.console_pages import opened
+from tests.support.keyed_service import Keyed
 
-expect.set_options(timeout=15_000)
-OFTEN = "+6281299990000"  # whose calls were closed as prank, time and again
+SETTINGS = {"random_share": 0.5}
 #: The two lines, as the docs have them.
 LINES = """<script type="module" src="{service}/badge.js"></script>
 <saring-badge call="{call}" token="{token}"></saring-badge>"""
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory, acting_release: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("badge"), acting_release, random_share=0.5) as service:
-        start = datetime.now(UTC) - timedelta(hours=2)
-        for number in range(12):
-            past = {"caller": OFTEN, "received_at": (start + timedelta(minutes=number)).isoformat()}
-            ring(service, f"past {number}", **past)
-            closed = {"disposition": "prank", "disposed_at": past["received_at"]}
-            path, recorded = f"/v1/calls/past {number}/disposition", {"Saring-Clock": "as-recorded"}
-            assert service.ask("admin", "POST", path, json=closed, headers=recorded).is_success
-        service.calls = {False: "112/first"}
-        assert not ring(service, service.calls[False])["held_out"]
-        # Of those who would be shown as likely prank, half are of the random share; which, hangs on a key.
-        often = (f"112/often {number}" for number in range(40))
-        service.calls[True] = next(call_id for call_id in often if ring(service, call_id, caller=OFTEN)["held_out"])
-        yield service
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator["Elsewhere"]:
-    with other_system() as other:
-        yield other
+def calls(service: Keyed, often: str) -> dict[bool, str]:
+    """Two calls: one with a badge, and one of the random share."""
+    assert not ring(service, "112/first")["held_out"]
+    # Of those who would be shown as likely prank, half are of the random share; which, hangs on a key.
+    names = (f"112/often {number}" for number in range(40))
+    held = next(call_id for call_id in names if ring(service, call_id, caller=often)["held_out"])
+    return {False: "112/first", True: held}
 
 
 class Elsewhere:
@@ -72,29 +57,20 @@ class Elsewhere:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
 
-@contextmanager
-def other_system() -> Iterator[Elsewhere]:
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Elsewhere]:
     other = Elsewhere()
     thread = threading.Thread(target=other.server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    try:
-        yield other
-    finally:
-        other.server.shutdown()
-        thread.join()
-        other.server.server_close()
-
-
-def url(service: Keyed) -> str:
-    return f"http://127.0.0.1:{service.port}"
+    yield other
+    other.server.shutdown()
+    thread.join()
+    other.server.server_close()
 
 
 def ring(service: Keyed, call_id: str, **more) -> dict:
     caller = f"+62812{crc32(call_id.encode()) % 10**8:08}"  # each rings for the first time
-    body = {"call_id": call_id, "received_at": datetime.now(UTC).isoformat(), "caller": caller} | more
-    answered = service.ask("intake", "POST", "/v1/score", json=body)
-    assert answered.status_code == 200, answered.text
-    return answered.json()
+    return service.ring(call_id, **{"caller": caller} | more)
 
 
 def token_of(service: Keyed, call_id: str) -> str:
@@ -104,49 +80,45 @@ def token_of(service: Keyed, call_id: str) -> str:
 
 
 def lines(service: Keyed, call_id: str, token: str | None = None, *, refresh: int | None = None) -> str:
-    html = LINES.format(service=url(service), call=call_id, token=token or token_of(service, call_id))
+    html = LINES.format(service=service.url, call=call_id, token=token or token_of(service, call_id))
     return html if refresh is None else html.replace("<saring-badge", f'<saring-badge refresh="{refresh}"')
 
 
 @contextmanager
-def shown(browser: Browser, other: Elsewhere, html: str, **options) -> Iterator[Page]:
+def shown(browser: Browser, other: Elsewhere, html: str) -> Iterator[Page]:
     other.html = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>CAD</title>{html}'
-    with browser.new_context(**options) as context:
-        page = context.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
+    with opened(browser, other.url) as page:
         page.goto(other.url)
         yield page
-        assert faults == []
 
 
 def badge(page: Page):
     return page.locator("saring-badge")
 
 
-def test_two_lines_on_the_page_of_another_origin_show_the_badge(service, browser, elsewhere):
-    call_id = service.calls[False]
+def test_two_lines_on_the_page_of_another_origin_show_the_badge(service, browser, elsewhere, calls):
+    call_id = calls[False]
     with shown(browser, elsewhere, lines(service, call_id)) as page:
-        told = service.ask("operator", "GET", f"/v1/calls/{call_id.replace('/', '%2F')}").json()
+        told = service.known(call_id.replace("/", "%2F"))
         expect(badge(page)).to_have_attribute("shown", told["shown_band"])
         expect(badge(page)).to_contain_text(LOOKS[told["shown_band"]].words["en"])
         expect(badge(page)).to_contain_text(" %")
-        assert page.evaluate("location.origin") == elsewhere.url != url(service)
+        assert page.evaluate("location.origin") == elsewhere.url != service.url
         assert "saring_" not in page.content()
         page.locator("html").evaluate("html => { html.lang = 'id' }")
         badge(page).evaluate("one => one.setAttribute('lang', 'id')")
         expect(badge(page)).to_contain_text(LOOKS[told["shown_band"]].words["id"])
 
 
-def test_a_call_of_the_random_share_shows_no_badge_and_no_score(service, browser, elsewhere):
-    call_id = service.calls[True]
+def test_a_call_of_the_random_share_shows_no_badge_and_no_score(service, browser, elsewhere, calls):
+    call_id = calls[True]
     with shown(browser, elsewhere, lines(service, call_id)) as page:
         expect(badge(page)).to_have_attribute("shown", "none")
         expect(badge(page)).to_have_text("no badge")
 
 
-def test_the_token_of_a_badge_can_read_nothing_else_from_that_page(service, browser, elsewhere):
-    mine, other = (service.calls[held] for held in (False, True))
+def test_the_token_of_a_badge_can_read_nothing_else_from_that_page(service, browser, elsewhere, calls):
+    mine, other = (calls[held] for held in (False, True))
     token = token_of(service, mine)
     ask = """async ([path, token, way]) => {
       const address = new URL(path);
@@ -164,12 +136,12 @@ def test_the_token_of_a_badge_can_read_nothing_else_from_that_page(service, brow
         expect(badge(page)).to_have_attribute("shown", "normal")
         plain = """async (address) => (await fetch(address, { credentials: "omit" })).status"""
         own, others = (call.replace("/", "%2F") for call in (mine, other))
-        assert page.evaluate(plain, f"{url(service)}/v1/calls/{own}/badge?token={token}") == 200
-        assert page.evaluate(plain, f"{url(service)}/v1/calls/{others}/badge?token={token}") == 401
+        assert page.evaluate(plain, f"{service.url}/v1/calls/{own}/badge?token={token}") == 200
+        assert page.evaluate(plain, f"{service.url}/v1/calls/{others}/badge?token={token}") == 401
         for path in paths:
             for way in ("address", "header"):
                 # A page of another origin does not even see the refusal; who asks without a browser does.
-                assert page.evaluate(ask, [url(service) + path.format(others), token, way]) == "not readable", path
+                assert page.evaluate(ask, [service.url + path.format(others), token, way]) == "not readable", path
             asked = path.format(others)
             assert service.client.get(asked, params={"token": token}).status_code == 401, path
             assert service.client.get(asked, headers={"Authorization": f"Bearer {token}"}).status_code == 401, path
@@ -177,8 +149,8 @@ def test_the_token_of_a_badge_can_read_nothing_else_from_that_page(service, brow
         assert service.client.post(path, json={}, params={"token": token}).status_code == 401, path
 
 
-def test_a_token_that_has_ended_shows_stale_and_a_new_one_the_badge_again(service, browser, elsewhere):
-    call_id, tokens = service.calls[False], service.app.state.tokens
+def test_a_token_that_has_ended_shows_stale_and_a_new_one_the_badge_again(service, browser, elsewhere, calls):
+    call_id, tokens = calls[False], service.app.state.tokens
     key_id = service.keys["intake"].split("_")[1]
     short = tokens.issue("badge", Grant(key_id, microseconds(datetime.now(UTC)) + 3_000_000, call_id=call_id))
     asks = "<script>addEventListener('saring-renew', (event) => { window.asked = event.target.localName })</script>"
@@ -194,13 +166,13 @@ def test_a_token_that_has_ended_shows_stale_and_a_new_one_the_badge_again(servic
         expect(badge(page)).to_have_attribute("shown", "stale")
 
 
-def test_a_service_that_cannot_be_reached_shows_stale_and_comes_back(service, browser, elsewhere):
-    call_id = service.calls[False]
+def test_a_service_that_cannot_be_reached_shows_stale_and_comes_back(service, browser, elsewhere, calls):
+    call_id = calls[False]
     with shown(browser, elsewhere, lines(service, call_id, refresh=1)) as page:
         expect(badge(page)).to_have_attribute("shown", "normal")
         page.context.set_offline(True)
         expect(badge(page)).to_have_attribute("shown", "stale")
-        assert badge(page).locator("span.badge").get_attribute("title") == "the service does not answer"
+        assert badge(page).locator("span.badge").get_attribute("title") == "the service is not responding"
         page.context.set_offline(False)
         expect(badge(page)).to_have_attribute("shown", "normal")
 
@@ -212,7 +184,7 @@ def test_a_badge_follows_what_becomes_of_its_call(service, browser, elsewhere):
     with shown(browser, elsewhere, lines(service, call_id, refresh=1)) as page:
         expect(badge(page)).to_have_attribute("shown", "normal")
         before = badge(page).inner_text()
-        ring(service, call_id, received_at=service.ask("operator", "GET", f"/v1/calls/{call_id}").json()["received_at"],
+        ring(service, call_id, received_at=service.known(call_id)["received_at"],
              duration_s=40.0, silence_ratio=0.99)  # fmt: skip
         expect(badge(page)).not_to_have_text(before)
 
@@ -220,7 +192,7 @@ def test_a_badge_follows_what_becomes_of_its_call(service, browser, elsewhere):
 def test_a_page_that_knows_the_band_says_it_by_attributes(service, browser, elsewhere):
     rows = "".join(f'<saring-badge band="{state}" likelihood="0.998"></saring-badge>' for state in LOOKS)
     odd = '<saring-badge band="nonsense" likelihood="7"></saring-badge><saring-badge></saring-badge>'
-    module = f'<script type="module" src="{url(service)}/badge.js"></script>'
+    module = f'<script type="module" src="{service.url}/badge.js"></script>'
     with shown(browser, elsewhere, module + rows + odd) as page:
         expect(badge(page)).to_have_count(len(LOOKS) + 2)
         for place, (state, look) in enumerate(LOOKS.items()):
@@ -265,7 +237,7 @@ def test_the_module_may_be_loaded_by_any_page_and_is_sent_once(service):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_sheet_shows_every_state_light_and_dark(service, browser, theme):
-    with browser.new_context(base_url=url(service), color_scheme=theme, locale="id-ID") as context:
+    with browser.new_context(base_url=service.url, color_scheme=theme, locale="id-ID") as context:
         page = context.new_page()
         page.goto("/console/badge")
         expect(page.locator("tbody tr")).to_have_count(len(LOOKS))

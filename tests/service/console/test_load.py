@@ -12,6 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
+from tests.support.console_pages import opened, sign_in
 from tests.support.keyed_service import Keyed, keyed
 
 WAITING, EVENTS_PER_S = 500, 20
@@ -84,18 +85,15 @@ class Ringing:
 @contextmanager
 def full_board(service: Keyed, browser: Browser, ringing: Ringing) -> Iterator[Page]:
     ringing.fill(WAITING)
-    with browser.new_context(base_url=f"http://127.0.0.1:{service.port}", locale="en-GB") as context:
-        page = context.new_page()
-        page.goto("/console")
-        page.locator("#key").fill(service.keys["operator"])
-        page.keyboard.press("Enter")
+    with opened(browser, service.url) as page:
+        sign_in(page, service.keys["operator"])
         expect(page.locator("li.row")).to_have_count(WAITING)
         page.evaluate(OBSERVE)
         yield page
 
 
 def shown_is_true(service: Keyed, page: Page) -> None:
-    waiting = [call["call_id"] for call in service.ask("operator", "GET", "/v1/queue").json()["calls"]]
+    waiting = service.waiting()
     expect(page.locator("li.row")).to_have_count(len(waiting))
     assert page.eval_on_selector_all("li.row", "rows => rows.map(row => row.dataset.id)") == waiting
 

@@ -4,7 +4,6 @@ import re
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,29 +15,24 @@ from service.security.sessions import SESSION_S, Sessions
 from service.security.tokens import Tokens
 from service.server.application import create_app, open_parts
 from service.settings import Settings
-from tests.support.keyed_service import Keyed, inner, keyed
+from service.timestamps import microseconds
+from tests.support.keyed_service import Keyed, inner
 from tests.support.processes import until
 
 NOW_US = 1_700_000_000_000_000
+SETTINGS = {"origins": ["https://cad.example"]}
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00"}
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("console"), release_folder, origins=["https://cad.example"]) as service:
-        assert service.ask("intake", "POST", "/v1/score", json=CALL).status_code == 200
-        yield service
+@pytest.fixture(scope="module", autouse=True)
+def a_call(service: Keyed) -> None:
+    assert service.ask("intake", "POST", "/v1/score", json=CALL).status_code == 200
 
 
 @pytest.fixture
 def browser_like(service) -> Iterator[httpx.Client]:
-    """A client that keeps cookies and says where it comes from."""
-    with httpx.Client(base_url=service.client.base_url, headers={"Origin": own(service)}, timeout=30.0) as client:
+    with service.signed_in() as client:
         yield client
-
-
-def own(service: Keyed) -> str:
-    return f"http://127.0.0.1:{service.port}"
 
 
 def signed_in(service: Keyed, client: httpx.Client, role: str = "operator") -> str:
@@ -100,25 +94,11 @@ def test_whoever_signs_out_is_out_for_good(service, browser_like):
     assert "saring" not in browser_like.cookies
     again = {"Cookie": f"saring={cookie}"}
     assert service.client.get("/v1/queue", headers=again).status_code == 401
-    with keyed_again(service) as restarted:
-        assert restarted.from_cookie(f"saring={cookie}".encode(), int(datetime.now(UTC).timestamp() * 1e6)) is None
-
-
-class keyed_again:  # noqa: N801 - reads as a word
-    """The sessions of another process on the same database."""
-
-    def __init__(self, service: Keyed) -> None:
-        self._service = service
-
-    def __enter__(self) -> Sessions:
-        state = self._service.app.state
-        decisions = state.scorer.intake.store.read_decisions()
-        out = {row["body"]["session"] for row in decisions if row["kind"] == "sign-out"}
-        assert out
-        return Sessions(state.tokens, ApiKeys(read_key_rows(self._service.engine)), out.__contains__)
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    state = service.app.state
+    out = {row["body"]["session"] for row in state.scorer.intake.store.read_decisions() if row["kind"] == "sign-out"}
+    assert out
+    in_another_process = Sessions(state.tokens, ApiKeys(read_key_rows(service.engine)), out.__contains__)
+    assert in_another_process.from_cookie(f"saring={cookie}".encode(), microseconds(datetime.now(UTC))) is None
 
 
 def test_a_session_ends_with_its_key(service, browser_like):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,24 +14,18 @@ from playwright.sync_api import Browser, Page, expect
 
 from model.policy.queue_replay import replay
 from service.console.daily_stats import One, bands, deferred, in_order_of_arrival, waits
-from tests.support.keyed_service import Keyed, keyed
+from tests.support.console_pages import opened, sign_in
+from tests.support.keyed_service import Keyed, now
 
-expect.set_options(timeout=15_000)
-OFTEN, LABELS = "+6281299990000", {"genuine": 0, "duplicate": 0, "prank": 1, "silent": 1}
+SETTINGS = {"random_share": 0.0}
+LABELS = {"genuine": 0, "duplicate": 0, "prank": 1, "silent": 1}
 
 
 def one(received_s: float, answered_s: float | None, disposition: str | None = None, **more) -> One:
     answered_us = None if answered_s is None else round(answered_s * 1e6)
-    known = {
-        "centre": None,
-        "queue": None,
-        "state": "closed",
-        "shown_band": "normal",
-        "held_out": False,
-        "defer_s": 0.0,
-    }
+    known = {"centre": None, "queue": None, "state": "closed", "shown_band": "normal", "held_out": False}
     return One(received_at_us=round(received_s * 1e6), answered_at_us=answered_us, disposition=disposition,
-               **known | more)  # fmt: skip
+               **known | {"defer_s": 0.0} | more)  # fmt: skip
 
 
 # What it reckons
@@ -103,57 +96,16 @@ def test_bands_count_each_call_once_and_the_random_share_apart():
 # What it shows
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, acting_release: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("supervisor"), acting_release, random_share=0.0, replay=True) as service:
-        recorded = {"Saring-Clock": "as-recorded"}
-        start = datetime.now(UTC) - timedelta(hours=2)
-        for number in range(12):
-            past = start + timedelta(minutes=number)
-            ring(service, f"past {number}", past, caller=OFTEN, headers=recorded)
-            tell(service, f"past {number}", "answered", {"answered_at": after(past, 20)}, headers=recorded)
-            body = {"disposition": "prank", "disposed_at": after(past, 40)}
-            tell(service, f"past {number}", "disposition", body, headers=recorded)
-        yield service
-
-
-def after(moment: datetime, seconds: float) -> str:
-    return (moment + timedelta(seconds=seconds)).isoformat()
-
-
-def ring(service: Keyed, call_id: str, at: datetime | None = None, headers: dict | None = None, **more) -> dict:
-    body = {"call_id": call_id, "received_at": (at or datetime.now(UTC)).isoformat(), "line": "mobile"} | more
-    answered = service.ask("intake", "POST", "/v1/score", json=body, headers=headers or {})
-    assert answered.status_code == 200, answered.text
-    return answered.json()
-
-
-def tell(service: Keyed, call_id: str, what: str, body: dict, **more) -> None:
-    answered = service.ask("admin", "POST", f"/v1/calls/{call_id}/{what}", json=body, **more)
-    assert answered.status_code == 200, answered.text
-
-
 @contextmanager
-def opened(browser: Browser, service: Keyed, who: str, path: str, **options) -> Iterator[Page]:
-    url = f"http://127.0.0.1:{service.port}"
-    with browser.new_context(**{"base_url": url, "locale": "en-GB"} | options) as context:
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None
-        )
-        page.goto(path)
-        page.locator("#key").fill(service.keys[who])
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"{url}{path}")  # the sign-in has the path in its address, too
+def shown(browser: Browser, service: Keyed, who: str, path: str, **options) -> Iterator[Page]:
+    with opened(browser, service.url, **options) as page:
+        sign_in(page, service.keys[who], path)
         yield page
-        assert complaints == []
 
 
 @pytest.fixture
 def page(browser: Browser, service: Keyed) -> Iterator[Page]:
-    with opened(browser, service, "admin", "/console/supervisor") as page:
+    with shown(browser, service, "admin", "/console/supervisor") as page:
         yield page
     back = {"switch": {"on": True, "reason": "the test is over"}}
     assert service.ask("admin", "PUT", "/v1/operations", json=back).is_success
@@ -164,54 +116,53 @@ def test_it_says_what_is_promised_until_when_and_what_was_seen(service, page):
     main = page.get_by_role("main")
     expect(main).to_contain_text(model["certificate"]["en"])
     ends = datetime.fromisoformat(model["certificate"]["expires_at"]).astimezone(ZoneInfo(model["time_zone"]))
-    expect(page.locator("#expiry")).to_have_text(f"It holds until {ends.day} {ends:%B %Y}: 179 days more.")
+    expect(page.locator("#expiry")).to_have_text(f"Valid until {ends.day} {ends:%B %Y}, 179 more days.")
     expect(main).to_contain_text(model["release"])
-    expect(page.locator("#state")).to_have_text("Calls may be deferred: the certificate holds.")
+    expect(page.locator("#state")).to_have_text("Calls may be deferred: the certificate is valid.")
     expect(page.get_by_role("heading", name="The monitor")).to_be_visible()
     page.get_by_role("button", name="Indonesia").click()
     expect(main).to_contain_text(model["certificate"]["id"])
 
 
 def test_bands_and_waits_of_the_day_are_those_of_the_store(service, page):
-    calls = [service.ask("admin", "GET", f"/v1/calls/past {number}").json() for number in range(12)]
+    calls = [service.known(f"past {number}") for number in range(12)]
     shown = {call["shown_band"] for call in calls}
     assert len(shown) > 1
     for band in shown:
         row = page.locator(f'#bands tr[data-state="{band}"] td.number')
         assert row.first.inner_text() == str(sum(call["shown_band"] == band for call in calls))
     expect(page.locator('#waits tr[data-group="other"]')).to_contain_text("20.0 s")
-    expect(page.get_by_role("main")).to_contain_text("It is not what would have happened")
+    expect(page.get_by_role("main")).to_contain_text("This is not what would have happened")
     expect(page.get_by_role("main")).to_contain_text("mostly chance")
 
 
-def test_a_genuine_call_that_was_marked_is_told_with_its_whole_story(service, page):
+def test_a_genuine_call_that_was_marked_is_told_with_its_whole_story(service, page, often):
     expect(page.locator("#marked")).to_have_count(0)
-    answer = ring(service, "wronged", datetime.now(UTC) - timedelta(seconds=70), caller=OFTEN, expected_wait_s=200.0)
+    answer = service.ring("wronged", datetime.now(UTC) - timedelta(seconds=70), caller=often, expected_wait_s=200.0)
     assert (answer["band"], answer["defer_s"] > 0) == ("likely_prank", True)
-    tell(service, "wronged", "answered", {"answered_at": datetime.now(UTC).isoformat()})
-    body = {"disposition": "genuine", "category": "fire", "disposed_at": datetime.now(UTC).isoformat()}
-    tell(service, "wronged", "disposition", body)
+    service.say("admin", "wronged", "answered", answered_at=now())
+    service.close("wronged", "genuine", category="fire")
     page.reload()
     row = page.locator('#marked tr[data-id="wronged"]')
     expect(row).to_contain_text("mostly closed as prank")
     expect(row).to_contain_text("fire")
-    expect(page.get_by_role("main")).to_contain_text("Of the genuine calls, 1 could be passed by later ones")
+    expect(page.get_by_role("main")).to_contain_text("Later calls could be answered before 1 of the genuine calls")
     expect(page.get_by_role("main")).not_to_contain_text("99990000")
     row.get_by_role("link").click()
     expect(page.get_by_role("heading", name="Why this badge")).to_be_visible()
     expect(page.locator(".events")).to_contain_text("genuine, fire")
-    tell(service, "wronged", "disposition", body | {"disposition": "prank", "category": None})
+    service.close("wronged", "prank")
     page.goto("/console/supervisor")
     expect(page.locator("#marked")).to_have_count(0)
 
 
 def test_the_switch_takes_a_reason_keeps_it_and_only_an_admin_starts_it_again(service, browser, page):
-    reason = page.get_by_label("Why is it to be stopped?")
+    reason = page.get_by_label("Why stop deferral?")
     reason.focus()
     page.keyboard.press("Enter")
     assert reason.evaluate("input => input.validity.valueMissing")  # without a reason nothing happens
     assert service.ask("admin", "GET", "/v1/operations").json()["switch"]["on"]
-    with opened(browser, service, "operator", "/console") as board:
+    with shown(browser, service, "operator", "/console") as board:
         expect(board.locator("#order")).to_have_text("Likely emergencies first")
         page.keyboard.type("too many storms, call 081234567890")
         page.keyboard.press("Enter")
@@ -220,9 +171,9 @@ def test_the_switch_takes_a_reason_keeps_it_and_only_an_admin_starts_it_again(se
         expect(page.get_by_role("main")).not_to_contain_text("081234567890")
         expect(board.locator("#off")).to_contain_text("too many storms")
         expect(board.locator("#stop")).to_be_hidden()
-        page.get_by_label("Why may it start again?").fill("it has passed")
+        page.get_by_label("Why start deferral again?").fill("it has passed")
         page.keyboard.press("Enter")
-        expect(page.locator("#state")).to_have_text("Calls may be deferred: the certificate holds.")
+        expect(page.locator("#state")).to_have_text("Calls may be deferred: the certificate is valid.")
         expect(page.locator("#put li").first).to_contain_text("on · admin: it has passed")
         expect(board.locator("#off")).to_be_hidden()
 
@@ -230,17 +181,17 @@ def test_the_switch_takes_a_reason_keeps_it_and_only_an_admin_starts_it_again(se
 def test_an_operator_stops_all_deferral_from_the_board_with_two_keys_and_the_page_says_that_it_changed(
     service, browser, page
 ):
-    with opened(browser, service, "operator", "/console") as board:
+    with shown(browser, service, "operator", "/console") as board:
         expect(board.locator("#stop")).to_be_visible()
         board.keyboard.press("x")
-        expect(board.get_by_role("dialog", name="Stop all deferral")).to_contain_text("Only an admin starts it again")
+        expect(board.get_by_role("dialog", name="Back to order of arrival")).to_contain_text("Only an admin")
         board.keyboard.press("Escape")
         assert service.ask("admin", "GET", "/v1/operations").json()["switch"]["on"]
         board.keyboard.press("x")
         board.keyboard.press("1")
         expect(board.locator("#off")).to_have_text("Deferral is switched off (operator): Many new callers at once")
         assert service.ask("admin", "GET", "/v1/operations").json()["switch"]["who"] == "operator"
-        expect(page.locator("#changed")).to_contain_text("has changed since this page was made")
+        expect(page.locator("#changed")).to_contain_text("has changed since this page was loaded")
         page.locator("#changed button").click()
         expect(page.locator("#state")).to_contain_text("Many new callers at once")
         board.goto("/console/supervisor")
@@ -249,14 +200,14 @@ def test_an_operator_stops_all_deferral_from_the_board_with_two_keys_and_the_pag
 
 def test_a_service_that_is_lost_is_said_and_comes_back(page):
     page.context.set_offline(True)
-    expect(page.locator("#lost")).to_contain_text("This page has stood still since")
+    expect(page.locator("#lost")).to_contain_text("This page has not been updated since")
     page.context.set_offline(False)
     expect(page.locator("#lost")).to_be_hidden()
 
 
 def test_a_scientist_sees_it_without_the_switch_and_on_a_phone_nobody_scrolls_sideways(service, browser):
     size = {"viewport": {"width": 360, "height": 740}}
-    with opened(browser, service, "scientist", "/console/supervisor", **size) as page:
+    with shown(browser, service, "scientist", "/console/supervisor", **size) as page:
         expect(page.locator("#bands")).to_be_visible()
         assert page.locator("#switch").count() == 0
         wide = """[...document.querySelectorAll("*")].filter((one) => !one.closest(".scrolls, pre, .spoken, .skip")

@@ -11,7 +11,7 @@ import pytest
 
 from service.queue.operator_leases import OperatorLeases
 from service.security.key_store import create_key, revoke_key
-from tests.support.keyed_service import Keyed, keyed
+from tests.support.keyed_service import Keyed, keyed, now
 from tests.support.processes import group, until
 
 LEASE_S = 1.5
@@ -30,26 +30,17 @@ def patient(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
         yield service
 
 
-def ring(client: httpx.Client, call_id: str, headers: dict[str, str] | None = None) -> None:
-    body = {"call_id": call_id, "received_at": datetime.now(UTC).isoformat()}
-    assert client.post("/v1/score", json=body, headers=headers).status_code == 200
-
-
 def rung(service: Keyed, call_id: str) -> str:
-    ring(service.client, call_id, service.by("intake"))
+    service.ring(call_id)
     return call_id
 
 
 def take(service: Keyed, call_id: str, who: str = "operator", **body: str) -> int:
-    return service.ask(who, "POST", f"/v1/calls/{call_id}/take", json=body).status_code
-
-
-def known(service: Keyed, call_id: str) -> dict:
-    return service.ask("admin", "GET", f"/v1/calls/{call_id}").json()
+    return service.say(who, call_id, "take", **body).status_code
 
 
 def state(service: Keyed, call_id: str) -> tuple[str, str | None]:
-    call = known(service, call_id)
+    call = service.known(call_id)
     return call["state"], call["operator"]
 
 
@@ -64,7 +55,7 @@ def following(client: httpx.Client, headers: dict[str, str] | None = None) -> It
 
 def test_a_taken_call_waits_again_at_its_old_place_when_its_operators_stream_has_ended(service):
     call_id = rung(service, "left alone")
-    key = known(service, call_id)["queue_key"]
+    key = service.known(call_id)["queue_key"]
     with following(service.client, service.by("operator")):
         assert take(service, call_id) == 200
         time.sleep(2.5 * LEASE_S)
@@ -72,8 +63,8 @@ def test_a_taken_call_waits_again_at_its_old_place_when_its_operators_stream_has
         assert take(service, call_id, "admin", operator="budi") == 409
     assert state(service, call_id) == ("taken", "operator")  # it may come back
     until(lambda: state(service, call_id) == ("waiting", None), 4.0 * LEASE_S)
-    assert known(service, call_id)["queue_key"] == key
-    assert known(service, call_id)["said"][-1] | {"known_at": 0, "recorded_at": 0} == {
+    assert service.known(call_id)["queue_key"] == key
+    assert service.known(call_id)["said"][-1] | {"known_at": 0, "recorded_at": 0} == {
         "kind": "released", "known_at": 0, "recorded_at": 0, "told_by": None, "operator": "operator", "why": "gone",
         "disposition": None, "category": None, "was": None,
     }  # fmt: skip
@@ -100,31 +91,27 @@ def test_a_page_that_asks_for_an_operators_calls_holds_them(service):
 
 
 def test_signing_out_gives_a_taken_call_back_at_once(patient):
-    url, call_id = str(patient.client.base_url), rung(patient, "signed out")
-    with httpx.Client(base_url=url, headers={"Origin": url.rstrip("/")}, timeout=30.0) as signed_in:
-        signed_in.post("/console/sign-in", data={"key": patient.keys["operator"]})
+    call_id = rung(patient, "signed out")
+    with patient.signed_in("operator") as signed_in:
         assert signed_in.post(f"/v1/calls/{call_id}/take", json={}).status_code == 200
         assert take(patient, call_id, "admin", operator="budi") == 409
         assert signed_in.post("/console/sign-out").status_code == 303
     assert take(patient, call_id, "admin", operator="budi") == 200
-    said = known(patient, call_id)["said"][-2]
-    assert (said["kind"], said["operator"], said["told_by"], said["why"]) == (
-        *("released", "operator"),
-        *("operator", "signed out"),
-    )
+    said = patient.known(call_id)["said"][-2]
+    assert (said["kind"], said["operator"], said["why"]) == ("released", "operator", "signed out")
+    assert said["told_by"] == "operator"
 
 
 def test_revoking_a_key_gives_back_what_its_holder_has_taken_within_a_second(patient):
-    now = datetime.now(UTC)
-    key = create_key(patient.engine, "rina", "operator", now)
+    key = create_key(patient.engine, "rina", "operator", datetime.now(UTC))
     headers = {"Authorization": f"Bearer {key}"}
     until(lambda: patient.client.get("/v1/queue", headers=headers).status_code == 200)
     call_id = rung(patient, "revoked")
     with following(patient.client, headers):
         assert patient.client.post(f"/v1/calls/{call_id}/take", headers=headers, json={}).status_code == 200
-        revoke_key(patient.engine, key.split("_")[1], now)
+        revoke_key(patient.engine, key.split("_")[1], datetime.now(UTC))
         until(lambda: state(patient, call_id) == ("waiting", None), 2.0)
-    assert known(patient, call_id)["said"][-1]["why"] == "revoked"
+    assert patient.known(call_id)["said"][-1]["why"] == "revoked"
 
 
 def test_after_a_restart_no_call_is_lost_and_every_lease_begins_anew(serving, tmp_path, release_folder):
@@ -133,7 +120,7 @@ def test_after_a_restart_no_call_is_lost_and_every_lease_begins_anew(serving, tm
         return [(call["call_id"], call["state"], call["operator"]) for call in calls]
 
     with serving(tmp_path, release_folder, mode="board", taken_timeout_s=3.0) as client:
-        ring(client, "restart")
+        client.post("/v1/score", json={"call_id": "restart", "received_at": now()}).raise_for_status()
         assert client.post("/v1/calls/restart/take", json={"operator": "rina"}).status_code == 200
     time.sleep(3.5)
     with serving(tmp_path, release_folder, mode="board", taken_timeout_s=3.0) as client:
@@ -151,7 +138,7 @@ def test_a_lease_holds_across_the_services_of_one_database(postgres, tmp_path, r
         two.client(1, "operator 1") as elsewhere,
         two.client(1, "operator 2") as other,
     ):
-        ring(pbx, "far")
+        pbx.post("/v1/score", json={"call_id": "far", "received_at": now()}).raise_for_status()
         until(lambda: elsewhere.post("/v1/calls/far/take", json={}).status_code == 200)
         with following(board):  # at one of them; the call was taken at the other one
             for _ in range(20):

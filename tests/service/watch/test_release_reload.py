@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import time
 
 import pytest
 
 from model.release.folder import MANIFEST, write_release
+from tests.support.processes import until
 
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00", "caller": "+6281234567890", "duration_s": 4.0}
 
@@ -21,13 +21,6 @@ def served(serving, tmp_path, release_folder):
 
 def files_of(folder) -> dict:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MANIFEST}
-
-
-def wait_for(condition) -> None:
-    give_up = time.monotonic() + 20.0
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.1)
 
 
 def release_of(client) -> str:
@@ -62,6 +55,6 @@ def test_a_release_that_is_not_whole_is_refused_and_the_old_one_goes_on(served, 
     else:
         manifest["labels"] = manifest["labels"] | {"silent": 0}
     (folder / MANIFEST).write_text(json.dumps(manifest | {"release": "the next"}))
-    wait_for(lambda: "a new release is refused" in caplog.text)
+    until(lambda: "a new release is refused" in caplog.text, 20.0)
     assert release_of(client) == name
     assert client.post("/v1/score", json=CALL).json()["release"] == name

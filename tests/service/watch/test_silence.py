@@ -178,10 +178,18 @@ def test_what_is_heard_while_a_call_is_about_to_be_let_go_keeps_it(tmp_path, rel
         assert told.intake.board.calls["c"].state == states.WAITING
 
 
-@pytest.mark.parametrize("answered", [False, True])
-def test_a_call_heard_of_here_that_another_process_expires_comes_back(postgres, tmp_path, release_folder, answered):
-    """What was heard is written for the others a quarter of the time-out later only; until then they cannot know it."""
-    request = ScoreRequest.model_validate({"call_id": "waits", "received_at": ago(), "line": "mobile"})
+@pytest.mark.parametrize("state", [states.WAITING, states.ANSWERED, None])
+def test_a_call_heard_of_here_that_another_process_expires_comes_back_and_no_other(
+    postgres, tmp_path, release_folder, state
+):
+    """What was heard is written for the others a quarter of the time-out later only; until then they cannot know it.
+
+    Parameters
+    ----------
+    state : str or None
+        In which it was heard of again; None when nobody heard of it again.
+    """
+    request = ScoreRequest.model_validate({"call_id": "a", "received_at": ago(), "line": "mobile"})
     with (
         beside(tmp_path, release_folder, postgres, journal="one") as (one, tasks_of_one),
         beside(tmp_path, release_folder, postgres, journal="other") as (other, tasks_of_other),
@@ -190,43 +198,23 @@ def test_a_call_heard_of_here_that_another_process_expires_comes_back(postgres, 
         async def expired_at_one() -> None:
             now = datetime.now(UTC)
             await one.intake.score(request, None, [], now)
-            if answered:
-                await one.intake.lifecycle.record_answer(
-                    "waits", Answered.model_validate({"answered_at": now.isoformat(), "operator": "rina"}), now
-                )
+            if state == states.ANSWERED:
+                answered = Answered.model_validate({"answered_at": now.isoformat(), "operator": "rina"})
+                await one.intake.lifecycle.record_answer("a", answered, now)
             following = tasks_of_one(), tasks_of_other()
             await following[1].follow()
-            await other.intake.score(request, None, [], now)
-            await one.intake.lifecycle.expire("waits", now)
+            if state is not None:
+                await other.intake.score(request, None, [], now)
+            await one.intake.lifecycle.expire("a", now)
             assert list(one.intake.board.calls) == []
             for tasks in (*following, following[0]):
                 await tasks.follow()
 
         asyncio.run(expired_at_one())
-        state = states.ANSWERED if answered else states.WAITING
         for parts in (one, other):
-            assert [(call.call_id, call.state) for call in parts.intake.board.calls.values()] == [("waits", state)]
+            there = [(call.call_id, call.state) for call in parts.intake.board.calls.values()]
+            assert there == ([] if state is None else [("a", state)])
         assert verify(one.intake.store.engine, one.intake.release.labels, lambda _: None).differences == []
-
-
-def test_a_call_that_nobody_heard_of_again_stays_expired_everywhere(postgres, tmp_path, release_folder):
-    request = ScoreRequest.model_validate({"call_id": "ghost", "received_at": ago(), "line": "mobile"})
-    with (
-        beside(tmp_path, release_folder, postgres, journal="one") as (one, tasks_of_one),
-        beside(tmp_path, release_folder, postgres, journal="other") as (other, tasks_of_other),
-    ):
-
-        async def expired_at_one() -> None:
-            now = datetime.now(UTC)
-            following = tasks_of_one(), tasks_of_other()
-            await one.intake.score(request, None, [], now)
-            await following[1].follow()
-            await one.intake.lifecycle.expire("ghost", now)
-            for tasks in following:
-                await tasks.follow()
-
-        asyncio.run(expired_at_one())
-        assert [list(parts.intake.board.calls) for parts in (one, other)] == [[], []]
 
 
 def test_an_imported_call_waits_for_nobody_whatever_is_said_of_it(serving, tmp_path, release_folder):
