@@ -85,8 +85,14 @@ class BaseClient:
         self._url, self._deadline_s, self._make = url, deadline_s, core
         self._outbox = None if outbox is None else Outbox(Path(outbox), outbox_limit)
         self._thread, self._core = LoopThread(), core(self._outbox)
+        client = weakref.ref(self)  # the hook stays for good, and is not to keep a client alive
+
+        def forked() -> None:
+            if (own := client()) is not None:
+                own._forked()
+
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_calling(weakref.WeakMethod(self._forked)))
+            os.register_at_fork(after_in_child=forked)
         # Before the first call, which would otherwise wait for it.
         started = self._submit(lambda core: core.start())
         if started is not None:
@@ -147,14 +153,3 @@ def _positive(**settings: float) -> None:
     for name, value in settings.items():
         if not 0.0 < value < math.inf:
             raise ValueError(f"{name}: {value!r}, expected a number above 0")
-
-
-def _calling(reference: "weakref.WeakMethod[Callable[[], None]]") -> Callable[[], None]:
-    """Make a hook that does not keep a client alive."""
-
-    def hook() -> None:
-        method = reference()
-        if method is not None:
-            method()
-
-    return hook

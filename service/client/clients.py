@@ -61,12 +61,6 @@ class Client(BaseClient):
     def answered(self, call_id: str, answered_at: Time, operator: str | None = None) -> dict[str, Any]:
         """Tell that an operator took up a call.
 
-        Parameters
-        ----------
-        call_id : str
-        answered_at : datetime or str
-        operator : str, optional
-
         Returns
         -------
         answer : dict
@@ -109,14 +103,7 @@ class Client(BaseClient):
         category: str | None = None,
         operator: str | None = None,
     ) -> dict[str, Any]:
-        """Tell how an operator closed a call, as `answered` does; told again, it is a correction.
-
-        Parameters
-        ----------
-        call_id, disposition : str
-        disposed_at : datetime or str
-        category, operator : str, optional
-        """
+        """Tell how an operator closed a call, as `answered` does; told again, it is a correction."""
         return self._send(Event.disposition(call_id, disposition, disposed_at, category, operator))
 
     def flush(self, timeout_s: float = 5.0) -> int:

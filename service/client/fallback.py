@@ -17,7 +17,7 @@ def first_come_answer(asked: ScoreRequest, why: str, now: datetime) -> dict[str,
 
     Parameters
     ----------
-    asked : Asked
+    asked : ScoreRequest
     why : str
         What follows "the service", for the warnings.
     now : datetime

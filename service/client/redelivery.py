@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from random import uniform
 from typing import Any, TypeVar
 
@@ -73,14 +74,14 @@ class Redelivery:
         StoreError
             When it is not.
         """
-        await self._on_disk(lambda: self._outbox.add(event))
+        await self._on_disk(partial(self._outbox.add, event))
         self._queued.set()
 
     async def put_aside(self, event: Event, refused: RefusedError) -> None:
         """Write down an event that the service will never take, and why."""
         problem = {"status": refused.status, "detail": refused.detail, "refused_at": rfc3339(datetime.now(UTC))}
         try:
-            await self._on_disk(lambda: self._outbox.refuse(event, **problem))
+            await self._on_disk(partial(self._outbox.refuse, event, **problem))
         except StoreError as error:
             _log.error("%s of call %r is lost: the service %s; %s", event.kind, event.call_id, refused, error)
 
@@ -128,16 +129,13 @@ class Redelivery:
                     _log.exception("%s of call %r cannot be told", event.kind, event.call_id)
                     break
                 try:
-                    await self._mark(event)
+                    await self._on_disk(partial(self._outbox.acknowledge, event))
                 except StoreError as error:
                     _log.error("told, and told again after the next start: %s", error)
                 told += 1
             if told:
                 _log.info("the outbox: %d events are told, %d are left", told, len(self._outbox))
             return not len(self._outbox)
-
-    async def _mark(self, event: Event) -> None:
-        await self._on_disk(lambda: self._outbox.acknowledge(event))
 
     async def _on_disk(self, write: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, write)

@@ -69,12 +69,7 @@ class WalkedCall:
 
 
 class Model:
-    """All calls of a walk, and the trace of what was said.
-
-    Parameters
-    ----------
-    seed : int
-    """
+    """All calls of a walk, and the trace of what was said."""
 
     def __init__(self, seed: int) -> None:
         self.seed, self.step = seed, 0
