@@ -193,7 +193,6 @@ def _write(path: Path, head: str, lines: Sequence[str], flags: int) -> None:
         file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
-    _sync_folder(path)
 
 
 def _sync_folder(path: Path) -> None:

@@ -340,7 +340,6 @@ def test_no_endpoint_is_stopped_by_a_hostile_body(service, method, path):
             assert isinstance(json.loads(body), dict)
         else:
             assert named(answered)
-        assert looked_at(service.ask(NOBODY, method, path, content=body)).status_code == 401
 
 
 @pytest.mark.parametrize(
