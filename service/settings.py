@@ -8,59 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What a deployment decides. What a release decided travels inside the release.
+    """What a deployment decides; docs/service.md says what each is for.
 
-    Parameters
-    ----------
-    release : Path
-        Folder of the release to serve.
-    registry : str, optional
-        Address in MLflow's registry, such as models:/saring@champion, to follow instead of a folder.
-    registry_folder : Path
-        Where the copies of its champion and challenger are kept.
-    database : str
-        SQLAlchemy URL of the store: SQLite for one process, PostgreSQL for several on one history.
-    key_file : Path
-        Keys of the hash of callers' numbers; made on the first start, never kept in the database. Every process of
-        one history needs the same file.
-    secret_file : Path, optional
-        What sessions and tokens are signed with; made on the first start, beside the key file when not named.
-    journal : Path
-        Folder for what the store cannot take at the moment; best on another disk than a SQLite store.
-    journal_mib : int
-        Size of the journal, which is set aside at the start.
-    mode : {"pbx", "board"}
-        Whether the PBX delivers the calls, or operators take them from the board.
-    insecure_local : bool
-        Whether anybody on this machine may do everything; the service then listens on loopback only.
-    hosts : list of str
-        Names under which the service may be asked (JSON); loopback names always may.
-    origins : list of str
-        Other sites whose pages may ask (JSON), such as https://cad.example.
-    deadline_ms : float
-        A score is answered within this time, whatever the store does.
-    clock_skew_s : float
-        How far ahead of this machine's clock a received_at may be.
-    waiting_timeout_s, answered_timeout_s : float
-        A call of which nothing is heard for so long leaves the queue, or frees its operator.
-    taken_timeout_s : float
-        A call that an operator has taken who is gone for so long waits again.
-    random_share : float, optional
-        Share of the calls that would be deferred and are not; by default 2 %, more where genuine calls are few.
-    body_limit, batch_limit : int
-        Bytes of a request's body, and of a batch's.
-    callers_in_memory, calls_in_memory : int
-        How many of the most recently used are kept at hand.
-    last_digits : int
-        How many last digits of a number are kept with a call, for operators to see: 0 to 4.
-    replay : bool
-        Whether logs may be told by their own clock (the header `Saring-Clock`), as on a copy or for a rehearsal. Never
-        where calls are scored live.
-    network_attests : bool
-        Whether the network attests the numbers of calls (STIR/SHAKEN) and the intake system tells it. Then a call is
-        deferred only when its own number and those of its earlier calls were attested in full (A).
-    log_level : str
-    log_format : {"text", "json"}
+    What a release decided travels inside the release.
     """
 
     model_config = SettingsConfigDict(env_prefix="SARING_", extra="ignore")

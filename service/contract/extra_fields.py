@@ -70,20 +70,9 @@ def filter_extra_fields(found: Mapping[str, Any], digits: str | None) -> tuple[d
 def joined(
     kept: Mapping[str, Any], told: Mapping[str, Any], most_bytes: int = MAX_BYTES
 ) -> tuple[dict[str, Any], list[Warned]]:
-    """Add the fields of a request to those that are kept of its call; however many requests there are, it is bounded.
+    """Add the fields of a request to those that are kept of its call, up to `most_bytes` of JSON in all.
 
-    Parameters
-    ----------
-    kept, told : mapping
-    most_bytes : int
-        Of all that is kept, as JSON.
-
-    Returns
-    -------
-    kept : dict
-        A field that would go beyond the bounds is left as it was.
-    warnings : list
-        One entry, when there is such a field.
+    A field that would go beyond that, or be one too many, is left as it was, with a warning.
 
     Examples
     --------

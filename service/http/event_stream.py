@@ -67,21 +67,11 @@ class Streams:
     async def events(
         self, who: Principal, queue: str | None, last_id: str | None, limit: int, view: View, may: Callable[[], bool]
     ) -> AsyncIterator[bytes]:
-        """Return the events of one stream.
+        """Return the events of one stream: of one queue, or of all.
 
-        Parameters
-        ----------
-        who : Principal
-            Whoever listens: what an operator of this name has taken is held meanwhile.
-        queue : str or None
-            Only this one.
-        last_id : str or None
-            Of the last event that was seen. Whoever follows one queue is told the whole of it anew.
-        limit : int
-            The most calls of a whole queue.
-        view : View
-        may : callable
-            Whether whoever listens still may.
+        What an operator of the listener's name has taken is held meanwhile. Whoever follows one queue is told the whole
+        of it anew, whatever `last_id`, the id of the last event that was seen. `may` returns whether whoever listens
+        still may.
         """
         board, leases, new = self._intake.board, self._intake.leases, asyncio.Event()
         self._by_key[who.key_id] += 1

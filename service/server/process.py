@@ -42,15 +42,10 @@ OPTIONS: dict[str, Any] = {
 def run(
     settings: Settings, host: str, port: int, *, workers: int = 1, tls: Mapping[str, Path | None] | None = None
 ) -> None:
-    """Serve until stopped.
+    """Serve until stopped, with several processes only on a database that they may share.
 
     Parameters
     ----------
-    settings : Settings
-    host : str
-    port : int
-    workers : int
-        How many processes serve; more than one only on a database that several may share.
     tls : mapping, optional
         uvicorn's own `ssl_certfile` and `ssl_keyfile`.
 

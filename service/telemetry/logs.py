@@ -94,11 +94,7 @@ def mask_numbers(text: str, least: int = 7) -> str:
 def mask_id(text: str, *, dialled: bool = True) -> str:
     """Take out of an id only what can be nothing but a telephone number or a key.
 
-    Parameters
-    ----------
-    text : str
-    dialled : bool
-        Whether digits alone are a number only behind a 0, as people dial it.
+    With `dialled`, digits alone are a number only behind a 0, as people dial it.
 
     Examples
     --------

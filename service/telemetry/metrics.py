@@ -109,17 +109,7 @@ class Metrics:
             self._warnings.get(warning["field"], self._warnings[OTHER])()
 
     def request(self, route: str, method: str, status: int, seconds: float | None) -> None:
-        """Count a request.
-
-        Parameters
-        ----------
-        route : str
-            The template, such as "/v1/calls/{call_id}"; never a path.
-        method, status
-            Of HTTP.
-        seconds : float or None
-            None for a stream: how long it lasted is no latency.
-        """
+        """Count a request by its route's template, never its path; a stream has no seconds, since it is no latency."""
         key = (route, method if method in METHODS else OTHER, status)
         count, observe = self._requests.get(key) or self._new_request(*key)
         count()
@@ -181,17 +171,9 @@ class Metrics:
             self._made["release_info"].labels(known).set(known == label)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """Write everything down for Prometheus; a few milliseconds, so not in the event loop.
+        """Return the text for Prometheus and its media type, given the Accept header; "" when there is none.
 
-        Parameters
-        ----------
-        accept : str
-            The Accept header; "" when there is none.
-
-        Returns
-        -------
-        body : bytes
-        media_type : str
+        It takes a few milliseconds: not in the event loop.
         """
         # Only what is asked for is looked at: prometheus_client fails on a version that is no number.
         encode, media_type = choose_encoder(f"{_OPENMETRICS}; version=1.0.0" if _OPENMETRICS in accept else "")
