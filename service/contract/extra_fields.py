@@ -6,17 +6,14 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from service.contract.fields import DEEPEST, LONGEST_NAME, MAX_EXTRAS, printable_name
 from service.contract.number_masks import ADJACENT_DIGITS, contains_number, mask_numbers_in_json
-from service.telemetry.logs import escape_control_characters, mask_numbers
+from service.telemetry.logs import mask_numbers
 
-#: Of one request and of one call.
-MAX_EXTRAS = 100
-DEEPEST = 8
 #: As much as one request has by default.
 MAX_BYTES = 65_536
 #: So many fields that are not known are pointed out one by one.
 MAX_PROBLEMS = 20
-LONGEST_NAME = 100
 Warned = dict[str, str]
 
 
@@ -96,17 +93,6 @@ def joined(
 
 def _size(field: tuple[str, Any]) -> int:
     return sum(len(to_json(part)) + 1 for part in field)
-
-
-def printable_name(name: str) -> str:
-    r"""Write the name of a field so that it can stand in an answer: without a number, and on one line.
-
-    Examples
-    --------
-    >>> printable_name("+62 812-3456-7890"), printable_name("a\x1b[31m")
-    ('[number]', 'a\\x1b[31m')
-    """
-    return escape_control_characters(mask_numbers(name[: 2 * LONGEST_NAME]))[:LONGEST_NAME]
 
 
 def _numbered(name: str, digits: str | None) -> bool:

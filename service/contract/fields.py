@@ -19,7 +19,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from model.calls.columns import TIMESTAMP
+from service.telemetry.logs import escape_control_characters, mask_numbers
 
+#: Of the sender's own fields: how many of one call, and how deep each may be nested.
+MAX_EXTRAS, DEEPEST = 100, 8
+#: Characters of the name of a field.
+LONGEST_NAME = 100
 #: The kind of the error about a time that lies ahead of this machine's clock.
 AHEAD = "time_ahead"
 EARLIEST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
@@ -35,6 +40,17 @@ def validation_message(found: Mapping[str, Any]) -> str:
     if found["type"] == "string_pattern_mismatch":
         return "String should have no control characters, and more than blanks where it is required"
     return str(found["msg"])
+
+
+def printable_name(name: str) -> str:
+    r"""Write the name of a field so that it can stand in an answer: without a number, and on one line.
+
+    Examples
+    --------
+    >>> printable_name("+62 812-3456-7890"), printable_name("a\x1b[31m")
+    ('[number]', 'a\\x1b[31m')
+    """
+    return escape_control_characters(mask_numbers(name[: 2 * LONGEST_NAME]))[:LONGEST_NAME]
 
 
 def _written_out(value: object) -> object:

@@ -4,15 +4,25 @@ The fields that a score cannot do without are strict. Any other field that makes
 a call is never lost to the queue over an optional number.
 """
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from model.calls.columns import ATTESTATIONS, DISPOSITIONS, ENDED_BY, LINES
-from service.contract.extra_fields import DEEPEST, MAX_EXTRAS, filter_extra_fields
-from service.contract.fields import Caller, CallId, Flag, Forgive, Seconds, Share, Stage, Text, Time
-from service.contract.number_masks import ADJACENT_DIGITS, digits_of
+from service.contract.fields import (
+    DEEPEST,
+    MAX_EXTRAS,
+    Caller,
+    CallId,
+    Flag,
+    Forgive,
+    Seconds,
+    Share,
+    Stage,
+    Text,
+    Time,
+)
+from service.contract.number_masks import ADJACENT_DIGITS
 from service.telemetry.logs import mask_numbers
 
 MAX_BATCH_CALLS = 1_000
@@ -22,7 +32,6 @@ _EXTRAS = (
     f"A field of your own, one of up to {MAX_EXTRAS}: any JSON, nested at most {DEEPEST} deep. It is kept with the "
     "call and given back with it, and never a feature. One that holds the caller's number becomes null with a warning."
 )
-T = TypeVar("T", bound=BaseModel)
 
 
 def _unnumbered(value: str | None, info: ValidationInfo) -> str | None:
@@ -229,30 +238,3 @@ def doubted(name: str, seconds: float | None) -> list[dict[str, str]]:
     if seconds is None or seconds <= ABSURD_S:
         return []
     return [{"field": name, "detail": "is more than an hour; expected seconds: are these milliseconds?"}]
-
-
-def parse(schema: type[T], body: bytes, now: datetime, skew_s: float) -> tuple[T, list[dict[str, str]]]:
-    """Read a request's body.
-
-    Returns
-    -------
-    request : T
-    warnings : list
-        One entry for each field that was taken as not known, is not of the contract, or is doubted.
-
-    Raises
-    ------
-    ValidationError
-        When a field that is required lacks or makes no sense.
-    """
-    warnings: list[dict[str, str]] = []
-    context = {"warnings": warnings, "latest": now + timedelta(seconds=skew_s)}
-    request = schema.model_validate_json(body, context=context)
-    if request.model_extra:
-        found, more = filter_extra_fields(request.model_extra, digits_of(getattr(request, "caller", None)))
-        request.model_extra.clear()
-        request.model_extra.update(found)
-        warnings += more
-    if isinstance(request, ScoreRequest):
-        warnings += doubted("expected_wait_s", request.expected_wait_s)
-    return request, warnings

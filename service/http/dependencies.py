@@ -1,16 +1,18 @@
 """What the routes share: a body is read once, up to a limit and with its warnings; who asks; and the answer as JSON."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
+from service.contract.extra_fields import filter_extra_fields
 from service.contract.fields import AHEAD, NOT_BLANK
+from service.contract.number_masks import digits_of
 from service.contract.problems import Forbidden, Malformed, TooLarge
-from service.contract.requests import parse
+from service.contract.requests import ScoreRequest, doubted
 from service.http.problem_responses import problem_of
 from service.security.api_keys import Principal, Role
 from service.settings import Settings
@@ -100,16 +102,19 @@ async def read_request(request: Request, schema: type[T]) -> tuple[T, list[dict[
 
 
 def parse_request(request: Request, body: bytes, schema: type[T]) -> tuple[T, list[dict[str, str]]]:
-    """Parse a body; one with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
+    """Parse a body, with a warning for each field that was taken as not known, is not of the contract, or is doubted.
+
+    One with a time that lies ahead of this machine's clock is counted, since the clock may be wrong.
 
     Raises
     ------
     Problem
     """
     scorer = scorer_of(request)
+    warnings: list[dict[str, str]] = []
+    latest = datetime.now(UTC) + timedelta(seconds=settings_of(request).clock_skew_s)
     try:
-        asked, warnings = parse(schema, body, datetime.now(UTC), settings_of(request).clock_skew_s)
-        return scorer.masks.mask_request(asked, warnings), warnings
+        asked = schema.model_validate_json(body, context={"warnings": warnings, "latest": latest})
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(one["type"] == AHEAD for one in found):
@@ -117,6 +122,14 @@ def parse_request(request: Request, body: bytes, schema: type[T]) -> tuple[T, li
             if _may_log():
                 log.error("a request was refused since a time in it lies ahead of this machine's clock: is it behind?")
         raise problem_of(found) from None
+    if asked.model_extra:
+        kept, more = filter_extra_fields(asked.model_extra, digits_of(getattr(asked, "caller", None)))
+        asked.model_extra.clear()
+        asked.model_extra.update(kept)
+        warnings += more
+    if isinstance(asked, ScoreRequest):
+        warnings += doubted("expected_wait_s", asked.expected_wait_s)
+    return scorer.masks.mask_request(asked, warnings), warnings
 
 
 def resolve_source(request: Request, recorded: datetime) -> tuple[datetime, Source]:

@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from model.errors import StoreError
-from service.contract.extra_fields import printable_name
-from service.contract.fields import validation_message
+from service.contract.fields import printable_name, validation_message
 from service.contract.problems import MEDIA_TYPE, Invalid, Malformed, Problem, Unavailable, Unknown
 
 log = logging.getLogger(__name__)
