@@ -1,4 +1,4 @@
-"""The guard around a small application, asked over real connections of a real server."""
+"""The middleware around a small application, asked over real connections of the service's own server."""
 
 import asyncio
 import json
@@ -7,7 +7,6 @@ import re
 import socket
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from model.errors import SaringError
 from service.contract.problems import Problem
@@ -82,14 +82,12 @@ def small_app() -> FastAPI:
     return app
 
 
-@contextmanager
-def serving(guard, **options) -> Iterator[int]:
-    with running(guard, **options) as client:
-        yield client.base_url.port
+def secured(keys: ApiKeys | None = None, app: ASGIApp | None = None, **options) -> SecurityMiddleware:
+    chosen = {"insecure_local": False, "hosts": [], "origins": []} | options
+    return SecurityMiddleware(app or small_app(), keys or ApiKeys(), **chosen)
 
 
 class Service(NamedTuple):
-    port: int
     client: httpx.Client
     keys: dict[str, str]
 
@@ -105,25 +103,23 @@ def service(tmp_path_factory) -> Iterator[Service]:
     made["wrong"] = made["admin"][:18] + "a" * 43
     held = ApiKeys(read_key_rows(engine))
     engine.dispose()
-    guard = SecurityMiddleware(small_app(), held, insecure_local=False, hosts=HOSTS, origins=[SITE])
-    with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        yield Service(port, client, made)
+    with running(secured(held, hosts=HOSTS, origins=[SITE])) as client:
+        yield Service(client, made)
 
 
 @pytest.fixture(scope="module")
-def local() -> Iterator[tuple[int, httpx.Client]]:
-    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=True, hosts=[], origins=[])
-    with serving(guard) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        yield port, client
+def local() -> Iterator[httpx.Client]:
+    with running(secured(insecure_local=True)) as client:
+        yield client
 
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def raw(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
+def raw(client: httpx.Client, request: bytes) -> tuple[int, dict[str, str], bytes]:
     """Send these very bytes, read until the server closes; give status, headers and body of the first answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", client.base_url.port), timeout=20) as connection:
         connection.sendall(request)
         answered = b""
         while more := connection.recv(65_536):
@@ -197,9 +193,9 @@ def test_a_method_that_is_not_there_is_told_to_who_may_call(service):
 
 
 def test_a_route_without_the_guard_around_it_is_closed():
-    with serving(small_app()) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}/v1") as client:
-        assert client.get("/admin", headers=bearer("saring_0123456789_" + "a" * 43)).status_code == 401
-        assert client.get("/nobody").status_code == 403
+    with running(small_app()) as client:
+        assert client.get("/v1/admin", headers=bearer("saring_0123456789_" + "a" * 43)).status_code == 401
+        assert client.get("/v1/nobody").status_code == 403
 
 
 AUTHORIZATIONS = [
@@ -219,7 +215,7 @@ AUTHORIZATIONS = [
 @pytest.mark.parametrize(("lines", "expected"), AUTHORIZATIONS)
 def test_only_one_header_with_exactly_a_key_opens(service, lines, expected):
     key = service.keys["admin"].encode()
-    status, headers, body = raw(service.port, get("/v1/admin", *lines(key)))
+    status, headers, body = raw(service.client, get("/v1/admin", *lines(key)))
     assert status == expected
     assert headers["x-content-type-options"] == "nosniff"
     assert key not in body
@@ -233,7 +229,7 @@ def test_a_key_in_the_address_opens_nothing(service):
         "/v1//admin",
         "//v1/admin",
     ):
-        assert raw(service.port, get(path))[0] in (401, 404)
+        assert raw(service.client, get(path))[0] in (401, 404)
 
 
 def test_a_key_goes_no_further_and_is_not_logged(service, caplog):
@@ -242,7 +238,7 @@ def test_a_key_goes_no_further_and_is_not_logged(service, caplog):
         answered = service.client.get("/v1/public", headers=bearer(service.keys[name]))
         assert answered.json()["authorization"] is None
         service.client.get("/v1/admin", headers=bearer(service.keys[name]))
-        raw(service.port, get("/v1/broken", b"Authorization: Bearer " + service.keys[name].encode()))
+        raw(service.client, get("/v1/broken", b"Authorization: Bearer " + service.keys[name].encode()))
     assert "RuntimeError: broken" in caplog.text
     assert not any(key.split("_", 2)[2] in caplog.text for key in service.keys.values())
 
@@ -270,7 +266,7 @@ NO_HOST = [b"", b"*", b"a b", b"saring.example.org:", b"saring.example.org:65536
     ("host", "expected"), [(h, 200) for h in TAKEN] + [(h, 421) for h in ELSEWHERE] + [(h, 400) for h in NO_HOST]
 )
 def test_only_the_listed_hosts_are_answered_for(service, host, expected):
-    status, headers, body = raw(service.port, host_lines(host))
+    status, headers, body = raw(service.client, host_lines(host))
     assert status == expected
     if status != 200:
         assert headers["content-type"] == "application/problem+json"
@@ -287,7 +283,7 @@ def test_hosts_of_a_megabyte_are_not_kept():
         scope = {"type": "http", "method": "GET", "scheme": "http", "headers": [(b"host", host)]}
         await guard(scope, nowhere, nowhere)
 
-    guard = SecurityMiddleware(nowhere, ApiKeys(), insecure_local=False, hosts=["a"], origins=[])
+    guard = secured(app=nowhere, hosts=["a"])
     asyncio.run(ask(guard, b"warm"))
     tracemalloc.start()
     try:
@@ -299,10 +295,10 @@ def test_hosts_of_a_megabyte_are_not_kept():
 
 
 def test_no_host_and_two_hosts_are_none(service):
-    assert raw(service.port, b"GET /v1/public HTTP/1.0\r\n\r\n")[0] == 400
-    assert raw(service.port, host_lines())[0] == 400
-    assert raw(service.port, host_lines(b"saring.example.org", b"saring.example.org"))[0] == 400
-    assert raw(service.port, host_lines(b"saring.example.org", b"evil"))[0] == 400
+    assert raw(service.client, b"GET /v1/public HTTP/1.0\r\n\r\n")[0] == 400
+    assert raw(service.client, host_lines())[0] == 400
+    assert raw(service.client, host_lines(b"saring.example.org", b"saring.example.org"))[0] == 400
+    assert raw(service.client, host_lines(b"saring.example.org", b"evil"))[0] == 400
 
 
 def test_an_address_with_a_host_in_it_reaches_nothing(service):
@@ -312,45 +308,42 @@ def test_an_address_with_a_host_in_it_reaches_nothing(service):
         (b"http://user:pass@evil/v1/admin", b"saring.example.org", 404),
     ):
         asked = b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
-        status, headers, body = raw(service.port, asked)
+        status, headers, body = raw(service.client, asked)
         assert status == expected
         assert b"evil" not in body
         assert "evil" not in str(headers)
 
 
 def test_a_host_without_a_port_has_that_of_its_scheme():
-    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a:80", "b:443"], origins=[])
     over_tls = b"X-Forwarded-Proto: https"  # from a proxy on this machine
-    with serving(guard, proxy_headers=True) as port:
+    with running(secured(hosts=["a:80", "b:443"]), proxy_headers=True) as client:
         for host, lines, expected in (
             (b"a", [], 200),
             (b"a", [over_tls], 421),
             (b"b", [], 421),
             (b"b", [over_tls], 200),
         ):
-            assert raw(port, get("/v1/public", *lines, host=host))[0] == expected
+            assert raw(client, get("/v1/public", *lines, host=host))[0] == expected
 
 
 def test_any_host_is_taken_only_when_the_settings_say_so():
-    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["*"], origins=[])
-    with serving(guard) as port:
-        assert raw(port, host_lines(b"evil"))[0] == 200
-        assert raw(port, host_lines(b"a b"))[0] == 400
-    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=[], origins=[])
-    with serving(guard) as port:
-        assert raw(port, host_lines(b"127.0.0.1"))[0] == 421
+    with running(secured(hosts=["*"])) as client:
+        assert raw(client, host_lines(b"evil"))[0] == 200
+        assert raw(client, host_lines(b"a b"))[0] == 400
+    with running(secured(hosts=[])) as client:
+        assert raw(client, host_lines(b"127.0.0.1"))[0] == 421
 
 
 @pytest.mark.parametrize("host", ["", "a b", "http://a", "a/", "::1", "*.example.org", "ä", "a:99999"])
 def test_a_listed_host_that_is_none_is_told(host):
     with pytest.raises(SaringError, match=r"^hosts: .*expected"):
-        SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a", host], origins=[])
+        secured(hosts=["a", host])
 
 
 @pytest.mark.parametrize("origin", ["", "*", "null", "a", "https://a/", "https://a b", "ftp://a", "https://a/b", "//a"])
 def test_a_listed_origin_that_is_none_is_told(origin):
     with pytest.raises(SaringError, match=r"^origins: .*expected"):
-        SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a"], origins=[origin])
+        secured(hosts=["a"], origins=[origin])
 
 
 # What every answer carries
@@ -371,7 +364,7 @@ def test_every_answer_carries_the_same_protection(service):
             b"GET", b"OPTIONS", 1
         )
     ]
-    answers = [raw(service.port, request)[:2] for request in asked]
+    answers = [raw(service.client, request)[:2] for request in asked]
     assert [status for status, _ in answers] == [200, 401, 403, 500, 404, 401, 200, 421, 204]
     for _, headers in answers:
         assert expected.items() <= headers.items()
@@ -387,15 +380,14 @@ def test_an_answer_may_say_its_own_policy(service):
 
 
 def test_only_an_answer_over_tls_binds_to_tls():
-    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=False, hosts=["a"], origins=[])
-    with serving(guard, proxy_headers=True) as port:
-        over_tls = raw(port, get("/v1/admin", b"X-Forwarded-Proto: https", host=b"a"))  # from a proxy on this machine
+    with running(secured(hosts=["a"]), proxy_headers=True) as client:
+        over_tls = raw(client, get("/v1/admin", b"X-Forwarded-Proto: https", host=b"a"))  # from a proxy on this machine
     assert over_tls[1]["strict-transport-security"] == "max-age=31536000"
 
 
 @pytest.mark.parametrize("given", [b"a", b"call-1_2.3", b"A" * 64])
 def test_a_request_id_is_taken_and_given_back(service, given):
-    status, headers, body = raw(service.port, get("/v1/public", b"X-Request-ID: " + given))
+    status, headers, body = raw(service.client, get("/v1/public", b"X-Request-ID: " + given))
     assert (status, headers["x-request-id"], json.loads(body)["request_id"]) == (200, given.decode(), given.decode())
 
 
@@ -407,7 +399,7 @@ def test_a_request_id_is_taken_and_given_back(service, given):
 def test_an_odd_request_id_is_replaced_by_one_of_its_own(service, lines):
     found = set()
     for _ in range(2):
-        status, headers, body = raw(service.port, get("/v1/public", *lines))
+        status, headers, body = raw(service.client, get("/v1/public", *lines))
         assert status == 200
         assert re.fullmatch(r"[0-9a-f]{16}", headers["x-request-id"])
         assert json.loads(body)["request_id"] == headers["x-request-id"]
@@ -451,7 +443,7 @@ def test_a_site_that_is_not_listed_may_neither_read_nor_send(service, origin):
 
 def test_two_origins_are_none(service):
     lines = [b"Origin: " + SITE.encode()] * 2
-    assert "access-control-allow-origin" not in raw(service.port, get("/v1/public", *lines))[1]
+    assert "access-control-allow-origin" not in raw(service.client, get("/v1/public", *lines))[1]
 
 
 def test_a_websocket_is_closed():
@@ -464,7 +456,7 @@ def test_a_websocket_is_closed():
         async def send(message: dict) -> None:
             sent.append(message)
 
-        guard = SecurityMiddleware(app, ApiKeys(), insecure_local=False, hosts=["*"], origins=[])
+        guard = secured(app=app, hosts=["*"])
         await guard(scope, None, send)
         return sent
 
@@ -477,15 +469,18 @@ def test_a_websocket_is_closed():
 
 
 def test_an_open_service_lets_this_machine_do_everything(local):
-    port, client = local
     for path in ("/v1/admin", "/v1/intake", "/v1/public"):
-        assert client.get(path).status_code == 200
-    assert client.get("/v1/admin").json() == {"key_id": "local"}
-    assert client.get("/v1/nobody").status_code == 403
+        assert local.get(path).status_code == 200
+    assert local.get("/v1/admin").json() == {"key_id": "local"}
+    assert local.get("/v1/nobody").status_code == 403
     for host in (b"localhost", b"LOCALHOST:1", b"127.0.0.1", b"127.8.8.8:80", b"[::1]:8112", b"[0:0:0:0:0:0:0:1]"):
-        assert raw(port, get("/v1/admin", host=host))[0] == 200, host
-    own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
-    assert client.post("/v1/body/a", headers=own, content=b"1").status_code == 200
+        assert raw(local, get("/v1/admin", host=host))[0] == 200, host
+    own = {
+        "Origin": f"http://127.0.0.1:{local.base_url.port}",
+        "Sec-Fetch-Site": "same-origin",
+        "Sec-Fetch-Mode": "cors",
+    }
+    assert local.post("/v1/body/a", headers=own, content=b"1").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -493,7 +488,7 @@ def test_an_open_service_lets_this_machine_do_everything(local):
              b"2130706433", b"127.1", b"[::ffff:10.0.0.1]", b"localhost."]
 )  # fmt: skip
 def test_a_rebound_name_reaches_nothing_of_an_open_service(local, host):
-    status, headers, _ = raw(local[0], get("/v1/admin", host=host))
+    status, headers, _ = raw(local, get("/v1/admin", host=host))
     assert status == 421
     assert headers["content-type"] == "application/problem+json"
 
@@ -517,24 +512,21 @@ def test_a_rebound_name_reaches_nothing_of_an_open_service(local, host):
     ],
 )
 def test_an_open_service_refuses_other_sites_and_proxies(local, headers):
-    port, client = local
-    headers = {name: value.format(port=port) for name, value in headers.items()}
+    headers = {name: value.format(port=local.base_url.port) for name, value in headers.items()}
     for path in ("/v1/admin", "/v1/public"):
-        answered = client.get(path, headers=headers)
+        answered = local.get(path, headers=headers)
         assert answered.status_code == 403
         assert answered.headers["content-type"] == "application/problem+json"
         assert "access-control-allow-origin" not in answered.headers
-    assert client.post("/v1/body/a", headers=headers | {"Sec-Fetch-Mode": "navigate"}).status_code == 403
+    assert local.post("/v1/body/a", headers=headers | {"Sec-Fetch-Mode": "navigate"}).status_code == 403
 
 
 def test_an_open_service_takes_links_and_listed_sites(local):
-    _, client = local
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert client.get("/v1/public", headers=link).status_code == 200
-    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=True, hosts=[], origins=["http://localhost:5173"])
-    with serving(guard) as port:
+    assert local.get("/v1/public", headers=link).status_code == 200
+    with running(secured(insecure_local=True, origins=["http://localhost:5173"])) as client:
         listed = {"Origin": "http://localhost:5173", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}
-        answered = httpx.get(f"http://127.0.0.1:{port}/v1/admin", headers=listed)
+        answered = client.get("/v1/admin", headers=listed)
         assert (answered.status_code, answered.headers["access-control-allow-origin"]) == (200, listed["Origin"])
 
 
@@ -544,11 +536,11 @@ def test_an_open_service_refuses_another_machine():
     async def seen_from(address: str | None, scope, receive, send) -> None:
         await guard(scope | {"client": address and (address, 1)}, receive, send)
 
-    guard = SecurityMiddleware(small_app(), ApiKeys(), insecure_local=True, hosts=[], origins=[])
+    guard = secured(insecure_local=True)
     for address, expected in (("10.0.0.1", 403), ("::ffff:10.0.0.1", 403), ("2001:db8::1", 403), ("evil", 403),
                               (None, 403), ("::1", 200), ("::ffff:127.0.0.1", 200), ("127.0.0.9", 200)):  # fmt: skip
-        with serving(partial(seen_from, address), lifespan="off", interface="asgi3") as port:
-            assert raw(port, get("/v1/admin"))[0] == expected, address
+        with running(partial(seen_from, address), lifespan="off", interface="asgi3") as client:
+            assert raw(client, get("/v1/admin"))[0] == expected, address
 
 
 # What a route says of itself
