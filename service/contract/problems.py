@@ -24,14 +24,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
-    """A request that cannot be carried out.
-
-    Parameters
-    ----------
-    detail : str
-        One sentence for whoever sent the request.
-    fields : sequence of (field, expected) pairs, optional
-    """
+    """A request that cannot be carried out: why, in one sentence, and pairs of a field and what was expected of it."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     headers: ClassVar[Mapping[str, str] | None] = None
@@ -41,16 +34,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.detail, self.fields = detail, fields
 
     def document(self) -> dict[str, Any]:
-        """Return the members of the problem document."""
-        document: dict[str, Any] = {
-            "type": "about:blank",
-            "title": self.status.phrase,
-            "status": self.status.value,
-            "detail": self.detail,
-        }
-        if self.fields:
-            document["errors"] = [{"field": field, "detail": detail} for field, detail in self.fields]
-        return document
+        """Return the problem document."""
+        return problem_document(self.status, self.detail, self.fields)
 
     def response(self) -> Response:
         """Make the answer."""
@@ -121,9 +106,16 @@ class Unavailable(Problem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
+def problem_document(status: HTTPStatus, detail: str, fields: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Return the members of a problem document."""
+    document: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    if fields:
+        document["errors"] = [{"field": field, "detail": detail} for field, detail in fields]
+    return document
+
+
 def refusal(status: HTTPStatus, detail: str) -> bytes:
     """Write a whole answer, for what is refused before there is a request; the connection ends by it."""
-    document = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-    body = to_json(document)
+    body = to_json(problem_document(status, detail))
     head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}"
     return f"{head}\r\nconnection: close\r\n\r\n".encode() + body

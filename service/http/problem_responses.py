@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from model.errors import StoreError
 from service.contract.fields import printable_name, validation_message
-from service.contract.problems import MEDIA_TYPE, Invalid, Malformed, Problem, Unavailable, Unknown
+from service.contract.problems import MEDIA_TYPE, Invalid, Malformed, Problem, Unavailable, Unknown, problem_document
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +26,17 @@ _DETAILS = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path, expected one of /openapi.json",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method, expected one of the header Allow",
 }
-_TEXTS = {
+_TEXTS: dict[int, tuple[str, ...]] = {
     400: ("The body is not JSON, or the header Host names no host", "(body)", "JSON, in UTF-8"),
-    401: ("No access key or token that is live", "", ""),
-    403: ("Not with this role", "", ""),
+    401: ("No access key or token that is live",),
+    403: ("Not with this role",),
     404: ("No such call is known", "call_id", "a call that was scored before"),
     409: ("It contradicts what is known of the call", "received_at", "the value of the first request"),
     413: ("The body is too large", "(body)", "at most 65,536 bytes"),
-    421: ("Meant for another host", "", ""),
+    421: ("Meant for another host",),
     422: ("A field is missing or makes no sense; the field is named", "call_id", "Field required"),
-    429: ("Too many at once", "", ""),
-    503: ("The store did not take it, or cannot be read: ask again", "", ""),
+    429: ("Too many at once",),
+    503: ("The store did not take it, or cannot be read: ask again",),
 }
 
 
@@ -46,12 +46,7 @@ async def problem_response(request: Request, error: Exception) -> Response:
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = _allowed_methods(request) or headers.get("Allow", "")
-        document = {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": _DETAILS.get(status, status.phrase),
-        }
+        document = problem_document(status, _DETAILS.get(status, status.phrase))
         return Response(to_json(document), status.value, headers, MEDIA_TYPE)
     if isinstance(error, RequestValidationError):
         found = error.errors()
@@ -88,15 +83,11 @@ def invalid_json(detail: str) -> Problem:
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the problems that a route may answer with."""
-    return {status: _refusal(status) for status in (400, 421, *statuses)}
+    return {status: _describe(HTTPStatus(status), *_TEXTS[status]) for status in (400, 421, *statuses)}
 
 
-def _refusal(status: int) -> dict[str, Any]:
-    text, field, expected = _TEXTS[status]
-    title = HTTPStatus(status).phrase
-    example: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": text}
-    if field:
-        example |= {"detail": f"{field}: {expected}", "errors": [{"field": field, "detail": expected}]}
+def _describe(status: HTTPStatus, text: str, field: str = "", expected: str = "") -> dict[str, Any]:
+    example = problem_document(status, f"{field}: {expected}" if field else text, [(field, expected)] if field else ())
     schema = {"$ref": "#/components/schemas/ProblemDocument"}
     return {"description": text, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
 

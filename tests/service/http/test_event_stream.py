@@ -33,14 +33,9 @@ def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
         yield service
 
 
-def ring(service: Keyed, call_id: str, **more) -> None:
-    body = {"call_id": call_id, "received_at": MORNING.isoformat()} | more
-    assert service.ask("intake", "POST", "/v1/score", json=body).status_code == 200
-
-
 def end(service: Keyed, call_id: str) -> None:
-    body = {"ended_at": (MORNING + timedelta(days=1)).isoformat()}
-    assert service.ask("intake", "POST", f"/v1/calls/{call_id}/ended", json=body).status_code == 200
+    over = (MORNING + timedelta(days=1)).isoformat()
+    assert service.say("intake", call_id, "ended", ended_at=over).status_code == 200
 
 
 @contextmanager
@@ -70,13 +65,13 @@ def events(answered: httpx.Response) -> Iterator[Event]:
 
 
 def test_a_stream_tells_the_whole_queue_and_then_each_change(service):
-    ring(service, "first")
+    service.ring("first", MORNING)
     with following(service) as next_event:
         whole = next_event()
         assert whole.name == "queue"
         assert "first" in [call["call_id"] for call in whole.data["calls"]]
         assert whole.data["waiting"] == len(whole.data["calls"])
-        ring(service, "second")
+        service.ring("second", MORNING)
         told = next_event()
         assert (told.name, told.data["call_id"], told.data["state"]) == ("call", "second", "waiting")
         end(service, "first")
@@ -88,7 +83,7 @@ def test_a_stream_that_was_cut_off_takes_up_where_it_was(service):
     with following(service) as next_event:
         seen = next_event().id
     for call_id in ("missed 1", "missed 2"):
-        ring(service, call_id)
+        service.ring(call_id, MORNING)
     end(service, "missed 1")
     with following(service, headers={"Last-Event-ID": seen}) as next_event:
         told = [next_event(), next_event()]
@@ -118,23 +113,23 @@ def test_an_id_with_an_impossible_number_gets_the_whole_queue(service):
 
 
 def test_who_follows_one_queue_is_told_when_a_call_moves_to_another(service):
-    ring(service, "moving", queue="north")
-    ring(service, "elsewhere", queue="south")
+    service.ring("moving", MORNING, queue="north")
+    service.ring("elsewhere", MORNING, queue="south")
     with following(service, queue="north") as next_event:
         assert [call["call_id"] for call in next_event().data["calls"]] == ["moving"]
-        ring(service, "moving", queue="south")
+        service.ring("moving", MORNING, queue="south")
         told = next_event()
         assert (told.data["call_id"], told.data["queue"]) == ("moving", "south")
-        ring(service, "moving", queue="south", duration_s=3.0)
-        ring(service, "staying", queue="north")
+        service.ring("moving", MORNING, queue="south", duration_s=3.0)
+        service.ring("staying", MORNING, queue="north")
         assert next_event().data["call_id"] == "staying"
     for call_id in ("moving", "elsewhere", "staying"):
         end(service, call_id)
 
 
 def test_a_stream_tells_the_queue_anew_when_a_caller_was_forgotten(service):
-    ring(service, "to be forgotten", caller="+6281200000001")
-    ring(service, "to stay")
+    service.ring("to be forgotten", MORNING, caller="+6281200000001")
+    service.ring("to stay", MORNING)
     end(service, "to be forgotten")
     with following(service) as next_event:
         assert "to stay" in [call["call_id"] for call in next_event().data["calls"]]
@@ -156,7 +151,7 @@ def test_a_stream_that_has_nothing_to_tell_says_that_it_lives(service):
 
 
 def test_reasons_come_in_the_language_and_number_asked_for(service):
-    ring(service, "why", caller="+6281200000002", line="landline")
+    service.ring("why", MORNING, caller="+6281200000002", line="landline")
     plain = service.ask("operator", "GET", "/v1/queue").json()["calls"][0]["reasons"]
     told = service.ask("operator", "GET", "/v1/queue", params={"lang": "id", "reasons": 2}).json()["calls"][0]
     assert len(told["reasons"]) == min(2, len(plain))
@@ -173,7 +168,7 @@ def test_a_stream_tells_when_the_switch_is_put(service):
         off_because = next_event().data["off_because"]
         body = {"switch": {"on": False, "reason": "a drill"}}
         assert service.ask("operator", "PUT", "/v1/operations", json=body).status_code == 200
-        ring(service, "during the drill")
+        service.ring("during the drill", MORNING)
         told = [next_event(), next_event()]
         assert {"deferral", "call"} == {event.name for event in told}
         data = next(event.data for event in told if event.name == "deferral")
@@ -259,7 +254,7 @@ def test_streams_are_limited_and_dropped_ones_leave_nothing(service):
                     assert next_event().name == "queue"  # and others have theirs
             else:
                 assert service.ask("operator", "GET", "/v1/queue/stream").status_code == 429
-                ring(service, "while all are open")
+                service.ring("while all are open", MORNING)
                 end(service, "while all are open")
         until(lambda: not streams.open and not followers)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 
@@ -243,10 +242,8 @@ def test_a_token_of_a_badge_ends_with_the_key_that_asked_for_it(service):
 
 
 def test_tokens_and_their_streams_end_with_the_session_that_asked_for_them(service):
-    url = str(service.client.base_url)
     routes = {"stream": "GET /v1/queue/stream", "badge": "GET /v1/calls/a/badge"}
-    with httpx.Client(base_url=url, headers={"Origin": url.rstrip("/")}, timeout=30.0) as signed_in:
-        signed_in.post("/console/sign-in", data={"key": service.keys["operator"]})
+    with service.signed_in("operator") as signed_in:
         asked = {"stream": {"scope": "stream"}, "badge": {"scope": "badge", "call_id": "a"}}
         tokens = {scope: signed_in.post("/v1/tokens", json=body).json()["token"] for scope, body in asked.items()}
         for scope, route in routes.items():
