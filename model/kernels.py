@@ -9,21 +9,22 @@ from typing import TypeVar, cast
 import numba
 
 F = TypeVar("F", bound=Callable[..., object])
-_HERE = Path(__file__).parent
 
 
-def _cache() -> Path:
-    # A kernel takes in the code and the constants of kernels in other files, and numba's cache looks at one file
-    # only. So machine code is kept apart for each state of all the files that hold kernels.
+def cache_folder(root: Path) -> Path:
+    """Return the folder of machine code for the present state of all files below `root` that hold kernels.
+
+    A kernel inlines the code and the constants of kernels in other files, and numba's own cache looks at one file only.
+    """
     digest = sha256()
-    for path in sorted(_HERE.rglob("*.py")):
+    for path in sorted(root.rglob("*.py")):
         source = path.read_bytes()
         if b"from model.kernels import" in source:
             digest.update(source)
-    return _HERE / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
+    return root / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
 
 
-setattr(numba.config, "CACHE_DIR", str(_cache()))  # noqa: B010 - made at run time, so no type knows it
+setattr(numba.config, "CACHE_DIR", str(cache_folder(Path(__file__).parent)))  # noqa: B010 - made at run time, so no type knows it
 
 
 def kernel(function: F) -> F:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
-from model.training.boosting import mask_missing_features
+from model.training.dataset import mask_missing_features
 
 Numbers = NDArray[np.float64]
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")

@@ -18,12 +18,11 @@ from model.evaluation import guardrail_ablation, slices
 from model.evaluation.baselines import Baselines
 from model.evaluation.ranking import evaluate_ranking
 from model.evaluation.scenarios import CONDITIONS, PATIENCE_S, Queued, block_days, handling, measure_over_seeds
-from model.evaluation.summary import summary
-from model.evaluation.window import QUEUE_STAGE, Window
+from model.evaluation.window import Window
 from model.params import Params
 from model.policy.policy import Policy
 from model.policy.stage_scores import stage_scores
-from model.scorecard.features import STAGES
+from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.training.dataset import Dataset, subsample
 
 Numbers = NDArray[np.float64]
@@ -122,7 +121,7 @@ def evaluate(
         document["waits"] = waits
         document["guardrails"] = _prices(window, policy, earlier, calls, effort)
         document |= _fairness(window, policy, calls, effort)
-        document["summary"] = summary(window, waits, bands[QUEUE_STAGE])
+        document["summary"] = _summary(window, waits, bands[QUEUE_STAGE])
     return tidy(document)  # type: ignore[no-any-return]
 
 
@@ -216,6 +215,28 @@ def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> 
         "slices": found,
         "slices_worse_off": {name: slices.worse_off(rows) for name, rows in found.items()},
         "slices_not_shown_to_gain": {name: slices.not_shown_to_gain(rows) for name, rows in found.items()},
+    }
+
+
+def _summary(window: Window, waits: Mapping[str, Any], bands: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the figures of a report's first page; `bands` are those of the stage that orders the queue."""
+    free = [waits[condition.name] for condition in CONDITIONS if not condition.hang_ups]
+    held = [waits[condition.name]["rule"]["longest_held_back_s_high"] for condition in CONDITIONS if condition.hang_ups]
+    found: dict[str, Any] = {}
+    for label, condition in (("", "hang_ups_0.95"), ("overload_", "hang_ups_1.2")):
+        for discipline in ("first_come", "rule"):
+            for end in ("", "_low", "_high"):
+                lost = waits[condition][discipline][f"lost_share{end}"]
+                found[f"lost_of_100_{label}{discipline}{end}"] = 100.0 * lost
+    for label, discipline in (("", "rule"), ("_without_guardrails", "rule_without_guardrails")):
+        found[f"gap_closed{label}"] = float(np.mean([row[discipline]["gap_closed"] for row in free]))
+        found[f"longest_ratio{label}"] = max(row[discipline]["longest_ratio"] for row in free)
+    mine = window.scores[QUEUE_STAGE].factor[window.genuine]
+    return found | {
+        "genuine_marked": bands["likely_prank"]["genuine_calls"],
+        "genuine_calls": int(window.genuine.sum()),
+        "genuine_deferred_share": float((mine > 0.0).mean()),
+        "longest_held_back_s": max(held),
     }
 
 

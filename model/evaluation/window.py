@@ -15,13 +15,11 @@ from model.evaluation.scenarios import Queued, handling
 from model.policy.policy import Band, Policy, band_of
 from model.policy.stage_scores import stage_scores
 from model.scorecard.feature_table import FeatureTable
-from model.scorecard.features import STAGES
+from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.scorecard.scorecard import Scorecard
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
-#: The stage whose scores order the replayed queue.
-QUEUE_STAGE = "opening"
 
 
 class Window:

@@ -20,7 +20,7 @@ from model.certification.proof import StageCalls, certify
 from model.errors import EvaluationError, TrainingError
 from model.evaluation.evaluation import ACTING, Effort, counts, evaluate
 from model.evaluation.scenarios import handling
-from model.evaluation.window import QUEUE_STAGE, Window
+from model.evaluation.window import Window
 from model.history.caller_history import VERSION
 from model.params import Params
 from model.policy.deferral import DeferralSettings
@@ -30,7 +30,7 @@ from model.policy.stage_scores import stage_scores
 from model.release.drift_samples import training_profile
 from model.release.folder import PROFILE, Release, to_bytes
 from model.report.render import model_card, report
-from model.scorecard.features import STAGES
+from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.scorecard.scorecard import Scorecard
 from model.training.boosting import train
 from model.training.dataset import Dataset, prepare_dataset

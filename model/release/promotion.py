@@ -20,11 +20,12 @@ from model.evaluation import slices
 from model.evaluation.evaluation import Effort
 from model.evaluation.ranking import auc_and_precision, ranked
 from model.evaluation.scenarios import Condition
-from model.evaluation.window import QUEUE_STAGE, Window
+from model.evaluation.window import Window
 from model.language.catalogue import catalogue
 from model.params import Params
 from model.release.folder import Release
 from model.release.promotion_margins import Margins, Measure
+from model.scorecard.features import QUEUE_STAGE
 from model.training.dataset import prepare_dataset
 
 Numbers = NDArray[np.float64]

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from model.certification.certificate import Certificate, StageProof
-from model.evaluation.window import QUEUE_STAGE
 from model.language.numbers import choose_denominator, format_people, is_known
+from model.scorecard.features import QUEUE_STAGE
 
 Document = Mapping[str, Any]
 Verdict = Literal["worse", "better", "unsure"]

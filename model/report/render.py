@@ -9,7 +9,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from model.certification.certificate import Certificate
 from model.evaluation.slices import SLICES
-from model.evaluation.window import QUEUE_STAGE
 from model.language.catalogue import catalogue
 from model.language.numbers import KINDS, is_known
 from model.policy.guardrails import GUARDRAILS
@@ -17,7 +16,7 @@ from model.policy.policy import Policy
 from model.report import charts
 from model.report.answer import CONDITIONS, Document, answer, losses, verdict
 from model.report.step_charts import scorecard_charts
-from model.scorecard.features import STAGES
+from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.scorecard.scorecard import Scorecard
 from model.training import label_bias
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from model.calls.columns import ENDED_BY, LINES
 from model.history.caller_history import FIELDS
 from model.kernels import kernel, log_kernel
-from model.language.catalogue import catalogue
-from model.language.texts import Language
 
 Group = Literal["history", "line", "time", "surge", "call"]
 STAGES = ("ring", "opening", "ended")
+#: The stage whose scores order the queue.
+QUEUE_STAGE = "opening"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 #: The call as a vector: what is known of it besides its caller's history.
@@ -71,34 +71,6 @@ class Feature:
     words: tuple[str, ...] = ()
     silence: bool = False
 
-    def meaning(self, language: Language = "en") -> str:
-        """Say what it is."""
-        return catalogue(language)(f"feature.{self.name}.meaning")
-
-    def text(self, value: float, language: Language = "en") -> str:
-        """Say a value as an operator reads it: a fact about the call or the number, never a verdict.
-
-        Examples
-        --------
-        >>> FEATURES[NAMES.index("line")].text(1.0), FEATURES[NAMES.index("line")].text(1.0, "id")
-        ('line: landline', 'jalur: telepon rumah')
-        >>> FEATURES[NAMES.index("since_last_h")].text(math.nan)
-        'no earlier call from this number'
-        >>> FEATURES[NAMES.index("calls_1d")].text(2.5), FEATURES[NAMES.index("calls_1d")].text(2.5, "id")
-        ('2.5 calls around the last day', '2,5 panggilan sekitar satu hari terakhir')
-        """
-        say = catalogue(language)
-        if math.isnan(value):
-            if self.how == SINCE:
-                return say("feature.no_earlier_call")
-            return say("feature.unknown", meaning=self.meaning(language))
-        shown: float | str = value
-        if self.words:
-            shown = say(f"value.{self.words[int(value)]}")
-        elif self.how == SINCE:
-            shown = value * self.plus / 1e6
-        return say(f"feature.{self.name}.reason", value=shown)
-
 
 def _sum(field: str, direction: int) -> Feature:
     return Feature(field, "ring", "history", "calls", direction, SUM, field)
@@ -143,18 +115,6 @@ NAMES = tuple(feature.name for feature in FEATURES)
 WIDTHS = {
     stage: sum(STAGES.index(feature.stage) <= place for feature in FEATURES) for place, stage in enumerate(STAGES)
 }
-
-_RULES = {-1: "only lower it", 0: "either way", 1: "only raise it"}
-
-
-def feature_doc() -> str:
-    """Write the table of features as Markdown, one row each."""
-    rows = [
-        f"| `{f.name}` | {f.stage} | {f.group} | {f.unit} | {f.meaning()} | {_RULES[f.direction]} |" for f in FEATURES
-    ]
-    head = ["| feature | known from | group | unit | meaning | a higher value may |", "|---|---|---|---|---|---|"]
-    return "\n".join([*head, *rows]) + "\n"
-
 
 _HOW = np.array([feature.how for feature in FEATURES])
 _OF = np.array([(CALL if f.how == GIVEN else FIELDS).index(f.of) for f in FEATURES])

@@ -5,8 +5,33 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from model.language.catalogue import catalogue
 from model.language.texts import Language
-from model.scorecard.features import FEATURES, NAMES
+from model.scorecard.features import FEATURES, NAMES, SINCE, Feature
+
+
+def feature_text(feature: Feature, value: float, language: Language = "en") -> str:
+    """Return the value of a feature as an operator reads it: a fact about the call or the number, never a verdict.
+
+    Examples
+    --------
+    >>> line, since_last, calls = (FEATURES[NAMES.index(name)] for name in ("line", "since_last_h", "calls_1d"))
+    >>> feature_text(line, 1.0), feature_text(line, 1.0, "id"), feature_text(since_last, math.nan)
+    ('line: landline', 'jalur: telepon rumah', 'no earlier call from this number')
+    >>> feature_text(calls, 2.5), feature_text(calls, 2.5, "id")
+    ('2.5 calls around the last day', '2,5 panggilan sekitar satu hari terakhir')
+    """
+    say = catalogue(language)
+    if math.isnan(value):
+        if feature.how == SINCE:
+            return say("feature.no_earlier_call")
+        return say("feature.unknown", meaning=say(f"feature.{feature.name}.meaning"))
+    shown: float | str = value
+    if feature.words:
+        shown = say(f"value.{feature.words[int(value)]}")
+    elif feature.how == SINCE:
+        shown = value * feature.plus / 1e6
+    return say(f"feature.{feature.name}.reason", value=shown)
 
 
 def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words: bool = False) -> list[dict[str, Any]]:
@@ -67,17 +92,17 @@ def _in_language(name: str, value: float | str | None, language: Language) -> st
         return None
     feature = FEATURES[NAMES.index(name)]
     if isinstance(value, str):
-        return feature.text(float(feature.words.index(value)), language) if value in feature.words else None
-    return feature.text(math.nan if value is None else value, language)
+        return feature_text(feature, float(feature.words.index(value)), language) if value in feature.words else None
+    return feature_text(feature, math.nan if value is None else value, language)
 
 
 @lru_cache(16_384)
 def _text(place: int, value: float) -> str:
     """Say a value in words; most values of most calls are those of another call."""
-    return FEATURES[place].text(value)
+    return feature_text(FEATURES[place], value)
 
 
 @cache
 def _table() -> tuple[tuple[str, str, tuple[str, ...], str], ...]:
     """Look up, once for all calls, the group, the name, the words and the text without a value of each feature."""
-    return tuple((feature.group, feature.name, feature.words, feature.text(math.nan)) for feature in FEATURES)
+    return tuple((feature.group, feature.name, feature.words, feature_text(feature, math.nan)) for feature in FEATURES)

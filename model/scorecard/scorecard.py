@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from model.errors import ScorecardError
 from model.kernels import kernel, log_kernel
+from model.language.catalogue import catalogue
 from model.scorecard.features import FEATURES, NAMES, WIDTHS
 
 Numbers = NDArray[np.float64]
@@ -174,7 +175,7 @@ class Scorecard:
             "features": [
                 {
                     "name": step.feature,
-                    "meaning": table[step.feature].meaning(),
+                    "meaning": catalogue("en")(f"feature.{step.feature}.meaning"),
                     "unit": table[step.feature].unit,
                     "direction": table[step.feature].direction,
                     "missing": {"contribution": step.missing, "share": step.shares[-1]},

@@ -14,7 +14,7 @@ from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
-from model.training.dataset import Dataset, subsample
+from model.training.dataset import Dataset, mask_missing_features, subsample
 from model.training.distillation import distil, platt
 
 Numbers = NDArray[np.float64]
@@ -22,8 +22,6 @@ Rows = NDArray[np.bool_]
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
 WORTH_A_THREAD = 200_000
-#: A feature that is missing more often than this is left out.
-MOSTLY_MISSING = 0.999
 
 
 def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
@@ -74,14 +72,6 @@ def make_boosting(stage: str, params: Params) -> HistGradientBoostingClassifier:
         random_state=params.seed,
         **params.boosting.model_dump(exclude={"most_of_a_label"}),
     )
-
-
-def mask_missing_features(rows: Numbers) -> Numbers:
-    """Make the features constant that hardly any call has: they are then never split on.
-
-    scikit-learn cannot find the bins of a feature that is missing in all the rows it looks at, 200,000 at most.
-    """
-    return np.where(np.isnan(rows).mean(axis=0) > MOSTLY_MISSING, 0.0, rows)
 
 
 def _calibrated(

@@ -1,6 +1,7 @@
 """A call log as it was known at one moment, and what each call of it is used for."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -9,16 +10,16 @@ from numpy.typing import NDArray
 from model.calls.call_events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, ordered
 from model.errors import TrainingError
 from model.params import Params
+from model.policy.policy import Band
 from model.scorecard.feature_table import FeatureTable
-from model.training.label_bias import training_weights
 
 Numbers = NDArray[np.float64]
-
-
 Rows = NDArray[np.bool_]
-
-
 MATURE = 0.95
+#: A feature that is missing more often than this is left out.
+MOSTLY_MISSING = 0.999
+_ACTED_ON = (Band.UNSURE.id, Band.LIKELY_PRANK.id)
+_DONE = ("held_out", "shown_band", "defer_s", "release")
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,64 @@ def subsample(past: Dataset, params: Params) -> Rows:
         if len(rows) > params.boosting.most_of_a_label:
             fit[rng.permutation(rows)[params.boosting.most_of_a_label :]] = False
     return fit
+
+
+def split_holdout(calls: pd.DataFrame) -> tuple[Rows, Rows]:
+    """Say which calls belong to the random share, and which were deferred or marked though they could have.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+        With the columns `held_out`, `shown_band`, `defer_s`, `release` and `received_at` of an export; without them,
+        no call belongs to either.
+
+    Returns
+    -------
+    held_out, acted_on : bool (n,)
+        The latter only of releases and times in which there was a random share.
+    """
+    nobody = np.zeros(len(calls), dtype=np.bool_)
+    if not set(_DONE) <= set(calls):
+        return nobody, nobody
+    held_out = (calls["held_out"] == True).fillna(False).to_numpy(np.bool_)  # noqa: E712 - missing is not held out
+    if not held_out.any():
+        return held_out, nobody
+    acted_on = (calls["shown_band"].isin(_ACTED_ON) | (calls["defer_s"] > 0.0)).to_numpy(np.bool_) & ~held_out
+    of_share = calls.loc[held_out].groupby("release")["received_at"].agg(["min", "max"])
+    first, last = (calls["release"].map(of_share[end]) for end in ("min", "max"))
+    return held_out, acted_on & (calls["received_at"].between(first, last)).to_numpy(np.bool_)
+
+
+def training_weights(calls: pd.DataFrame, share: Literal["ignore", "weight", "only"]) -> Numbers:
+    """Say how much each call counts in training.
+
+    Parameters
+    ----------
+    calls : pandas.DataFrame
+    share : {"ignore", "weight", "only"}
+        ignore: all count alike. only: what was deferred or marked counts nothing, and the random share stands for it.
+        weight: half of that; both together count for as much as there are of them, each for a half.
+
+    Returns
+    -------
+    float64 (n,)
+    """
+    weights = np.ones(len(calls))
+    held_out, acted_on = split_holdout(calls)
+    if share == "ignore" or not held_out.any() or not acted_on.any():
+        return weights
+    every, kept = held_out.sum() + acted_on.sum(), 0.0 if share == "only" else 0.5
+    weights[acted_on] = kept * every / acted_on.sum()
+    weights[held_out] = (1.0 - kept) * every / held_out.sum()
+    return weights
+
+
+def mask_missing_features(rows: Numbers) -> Numbers:
+    """Make the features constant that hardly any call has: they are then never split on.
+
+    scikit-learn cannot find the bins of a feature that is missing in all the rows it looks at, 200,000 at most.
+    """
+    return np.where(np.isnan(rows).mean(axis=0) > MOSTLY_MISSING, 0.0, rows)
 
 
 def _cuts(events: Events, params: Params) -> tuple[int, int]:

@@ -6,7 +6,7 @@ a mark may close a call otherwise. A model that learns from such labels learns i
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,70 +14,17 @@ from numpy.typing import NDArray
 
 from model.calls.call_events import UNLABELLED, Events
 from model.certification.bootstrap import between, totals, units
-from model.policy.policy import Band
+from model.training.dataset import split_holdout
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
-Share = Literal["ignore", "weight", "only"]
 #: Fewer closed calls of the random share say nothing.
 FEWEST = 30
 RESAMPLES = 400
 #: Four things are compared.
 CONFIDENCE = 1.0 - 0.05 / 4
 MEASURES = ("without_label", "hung_up", "not_genuine", "observed_less_predicted")
-_ACTED_ON = (Band.UNSURE.id, Band.LIKELY_PRANK.id)
-_DONE = ("held_out", "shown_band", "defer_s", "release")
 _HUNG_UP = ("abandoned", "unanswered")
-
-
-def split_holdout(calls: pd.DataFrame) -> tuple[Rows, Rows]:
-    """Say which calls belong to the random share, and which were deferred or marked though they could have.
-
-    Parameters
-    ----------
-    calls : pandas.DataFrame
-        With the columns `held_out`, `shown_band`, `defer_s`, `release` and `received_at` of an export; without them,
-        no call belongs to either.
-
-    Returns
-    -------
-    held_out, acted_on : bool (n,)
-        The latter only of releases and times in which there was a random share.
-    """
-    nobody = np.zeros(len(calls), dtype=np.bool_)
-    if not set(_DONE) <= set(calls):
-        return nobody, nobody
-    held_out = (calls["held_out"] == True).fillna(False).to_numpy(np.bool_)  # noqa: E712 - missing is not held out
-    if not held_out.any():
-        return held_out, nobody
-    acted_on = (calls["shown_band"].isin(_ACTED_ON) | (calls["defer_s"] > 0.0)).to_numpy(np.bool_) & ~held_out
-    of_share = calls.loc[held_out].groupby("release")["received_at"].agg(["min", "max"])
-    first, last = (calls["release"].map(of_share[end]) for end in ("min", "max"))
-    return held_out, acted_on & (calls["received_at"].between(first, last)).to_numpy(np.bool_)
-
-
-def training_weights(calls: pd.DataFrame, share: Share) -> Numbers:
-    """Say how much each call counts in training.
-
-    Parameters
-    ----------
-    calls : pandas.DataFrame
-    share : {"ignore", "weight", "only"}
-        ignore: all count alike. only: what was deferred or marked counts nothing, and the random share stands for it.
-        weight: half of that; both together count for as much as there are of them, each for a half.
-
-    Returns
-    -------
-    float64 (n,)
-    """
-    weights = np.ones(len(calls))
-    held_out, acted_on = split_holdout(calls)
-    if share == "ignore" or not held_out.any() or not acted_on.any():
-        return weights
-    every, kept = held_out.sum() + acted_on.sum(), 0.0 if share == "only" else 0.5
-    weights[acted_on] = kept * every / acted_on.sum()
-    weights[held_out] = (1.0 - kept) * every / held_out.sum()
-    return weights
 
 
 def label_bias(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numbers) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from model.calls.call_events import events_of, ordered
 from model.calls.columns import DEFAULT_LABELS, LINES
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import CALL, FEATURES, NAMES, fill, local_time
+from model.scorecard.reasons import feature_text
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +47,10 @@ def test_a_call_without_a_line_is_of_an_unknown_one_and_what_was_not_heard_is_mi
     calls = ordered(log_of([{"call_id": "a", "received_at": 0}]))
     (row,) = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC").matrix()
     values = dict(zip(NAMES, row.tolist(), strict=True))
-    assert FEATURES[NAMES.index("line")].text(values["line"]) == "line: unknown"
+    assert feature_text(FEATURES[NAMES.index("line")], values["line"]) == "line: unknown"
     assert values["number_shown"] == 0.0
     assert values["local_hour"] == 0.0
-    assert FEATURES[NAMES.index("weekday")].text(values["weekday"]) == "rings on a Monday"
+    assert feature_text(FEATURES[NAMES.index("weekday")], values["weekday"]) == "rings on a Monday"
     for name in ("opening_duration_s", "opening_silence_ratio", "duration_s", "silence_ratio", "ended_by"):
         assert math.isnan(values[name])
 

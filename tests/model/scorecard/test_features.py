@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from model.calls.columns import ENDED_BY, LINES
 from model.history.caller_history import FIELDS, SIZE
+from model.language.catalogue import catalogue
 from model.scorecard.features import (
     CALL,
     FEATURES,
@@ -20,11 +21,11 @@ from model.scorecard.features import (
     SUM,
     WEEKDAYS,
     WIDTHS,
-    feature_doc,
     fill,
     fill_rows,
     local_time,
 )
+from model.scorecard.reasons import feature_text
 
 ZONES = ["Asia/Jakarta", "Asia/Jayapura", "Asia/Kathmandu", "Asia/Kolkata", "Europe/Berlin", "Europe/London",
          "America/New_York", "America/St_Johns", "America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Chatham",
@@ -55,13 +56,13 @@ def test_nothing_of_the_conversation_is_known_before_the_call_has_ended():
 @pytest.mark.parametrize("feature", FEATURES, ids=NAMES)
 def test_every_feature_says_what_it_is_and_its_value_in_words(feature):
     assert feature.unit
-    assert feature.meaning()
+    assert catalogue("en")(f"feature.{feature.name}.meaning")
     assert feature.direction in (-1, 0, 1)
     for value in range(len(feature.words)) if feature.words else (0.0, 1.0, 0.123456, 1e12):
-        text = feature.text(float(value))
+        text = feature_text(feature, float(value))
         assert text
         assert "{" not in text
-    unknown = feature.text(math.nan)
+    unknown = feature_text(feature, math.nan)
     assert "not known" in unknown or "no earlier call" in unknown
 
 
@@ -96,8 +97,14 @@ def test_a_feature_that_moves_in_one_direction_only_is_never_missing():
 
 def test_the_page_of_features_is_the_table():
     page = (Path(__file__).parents[3] / "docs" / "features.md").read_text(encoding="utf-8")
-    assert feature_doc() in page
-    assert feature_doc().count("\n") == len(FEATURES) + 2
+    rules = {-1: "only lower it", 0: "either way", 1: "only raise it"}
+    rows = [
+        f"| `{f.name}` | {f.stage} | {f.group} | {f.unit} | {catalogue('en')(f'feature.{f.name}.meaning')} "
+        f"| {rules[f.direction]} |"
+        for f in FEATURES
+    ]
+    head = ["| feature | known from | group | unit | meaning | a higher value may |", "|---|---|---|---|---|---|"]
+    assert "\n".join([*head, *rows]) + "\n" in page
 
 
 # -- The values

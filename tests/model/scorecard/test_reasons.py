@@ -6,7 +6,7 @@ import re
 import pytest
 
 from model.scorecard.features import FEATURES, NAMES
-from model.scorecard.reasons import reasons
+from model.scorecard.reasons import feature_text, reasons
 
 
 def test_reasons_come_largest_first_with_words_for_codes_and_null_for_what_is_not_known():
@@ -41,7 +41,7 @@ def test_an_average_call_has_no_reasons():
 def test_every_feature_is_said_in_indonesian_too(feature):
     values = [math.nan, *range(len(feature.words))] if feature.words else [math.nan, 0.0, 0.05, 1.0, 3.14159, 1234.5]
     for value in values:
-        english, indonesian = feature.text(float(value)), feature.text(float(value), "id")
+        english, indonesian = feature_text(feature, float(value)), feature_text(feature, float(value), "id")
         assert english != indonesian
         assert "{" not in indonesian
         assert math.isnan(value) or re.sub(r"[^\d]", "", english) == re.sub(r"[^\d]", "", indonesian)

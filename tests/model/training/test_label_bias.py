@@ -7,8 +7,8 @@ import pytest
 from model.calls.call_events import events_of, ordered
 from model.params import Boosting, Params, Training
 from model.training.boosting import train
-from model.training.dataset import prepare_dataset
-from model.training.label_bias import FEWEST, label_bias, sentence, split_holdout, training_weights
+from model.training.dataset import prepare_dataset, split_holdout, training_weights
+from model.training.label_bias import FEWEST, label_bias, sentence
 
 LABELS = Params().labels
 
