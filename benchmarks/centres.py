@@ -10,7 +10,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from model.evaluation.guardrail_ablation import enable_all_guardrails
-from model.evaluation.scenarios import handling
+from model.evaluation.scenarios import handling_times
 from model.params import Params
 from model.policy.stage_scores import stage_scores
 from model.release.pipeline import set_policy
@@ -76,7 +76,7 @@ def city(name: str, seed: int) -> Centre:
         parts.append(
             Calls(
                 received_us=events.received_us[rows],
-                handling_s=handling(events)[rows],
+                handling_s=handling_times(events)[rows],
                 genuine=((events.outcome == 0) & closed)[rows],
                 score=scores.likelihood,
                 guarded=scores.guarded,

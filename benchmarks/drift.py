@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model.calls.call_events import events_of, microseconds, ordered
+from model.calls.call_events import events_of, microseconds, sort_calls
 from model.certification.bounds import exact_interval
-from model.certification.drift import DAYS, Drift, latest, measure_drift
+from model.certification.drift import DAYS, Drift, measure_drift, select_recent_calls
 from model.certification.profile import DAY_US
 from model.params import Params
-from model.release.drift_samples import sample_of, training_profile
+from model.release.drift_samples import build_sample, training_profile
 from model.scorecard.feature_table import FeatureTable
 from model.simulation.city import CityLog, simulate
 from model.training.boosting import train
@@ -49,7 +49,7 @@ def looks(log: CityLog, until: pd.Timestamp, *, since: pd.Timestamp | None = Non
     every : int
         Days.
     """
-    calls, params = ordered(log.calls), Params(time_zone=log.time_zone, region=log.region)
+    calls, params = sort_calls(log.calls), Params(time_zone=log.time_zone, region=log.region)
     past = prepare_dataset(calls, params, until, log.corrections)
     _, scorecards = train(past, params)
     before = training_profile(past, scorecards)
@@ -57,9 +57,9 @@ def looks(log: CityLog, until: pd.Timestamp, *, since: pd.Timestamp | None = Non
     table = FeatureTable(calls, events, params.time_zone)
     first_us = past.until_us + DAYS * DAY_US if since is None else int(microseconds(pd.Series([since]))[0])
     for now_us in range(first_us + (0 if since is None else DAY_US), int(events.received_us[-1]), every * DAY_US):
-        rows = latest(events.received_us, now_us)
+        rows = select_recent_calls(events.received_us, now_us)
         yield Look(
-            (now_us - first_us) / DAY_US, measure_drift(before, sample_of(table, events, rows, scorecards, now_us))
+            (now_us - first_us) / DAY_US, measure_drift(before, build_sample(table, events, rows, scorecards, now_us))
         )
 
 

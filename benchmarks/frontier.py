@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.centres import CITIES, Calls, Centre, city, drawn_centres
-from model.evaluation.scenarios import CONDITIONS, Queued, measure_waits
+from model.evaluation.scenarios import CONDITIONS, QueuedCalls, measure_waits
 from model.policy.deferral import DeferralSettings
 from model.policy.deferral_curve import fit_factor
 
@@ -113,7 +113,7 @@ def replayed(centre: Centre, rules: dict[str, Rule], conditions: Iterable = FREE
         Gap closed, longest wait of anybody against first come, first served, share of genuine callers lost.
     """
     test = centre.test
-    queued = Queued(test.received_us, test.handling_s, test.genuine, test.guarded, {})
+    queued = QueuedCalls(test.received_us, test.handling_s, test.genuine, test.guarded, {})
     found: dict[str, list[list[float]]] = {}
     for name, rule in {"": Rule(), **rules}.items():
         disciplines = (name,) if name else ("first_come", "by_score", "oracle")

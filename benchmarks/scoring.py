@@ -18,7 +18,7 @@ from model.history.surge import Surge
 from model.params import Params
 from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
-from model.scorecard.features import WIDTHS, fill
+from model.scorecard.features import WIDTHS, fill_features
 from model.simulation.city import simulate
 from service.scoring.scorer import Scorer
 from service.store.records import Call
@@ -69,7 +69,7 @@ def main() -> None:
         return scorer.score(call, "opening", in_words=in_words)
 
     row = np.empty(WIDTHS["opening"])
-    fill(caller.read(at_us), scorer.feature_vector(call), row)
+    fill_features(caller.read(at_us), scorer.feature_vector(call), row)
     rows = row.reshape(1, -1)
     ours = median_us(lambda: score(in_words=False))
     in_words = median_us(lambda: score(in_words=True))

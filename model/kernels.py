@@ -51,7 +51,7 @@ def log_kernel(function: F) -> F:
     return cast("F", numba.njit(cache=True, nogil=True)(function))
 
 
-def lean() -> None:
+def skip_optional_imports() -> None:
     """Let numba do without scipy and cffi, which it looks for when the first kernel is called.
 
     Importing them takes a service half of the time until it is ready, and no kernel multiplies matrices or calls C.

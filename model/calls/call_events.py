@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from model.calls.phone_numbers import normal_number
+from model.calls.phone_numbers import normalise_number
 
 #: The time of what has not become known.
 NEVER = np.iinfo(np.int64).max
@@ -62,7 +62,7 @@ class Events:
         return len(self.received_us)
 
 
-def ordered(calls: pd.DataFrame) -> pd.DataFrame:
+def sort_calls(calls: pd.DataFrame) -> pd.DataFrame:
     """Put a call log in the order of (received_at, call_id), with rows numbered anew from 0."""
     received = microseconds(calls["received_at"])
     rows = np.argsort(received, kind="stable")
@@ -87,12 +87,12 @@ def known_at(calls: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
 def events_of(
     calls: pd.DataFrame, labels: Mapping[str, int], region: str, corrections: pd.DataFrame | None = None
 ) -> Events:
-    """Turn a call log in the order of `ordered` into arrays.
+    """Turn a call log in the order of `sort_calls` into arrays.
 
     Parameters
     ----------
     calls : pandas.DataFrame
-        As `ordered` gives it.
+        As `sort_calls` gives it.
     labels : mapping of str to {0, 1}
         The label of each disposition; one that is not named gives no label.
     region : str
@@ -106,7 +106,7 @@ def events_of(
         With no rows for an empty log.
     """
     codes, numbers = pd.factorize(calls["caller"])
-    normal = pd.Series([normal_number(number, region) for number in numbers], dtype="str")
+    normal = pd.Series([normalise_number(number, region) for number in numbers], dtype="str")
     merged, distinct = pd.factorize(normal)
     caller = np.where(codes >= 0, np.append(merged, -1)[codes], -1).astype(np.int64)
 
@@ -143,7 +143,7 @@ def microseconds(times: pd.Series) -> Integers:
     return np.where(times.isna().to_numpy(), NEVER, values)
 
 
-def present(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+def drop_missing(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     """Give what is known of one row of a log, as a mapping without the missing values."""
     return {str(name): value for name, value in row.items() if not pd.isna(value)}
 

@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from model.calls.columns import COLUMNS, CORRECTION_COLUMNS, TIMESTAMP, Column
 from model.calls.log_writer import LogWriter
-from model.calls.spreadsheet_formulas import unquoted
+from model.calls.spreadsheet_formulas import unescape_formulas
 from model.errors import LogError
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
@@ -170,7 +170,7 @@ def _read_csv(path: Path) -> tuple[pa.Table, list[Problem]]:
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
     )
-    return pa.table([unquoted(column) for column in table.columns], names=names), ragged
+    return pa.table([unescape_formulas(column) for column in table.columns], names=names), ragged
 
 
 def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Series, list[Problem]]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from model.calls.spreadsheet_formulas import quoted
+from model.calls.spreadsheet_formulas import escape_formulas
 
 
 class LogWriter:
@@ -59,7 +59,7 @@ class LogWriter:
             os.close(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         if self.path.suffix == ".csv":
             # RFC 4180's line end also has the writer quote a value that holds either half of it.
-            quoted(rows).to_csv(
+            escape_formulas(rows).to_csv(
                 self._part,
                 mode="a",
                 header=not self._begun,

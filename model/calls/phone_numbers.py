@@ -27,7 +27,7 @@ def is_withheld(text: str | None) -> bool:
     return text is None or _NO_NUMBER.fullmatch(text.strip()) is not None
 
 
-def normal_number(text: str | None, region: str) -> str | None:
+def normalise_number(text: str | None, region: str) -> str | None:
     """Bring a caller's number to E.164, leave a pseudonym as it is, and know when there is none.
 
     Parameters
@@ -44,11 +44,11 @@ def normal_number(text: str | None, region: str) -> str | None:
 
     Examples
     --------
-    >>> normal_number("0812-3456-7890", "ID")
+    >>> normalise_number("0812-3456-7890", "ID")
     '+6281234567890'
-    >>> normal_number("a1f9c0", "ID")
+    >>> normalise_number("a1f9c0", "ID")
     'a1f9c0'
-    >>> [normal_number(no, "ID") for no in (None, "", "+0", "Anonymous", "sip:anonymous@anonymous.invalid")]
+    >>> [normalise_number(no, "ID") for no in (None, "", "+0", "Anonymous", "sip:anonymous@anonymous.invalid")]
     [None, None, None, None, None]
     """
     if text is None:

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 _FORMULA = "'*(?:[=@\t\r\n\uff1d\uff0b\uff0d\uff20]|[+-](?s:.*[^0-9.].*)?$)"
 
 
-def quoted(rows: pd.DataFrame) -> pd.DataFrame:
+def escape_formulas(rows: pd.DataFrame) -> pd.DataFrame:
     """Put an apostrophe before each text that would be a formula; the rows themselves stay as they are.
 
     Examples
     --------
-    >>> quoted(pd.DataFrame({"x_note": ["=1+1", "-", "fire", "+6281234567890", "'@a", None]}))["x_note"].tolist()[:5]
-    ["'=1+1", "'-", 'fire', '+6281234567890', "''@a"]
+    >>> escape_formulas(pd.DataFrame({"x_note": ["=1+1", "-", "fire", "+6281234567890", "'@a",
+    None]}))["x_note"].tolist()[:5] ["'=1+1", "'-", 'fire', '+6281234567890', "''@a"]
     """
     rows = rows.copy()
     for name in rows.select_dtypes(["object", "string"]):
@@ -28,12 +28,12 @@ def quoted(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def unquoted(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def unescape_formulas(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Take the apostrophe off again.
 
     Examples
     --------
-    >>> unquoted(pa.chunked_array([["'=1+1", "''@a", "'tis", "'+6281234567890", None]])).to_pylist()
+    >>> unescape_formulas(pa.chunked_array([["'=1+1", "''@a", "'tis", "'+6281234567890", None]])).to_pylist()
     ['=1+1', "'@a", "'tis", "'+6281234567890", None]
     """
     if not pc.any(pc.starts_with(texts, "'")).as_py():

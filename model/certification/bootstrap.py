@@ -23,7 +23,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def units(callers: Integers) -> tuple[Integers, int]:
+def caller_index(callers: Integers) -> tuple[Integers, int]:
     """Give each caller a number from 0, and each call without a number (-1) one of its own.
 
     Returns
@@ -34,7 +34,7 @@ def units(callers: Integers) -> tuple[Integers, int]:
 
     Examples
     --------
-    >>> unit, count = units(np.array([7, -1, 7, -1]))
+    >>> unit, count = caller_index(np.array([7, -1, 7, -1]))
     >>> count, unit[0] == unit[2], unit[1] == unit[3]
     (3, np.True_, np.False_)
     """
@@ -43,14 +43,14 @@ def units(callers: Integers) -> tuple[Integers, int]:
     return unit.astype(np.int64), len(distinct)
 
 
-def draws(count: int, resamples: int, seed: int) -> Iterator[Numbers]:
+def bootstrap_weights(count: int, resamples: int, seed: int) -> Iterator[Numbers]:
     """Draw as many callers as there are, with replacement: how often each was drawn, float64 (count,).
 
     Efron (1979), Bootstrap methods: another look at the jackknife, Annals of Statistics 7.
 
     Examples
     --------
-    >>> [int(weights.sum()) for weights in draws(5, 3, seed=0)]
+    >>> [int(weights.sum()) for weights in bootstrap_weights(5, 3, seed=0)]
     [5, 5, 5]
     """
     rng = np.random.default_rng(seed)
@@ -58,14 +58,14 @@ def draws(count: int, resamples: int, seed: int) -> Iterator[Numbers]:
         yield np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
 
 
-def between(value: float, drawn: ArrayLike, confidence: float = 0.95) -> Interval:
+def percentile_interval(value: float, drawn: ArrayLike, confidence: float = 0.95) -> Interval:
     """Put the interval of drawn numbers beside the number itself; draws that are NaN are left out.
 
     Examples
     --------
-    >>> between(0.5, [0.4, 0.6, float("nan")]).low < 0.5
+    >>> percentile_interval(0.5, [0.4, 0.6, float("nan")]).low < 0.5
     True
-    >>> between(0.5, [])
+    >>> percentile_interval(0.5, [])
     Interval(value=0.5, low=nan, high=nan)
     """
     numbers = np.asarray(drawn, dtype=np.float64)
@@ -76,7 +76,9 @@ def between(value: float, drawn: ArrayLike, confidence: float = 0.95) -> Interva
     return Interval(value, float(low), float(high))
 
 
-def totals(columns: "Numbers | sparse.csr_array", unit: Integers, count: int, resamples: int, seed: int) -> Numbers:
+def bootstrap_sums(
+    columns: "Numbers | sparse.csr_array", unit: Integers, count: int, resamples: int, seed: int
+) -> Numbers:
     """Draw the callers again and again and add up what their calls bring.
 
     Parameters
@@ -84,7 +86,7 @@ def totals(columns: "Numbers | sparse.csr_array", unit: Integers, count: int, re
     columns : float64 (n, k), or sparse
         One row a call.
     unit, count
-        From `units`.
+        From `caller_index`.
     resamples : int
     seed : int
 
@@ -94,9 +96,11 @@ def totals(columns: "Numbers | sparse.csr_array", unit: Integers, count: int, re
 
     Examples
     --------
-    >>> totals(np.ones((4, 1)), np.array([0, 1, 2, 3]), 4, resamples=2, seed=0).tolist()
+    >>> bootstrap_sums(np.ones((4, 1)), np.array([0, 1, 2, 3]), 4, resamples=2, seed=0).tolist()
     [[4.0], [4.0]]
     """
     calls_of = sparse.csr_array((np.ones(len(unit)), (unit, np.arange(len(unit)))), shape=(count, len(unit)))
     by_caller = calls_of @ columns
-    return np.array([weights @ by_caller for weights in draws(count, resamples, seed)]).reshape(resamples, -1)
+    return np.array([weights @ by_caller for weights in bootstrap_weights(count, resamples, seed)]).reshape(
+        resamples, -1
+    )

@@ -22,9 +22,9 @@ from model.certification.profile import (
     Integers,
     Sample,
     Share,
-    codes_of,
-    is_words,
-    shares_of,
+    bin_codes,
+    is_categorical,
+    measure_shares,
 )
 from model.language.catalogue import catalogue, in_each_language
 from model.language.texts import LANGUAGES, Language
@@ -136,7 +136,7 @@ def measure_drift(fingerprint: Mapping[str, Any], sample: Sample) -> Drift:
     fingerprint : mapping
         As `profile_of` gives it.
     sample : Sample
-        The `latest` calls, say.
+        The `select_recent_calls` calls, say.
     """
     if len(sample) < FEWEST_CALLS or sample.days < FEWEST_DAYS - 1:
         return Drift(len(sample), sample.days, ())
@@ -147,7 +147,7 @@ def measure_drift(fingerprint: Mapping[str, Any], sample: Sample) -> Drift:
     return Drift(len(sample), sample.days, tuple(findings))
 
 
-def latest(received_us: Integers, now_us: int) -> NDArray[np.bool_]:
+def select_recent_calls(received_us: Integers, now_us: int) -> NDArray[np.bool_]:
     """Say which calls are to be looked at: those of as few whole weeks before `now_us` as hold `ENOUGH_CALLS`.
 
     Parameters
@@ -158,7 +158,7 @@ def latest(received_us: Integers, now_us: int) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> int(latest(np.arange(40) * DAY_US, 40 * DAY_US).sum())
+    >>> int(select_recent_calls(np.arange(40) * DAY_US, 40 * DAY_US).sum())
     28
     """
     for days in range(FEWEST_DAYS, DAYS + 1, 7):
@@ -170,7 +170,7 @@ def latest(received_us: Integers, now_us: int) -> NDArray[np.bool_]:
 
 def _stability(name: str, then: Mapping[str, Any], sample: Sample, clusters: Clusters) -> Finding:
     edges, before = np.array(then["edges"]), np.array(then["shares"])
-    codes = codes_of(sample.values(name), edges, words=is_words(name))
+    codes = bin_codes(sample.values(name), edges, words=is_categorical(name))
     now = clusters.shares(codes, len(before))
     parts = (now - before) * np.log(now / before)
     size = float(parts.sum())
@@ -185,7 +185,7 @@ def _stability(name: str, then: Mapping[str, Any], sample: Sample, clusters: Clu
 
 
 def _shares(fingerprint: Mapping[str, Any], sample: Sample, clusters: Clusters) -> list[Finding]:
-    then, now = fingerprint["shares"], shares_of(sample, clusters, fingerprint["late_s"])
+    then, now = fingerprint["shares"], measure_shares(sample, clusters, fingerprint["late_s"])
     found = [_share(name, then[name], now[name]) for name in ("new_numbers", "not_genuine", "labelled_in_time")]
     return [*found, _calibration(then, now), _volume(then["calls_a_week"], now["calls_a_week"])]
 

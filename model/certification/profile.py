@@ -102,7 +102,7 @@ class Clusters:
         self.weights = np.minimum(1.0, MAX_PER_WEEK / in_week)
         self._by: tuple[Integers, ...] = (by_caller, by_day := _numbered(days), _both(by_caller, by_day))
 
-    def of(self, rows: NDArray[np.bool_]) -> "Clusters":
+    def subset(self, rows: NDArray[np.bool_]) -> "Clusters":
         """Give those of some of the calls."""
         chosen = object.__new__(Clusters)
         chosen.weights, chosen._by = self.weights[rows], tuple(by[rows] for by in self._by)
@@ -147,7 +147,7 @@ def _both(one: Integers, other: Integers) -> Integers:
     return _numbered(one * (int(other.max(initial=0)) + 1) + other)
 
 
-def profile_of(sample: Sample, late_s: float) -> dict[str, Any]:
+def build_profile(sample: Sample, late_s: float) -> dict[str, Any]:
     """Take the fingerprint of the calls that a release was calibrated and certified on.
 
     Parameters
@@ -164,7 +164,7 @@ def profile_of(sample: Sample, late_s: float) -> dict[str, Any]:
         share is that of what is not known); `shares` with value and variance by name, null where there is none.
     """
     clusters = sample.clusters()
-    shares = shares_of(sample, clusters, late_s)
+    shares = measure_shares(sample, clusters, late_s)
     return {
         "format": FORMAT,
         "calls": len(sample),
@@ -192,7 +192,7 @@ def check_profile(document: Any) -> Mapping[str, Any]:
     return found
 
 
-def shares_of(sample: Sample, clusters: Clusters, late_s: float) -> dict[str, Share | None]:
+def measure_shares(sample: Sample, clusters: Clusters, late_s: float) -> dict[str, Share | None]:
     """Give the shares that are watched beside the bins: value, variance, calls; None without any call.
 
     - new_numbers: of the calls, those of a number that was not heard of for 30 days, or that has none
@@ -209,7 +209,7 @@ def shares_of(sample: Sample, clusters: Clusters, late_s: float) -> dict[str, Sh
     new = ~(sample.features[:, _SINCE_LAST] <= HEARD_OF_H)
 
     def share(values: Numbers, rows: NDArray[np.bool_], apart: Numbers | None = None) -> Share | None:
-        mine = clusters.of(rows)
+        mine = clusters.subset(rows)
         return (*mine.mean(values, apart), float(mine.weights.sum())) if len(values) else None
 
     return {
@@ -230,16 +230,16 @@ def _weekly(sample: Sample, clusters: Clusters) -> Share | None:
     return float(counts.mean()), float(counts.var(ddof=1)) if weeks > 1 else 0.0, float(weeks)
 
 
-def codes_of(values: Numbers, edges: Numbers, *, words: bool) -> Integers:
+def bin_codes(values: Numbers, edges: Numbers, *, words: bool) -> Integers:
     """Put values into bins: up to and including the first edge, and so on; the last bin is for what is not known.
 
     Of words, each edge is a code and has a bin of its own; the bin behind them is for every other word.
 
     Examples
     --------
-    >>> codes_of(np.array([0.0, 0.5, 9.0, np.nan]), np.array([0.0, 1.0]), words=False).tolist()
+    >>> bin_codes(np.array([0.0, 0.5, 9.0, np.nan]), np.array([0.0, 1.0]), words=False).tolist()
     [0, 1, 2, 3]
-    >>> codes_of(np.array([0.0, 7.0, np.nan]), np.array([0.0, 3.0]), words=True).tolist()
+    >>> bin_codes(np.array([0.0, 7.0, np.nan]), np.array([0.0, 3.0]), words=True).tolist()
     [0, 2, 3]
     """
     codes = np.searchsorted(edges, values, side="left")
@@ -249,20 +249,20 @@ def codes_of(values: Numbers, edges: Numbers, *, words: bool) -> Integers:
     return np.where(np.isnan(values), len(edges) + 1, codes).astype(np.int64)
 
 
-def is_words(name: str) -> bool:
+def is_categorical(name: str) -> bool:
     """Say whether the values of a feature are codes of words."""
     return name in NAMES and bool(FEATURES[NAMES.index(name)].words)
 
 
 def _binned(name: str, values: Numbers, clusters: Clusters) -> dict[str, Any]:
     known = values[~np.isnan(values)]
-    if is_words(name):
+    if is_categorical(name):
         words, counts = np.unique(known, return_counts=True)
         edges = words[counts >= RARE * max(1, len(values))]
     else:
         edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.zeros(0)
     edges = np.asarray([float(f"{edge:.6g}") for edge in edges])  # as they are written
-    codes = codes_of(values, edges, words=is_words(name))
+    codes = bin_codes(values, edges, words=is_categorical(name))
     shares = clusters.shares(codes, len(edges) + 2)
     variances = clusters.shares_variance(codes, shares)
     return {"edges": edges.tolist(), "shares": _short(shares), "variances": _short(variances)}

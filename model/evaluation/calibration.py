@@ -24,19 +24,19 @@ class Calibration(NamedTuple):
     intercept: float
 
 
-def groups_of(likelihood: Numbers) -> NDArray[np.int64]:
+def quantile_groups(likelihood: Numbers) -> NDArray[np.int64]:
     """Put calls into `GROUPS` groups of about equal size by their likelihood; equal ones stay together.
 
     Examples
     --------
-    >>> groups_of(np.arange(20) / 20.0).tolist()[::2]
+    >>> quantile_groups(np.arange(20) / 20.0).tolist()[::2]
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
     edges = np.quantile(likelihood, np.arange(1, GROUPS) / GROUPS) if len(likelihood) else np.zeros(0)
     return np.searchsorted(np.unique(edges), likelihood, side="right").astype(np.int64)
 
 
-def calibration(
+def measure_calibration(
     log_odds: Numbers,
     likelihood: Numbers,
     genuine: Booleans,
@@ -52,7 +52,7 @@ def calibration(
         Of not genuine.
     genuine : bool (n,)
     groups : int64 (n,)
-        From `groups_of`.
+        From `quantile_groups`.
     weights : float64 (n,), optional
     start : tuple of float
         Slope and intercept to search from.

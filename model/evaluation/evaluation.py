@@ -17,8 +17,15 @@ from model.errors import TrainingError
 from model.evaluation import guardrail_ablation, slices
 from model.evaluation.baselines import Baselines
 from model.evaluation.ranking import evaluate_ranking
-from model.evaluation.scenarios import CONDITIONS, PATIENCE_S, Queued, block_days, handling, measure_over_seeds
-from model.evaluation.window import Window
+from model.evaluation.scenarios import (
+    CONDITIONS,
+    PATIENCE_S,
+    QueuedCalls,
+    block_days,
+    handling_times,
+    measure_over_seeds,
+)
+from model.evaluation.window import EvaluationWindow
 from model.params import Params
 from model.policy.policy import Policy
 from model.policy.stage_scores import stage_scores
@@ -62,7 +69,7 @@ class Effort:
 
 
 def evaluate(
-    window: Window,
+    window: EvaluationWindow,
     policy: Policy,
     certificate: Certificate,
     *,
@@ -85,7 +92,7 @@ def evaluate(
     params : Params
         Of the release.
     about : mapping
-        What else stands at the top of the document: `counts` and `evaluated_on`.
+        What else stands at the top of the document: `count_splits` and `evaluated_on`.
     effort : Effort, optional
 
     Returns
@@ -96,11 +103,11 @@ def evaluate(
     effort = effort or Effort()
     yardsticks = _yardsticks(earlier, params)
     replayable = bool(window.genuine.any()) and int(np.ptp(window.received_us)) > 0 and window.handling_s.sum() > 0
-    bands = {stage: window.bands(certificate, stage) for stage in ACTING}
+    bands = {stage: window.count_bands(certificate, stage) for stage in ACTING}
     document: dict[str, Any] = {
         "format": FORMAT,
         **about,
-        "window": window.described(),
+        "window": window.describe(),
         "settings": _settings(window, policy, effort),
         "deferral_on": {stage: certificate.stage(stage).deferral.on for stage in ACTING},
         "stages": {},
@@ -115,17 +122,17 @@ def evaluate(
             "rule": window.scores[QUEUE_STAGE].factor,
             "rule_without_guardrails": window.scores[QUEUE_STAGE].unguarded,
         }
-        calls = window.queued(factors)
+        calls = window.queued_calls(factors)
         size = {"operators": effort.operators, "most_calls": effort.most_calls}
         waits = measure_over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, seeds=effort.seeds, **size)
         document["waits"] = waits
         document["guardrails"] = _prices(window, policy, earlier, calls, effort)
         document |= _fairness(window, policy, calls, effort)
         document["summary"] = _summary(window, waits, bands[QUEUE_STAGE])
-    return tidy(document)  # type: ignore[no-any-return]
+    return round_document(document)  # type: ignore[no-any-return]
 
 
-def counts(past: Dataset) -> dict[str, Any]:
+def count_splits(past: Dataset) -> dict[str, Any]:
     """Count the calls of a log and of the splits of training."""
     outcome = past.events.outcome
     splits = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
@@ -137,7 +144,7 @@ def counts(past: Dataset) -> dict[str, Any]:
     }
 
 
-def _settings(window: Window, policy: Policy, effort: Effort) -> dict[str, Any]:
+def _settings(window: EvaluationWindow, policy: Policy, effort: Effort) -> dict[str, Any]:
     return {
         "operators": effort.operators,
         "seeds": effort.seeds,
@@ -164,7 +171,7 @@ def _yardsticks(earlier: Dataset | None, params: Params) -> Baselines | None:
 
 
 def _ranking(
-    window: Window, stage: str, yardsticks: Baselines | None, effort: Effort
+    window: EvaluationWindow, stage: str, yardsticks: Baselines | None, effort: Effort
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     closed, scores = np.flatnonzero(window.closed), window.scores[stage]
     if len(closed) > effort.most_judged:
@@ -182,7 +189,7 @@ def _ranking(
 
 
 def _prices(
-    window: Window, policy: Policy, earlier: Dataset | None, calls: Queued, effort: Effort
+    window: EvaluationWindow, policy: Policy, earlier: Dataset | None, calls: QueuedCalls, effort: Effort
 ) -> dict[str, Any] | None:
     if earlier is None or not earlier.calibrate.any():
         return None
@@ -190,7 +197,7 @@ def _prices(
     fitted = (
         stage_scores(earlier.table, scorecard, every, earlier.calibrate),
         earlier.events.outcome[earlier.calibrate] == 0,
-        handling(earlier.events)[earlier.calibrate],
+        handling_times(earlier.events)[earlier.calibrate],
     )
     return guardrail_ablation.ablate_guardrails(
         policy,
@@ -203,14 +210,16 @@ def _prices(
     )
 
 
-def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> dict[str, Any]:
+def _fairness(window: EvaluationWindow, policy: Policy, calls: QueuedCalls, effort: Effort) -> dict[str, Any]:
     mine = window.genuine
-    members = slices.slices(window.features[mine], window.callers[mine], window.number_not_genuine[mine])
+    members = slices.slice_masks(window.features[mine], window.callers[mine], window.number_not_genuine[mine])
     seeds = max(1, min(effort.seeds, effort.seeds * effort.most_calls // len(mine)))
     found = {}
     for condition in slices.CONDITIONS:
         lived = slices.replay_outcomes(calls, condition, policy.deferral, effort.operators, seeds)
-        found[condition.name] = slices.compare(lived, members, window.callers[mine], effort.resamples_for(len(mine)))
+        found[condition.name] = slices.compare_slices(
+            lived, members, window.callers[mine], effort.resamples_for(len(mine))
+        )
     return {
         "slices": found,
         "slices_worse_off": {name: slices.worse_off(rows) for name, rows in found.items()},
@@ -218,7 +227,7 @@ def _fairness(window: Window, policy: Policy, calls: Queued, effort: Effort) -> 
     }
 
 
-def _summary(window: Window, waits: Mapping[str, Any], bands: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(window: EvaluationWindow, waits: Mapping[str, Any], bands: Mapping[str, Any]) -> dict[str, Any]:
     """Gather the figures of a report's first page; `bands` are those of the stage that orders the queue."""
     free = [waits[condition.name] for condition in CONDITIONS if not condition.hang_ups]
     held = [waits[condition.name]["rule"]["longest_held_back_s_high"] for condition in CONDITIONS if condition.hang_ups]
@@ -255,18 +264,18 @@ def reliability(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"stage": stage, **group} for stage in STAGES for group in metrics["stages"][stage]["reliability"] or []]
 
 
-def tidy(value: Any) -> Any:
+def round_document(value: Any) -> Any:
     """Make a document that can be compared line by line: keys sorted, six significant digits, null for NaN.
 
     Examples
     --------
-    >>> tidy({"b": float("nan"), "a": [1 / 3, np.int64(2)]})
+    >>> round_document({"b": float("nan"), "a": [1 / 3, np.int64(2)]})
     {'a': [0.333333, 2], 'b': None}
     """
     if isinstance(value, Mapping):
-        return {key: tidy(value[key]) for key in sorted(value)}
+        return {key: round_document(value[key]) for key in sorted(value)}
     if isinstance(value, (list, tuple)):
-        return [tidy(item) for item in value]
+        return [round_document(item) for item in value]
     if isinstance(value, (bool, str)) or value is None:
         return value
     if isinstance(value, (int, np.integer)):

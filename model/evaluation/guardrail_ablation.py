@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.scenarios import CONDITIONS, Queued, measure_over_seeds
+from model.evaluation.scenarios import CONDITIONS, QueuedCalls, measure_over_seeds
 from model.policy.deferral_curve import fit_factor
 from model.policy.guardrails import GUARDRAILS, PROTECTED, SILENCE
 from model.policy.policy import Policy
@@ -23,7 +23,7 @@ def enable_all_guardrails(policy: Policy) -> Policy:
     return replace(policy, caps=caps)
 
 
-def guarded(scores: StageScores, caps: tuple[float, ...], on: Collection[int]) -> tuple[Numbers, Numbers]:
+def apply_guardrails(scores: StageScores, caps: tuple[float, ...], on: Collection[int]) -> tuple[Numbers, Numbers]:
     """Give the score and the cap of calls, scored with `enable_all_guardrails`, when only some guardrails are on."""
     cap = np.ones(len(scores.held))
     for rail in on:
@@ -35,7 +35,7 @@ def ablate_guardrails(
     policy: Policy,
     fitted: tuple[StageScores, Booleans, Numbers],
     scores: StageScores,
-    calls: Queued,
+    calls: QueuedCalls,
     *,
     operators: int,
     seeds: int,
@@ -71,8 +71,8 @@ def ablate_guardrails(
         sets[f"{rail} off"] = [other for other in enabled if other != rail]
     factors = {}
     for name, on in sets.items():
-        score, cap = guarded(before, everything, on)
-        factors[name] = fit_factor(score, genuine, handling_s, cap).factors(*guarded(scores, everything, on))
+        score, cap = apply_guardrails(before, everything, on)
+        factors[name] = fit_factor(score, genuine, handling_s, cap).factors(*apply_guardrails(scores, everything, on))
     queued = replace(calls, factors=factors)
     found = measure_over_seeds(
         queued, tuple(sets), CONDITIONS, policy.deferral, operators=operators, seeds=seeds, most_calls=most_calls

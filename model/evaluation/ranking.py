@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.certification.bootstrap import Interval, between, draws, units
-from model.evaluation.calibration import Calibration, calibration, groups_of, reliability
+from model.certification.bootstrap import Interval, bootstrap_weights, caller_index, percentile_interval
+from model.evaluation.calibration import Calibration, measure_calibration, quantile_groups, reliability
 from model.kernels import log_kernel
 
 Numbers = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
 
-class Ranked(NamedTuple):
+class RankedCalls(NamedTuple):
     """Calls in the order of their score, lowest first; `ends` are the ends (not included) of runs of equal scores."""
 
     order: NDArray[np.int64]
@@ -22,14 +22,14 @@ class Ranked(NamedTuple):
     ends: NDArray[np.int64]
 
 
-def ranked(genuine: Booleans, score: Numbers) -> Ranked:
+def rank_calls(genuine: Booleans, score: Numbers) -> RankedCalls:
     """Sort calls by score once, so that every draw of callers can be measured without sorting again."""
     order = np.argsort(score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])) + 1, len(order))
-    return Ranked(order, genuine[order], ends)
+    return RankedCalls(order, genuine[order], ends)
 
 
-def auc_and_precision(calls: Ranked, weights: Numbers | None = None) -> tuple[float, float]:
+def auc_and_precision(calls: RankedCalls, weights: Numbers | None = None) -> tuple[float, float]:
     """AUC, and average precision of genuine calls when the lowest scores come first.
 
     Parameters
@@ -48,7 +48,7 @@ def auc_and_precision(calls: Ranked, weights: Numbers | None = None) -> tuple[fl
 
     Examples
     --------
-    >>> calls = ranked(np.array([True, False, False]), np.array([0.2, 0.1, 0.9]))
+    >>> calls = rank_calls(np.array([True, False, False]), np.array([0.2, 0.1, 0.9]))
     >>> auc_and_precision(calls)
     (0.5, 0.5)
     """
@@ -105,18 +105,18 @@ def evaluate_ranking(
     scorecard, yardsticks : dict
         As docs/metrics.md names them; NaN where something cannot be measured.
     """
-    groups = groups_of(likelihood)
-    mine = ranked(genuine, log_odds)
-    others = {name: ranked(genuine, score) for name, score in yardsticks.items()}
-    whole = calibration(log_odds, likelihood, genuine, groups)
+    groups = quantile_groups(likelihood)
+    mine = rank_calls(genuine, log_odds)
+    others = {name: rank_calls(genuine, score) for name, score in yardsticks.items()}
+    whole = measure_calibration(log_odds, likelihood, genuine, groups)
     start = (whole.slope, whole.intercept) if np.isfinite(whole.slope) else (0.0, 0.0)
     drawn_ranks: dict[str, list[tuple[float, float]]] = {"": [], **{name: [] for name in others}}
     drawn_truth: list[Calibration] = []
-    unit, count = units(callers)
-    for by_caller in draws(count, resamples, seed=0):
+    unit, count = caller_index(callers)
+    for by_caller in bootstrap_weights(count, resamples, seed=0):
         weights = by_caller[unit]
         drawn_ranks[""].append(auc_and_precision(mine, weights))
-        drawn_truth.append(calibration(log_odds, likelihood, genuine, groups, weights, start))
+        drawn_truth.append(measure_calibration(log_odds, likelihood, genuine, groups, weights, start))
         for name, calls in others.items():
             drawn_ranks[name].append(auc_and_precision(calls, weights))
     ranks = np.array(drawn_ranks[""]).reshape(-1, 2)
@@ -125,24 +125,26 @@ def evaluate_ranking(
     constant = base * (1.0 - base)
     own = auc_and_precision(mine)
     scorecard = {
-        **_three("auc", between(own[0], ranks[:, 0])),
-        **_three("average_precision_genuine", between(own[1], ranks[:, 1])),
+        **_three("auc", percentile_interval(own[0], ranks[:, 0])),
+        **_three("average_precision_genuine", percentile_interval(own[1], ranks[:, 1])),
         "base_rate_genuine": base,
         "brier_skill": 1.0 - whole.brier / constant if constant > 0.0 else np.nan,
-        **_three("brier", between(whole.brier, truth[:, 0])),
-        **_three("calibration_error", between(whole.error, truth[:, 1])),
-        **_three("calibration_slope", between(whole.slope, truth[:, 2])),
-        **_three("calibration_intercept", between(whole.intercept, truth[:, 3])),
+        **_three("brier", percentile_interval(whole.brier, truth[:, 0])),
+        **_three("calibration_error", percentile_interval(whole.error, truth[:, 1])),
+        **_three("calibration_slope", percentile_interval(whole.slope, truth[:, 2])),
+        **_three("calibration_intercept", percentile_interval(whole.intercept, truth[:, 3])),
         "reliability": reliability(likelihood, genuine, groups),
     }
     beside = {}
     for name, calls in others.items():
         theirs, drawn = auc_and_precision(calls), np.array(drawn_ranks[name]).reshape(-1, 2)
         beside[name] = {
-            **_three("auc", between(theirs[0], drawn[:, 0])),
-            **_three("average_precision_genuine", between(theirs[1], drawn[:, 1])),
-            **_three("auc_above_scorecard", between(theirs[0] - own[0], drawn[:, 0] - ranks[:, 0])),
-            **_three("average_precision_above_scorecard", between(theirs[1] - own[1], drawn[:, 1] - ranks[:, 1])),
+            **_three("auc", percentile_interval(theirs[0], drawn[:, 0])),
+            **_three("average_precision_genuine", percentile_interval(theirs[1], drawn[:, 1])),
+            **_three("auc_above_scorecard", percentile_interval(theirs[0] - own[0], drawn[:, 0] - ranks[:, 0])),
+            **_three(
+                "average_precision_above_scorecard", percentile_interval(theirs[1] - own[1], drawn[:, 1] - ranks[:, 1])
+            ),
         }
     return scorecard, beside
 

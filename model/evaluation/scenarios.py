@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calls.call_events import Events
-from model.certification.bootstrap import between
+from model.certification.bootstrap import percentile_interval
 from model.policy.deferral import DeferralSettings
 from model.policy.queue_replay import (
     Integers,
-    Replay,
+    QueueReplay,
     Rule,
     gap_closed,
     handling_for_load,
     keys_after,
     keys_by_score,
     replay,
-    waits,
+    summarise_waits,
 )
 
 Numbers = NDArray[np.float64]
@@ -58,7 +58,7 @@ CONDITIONS = tuple(Condition(load, hang_ups=False) for load in (0.7, 0.95, 1.1))
 
 
 @dataclass(frozen=True)
-class Queued:
+class QueuedCalls:
     """Calls to be replayed, in order of time; arrays of one length n.
 
     Parameters
@@ -79,20 +79,20 @@ class Queued:
     score: Numbers
     factors: Mapping[str, Numbers]
 
-    def at(self, rows: NDArray[np.intp], received_us: Integers) -> "Queued":
+    def take(self, rows: NDArray[np.intp], received_us: Integers) -> "QueuedCalls":
         """Give some of the calls, arriving at other times."""
         factors = {name: factor[rows] for name, factor in self.factors.items()}
-        return Queued(received_us, self.handling_s[rows], self.genuine[rows], self.score[rows], factors)
+        return QueuedCalls(received_us, self.handling_s[rows], self.genuine[rows], self.score[rows], factors)
 
-    def on_clock(self, load: float, operators: int) -> "Queued":
+    def scaled_to_load(self, load: float, operators: int) -> "QueuedCalls":
         """Let the calls arrive so fast that they bring `load`; ValueError without work or time."""
         scaled = handling_for_load(self.received_us, self.handling_s, operators, load)
         slower = float(scaled.sum() / self.handling_s.sum())
         since = (self.received_us - self.received_us[0]) / slower
-        return Queued(np.rint(since).astype(np.int64), self.handling_s, self.genuine, self.score, self.factors)
+        return QueuedCalls(np.rint(since).astype(np.int64), self.handling_s, self.genuine, self.score, self.factors)
 
 
-def handling(events: Events) -> Numbers:
+def handling_times(events: Events) -> Numbers:
     """Give the seconds of operator's time that each call took; the mean where that is not known."""
     known = events.duration_s[~np.isnan(events.duration_s)]
     return np.where(np.isnan(events.duration_s), known.mean() if len(known) else 60.0, events.duration_s)
@@ -104,7 +104,7 @@ def block_days(received_us: Integers) -> int:
     return 7 if span_us >= 4 * 7 * DAY_US else 1
 
 
-def drawn_weeks(calls: Queued, seed: int, most_calls: int) -> Queued:
+def resample_weeks(calls: QueuedCalls, seed: int, most_calls: int) -> QueuedCalls:
     """Draw whole weeks (or days) with replacement and put them one after the other.
 
     As many as there are, or fewer so that there are about `most_calls` calls. What lies after the last whole week is
@@ -125,18 +125,18 @@ def drawn_weeks(calls: Queued, seed: int, most_calls: int) -> Queued:
         for place, (block, mine) in enumerate(zip(chosen, rows, strict=True))
     ]
     every = np.concatenate(rows)
-    return calls.at(every, calls.received_us[every] + np.concatenate(shifts))
+    return calls.take(every, calls.received_us[every] + np.concatenate(shifts))
 
 
-def patience(genuine: Booleans, seed: int) -> Numbers:
+def draw_patience(genuine: Booleans, seed: int) -> Numbers:
     """Draw how long callers wait before they hang up, in seconds."""
     rng = np.random.default_rng([seed, 1])
     return rng.exponential(np.where(genuine, *PATIENCE_S))
 
 
-def run(
-    calls: Queued, discipline: str, condition: Condition, deferral: DeferralSettings, operators: int, seed: int
-) -> Replay:
+def replay_discipline(
+    calls: QueuedCalls, discipline: str, condition: Condition, deferral: DeferralSettings, operators: int, seed: int
+) -> QueueReplay:
     """Replay calls, already on the clock of the condition's load, under one discipline.
 
     Parameters
@@ -164,12 +164,12 @@ def run(
         cap_s = deferral.max_defer_s if condition.hang_ups else np.inf
         settings = DeferralSettings(deferral.kappa, deferral.base_s, cap_s)
         keys = Rule(calls.factors[discipline], float(calls.handling_s.mean()), settings)
-    lives = patience(calls.genuine, seed) if condition.hang_ups else np.inf
+    lives = draw_patience(calls.genuine, seed) if condition.hang_ups else np.inf
     return replay(calls.received_us, calls.handling_s, keys, operators, lives)
 
 
 def measure_waits(
-    calls: Queued,
+    calls: QueuedCalls,
     disciplines: tuple[str, ...],
     conditions: tuple[Condition, ...],
     deferral: DeferralSettings,
@@ -186,18 +186,18 @@ def measure_waits(
         genuine calls.
     """
     for condition in conditions:
-        clocked = calls.on_clock(condition.load, operators)
+        clocked = calls.scaled_to_load(condition.load, operators)
 
-        def result(discipline: str, clocked: Queued = clocked, condition: Condition = condition) -> Replay:
-            return run(clocked, discipline, condition, deferral, operators, seed)
+        def result(discipline: str, clocked: QueuedCalls = clocked, condition: Condition = condition) -> QueueReplay:
+            return replay_discipline(clocked, discipline, condition, deferral, operators, seed)
 
         first, best = result("first_come"), result("oracle")
         known = {"first_come": first, "oracle": best}
-        fcfs, oracle = waits(first, calls.genuine), waits(best, calls.genuine)
+        fcfs, oracle = summarise_waits(first, calls.genuine), summarise_waits(best, calls.genuine)
         for discipline in disciplines:
             found = known[discipline] if discipline in known else result(discipline)
-            anybody, mine = waits(found), waits(found, calls.genuine)
-            longest = waits(first).longest_s
+            anybody, mine = summarise_waits(found), summarise_waits(found, calls.genuine)
+            longest = summarise_waits(first).longest_s
             yield (
                 condition.name,
                 discipline,
@@ -216,7 +216,7 @@ def measure_waits(
 
 
 def measure_over_seeds(
-    calls: Queued,
+    calls: QueuedCalls,
     disciplines: tuple[str, ...],
     conditions: tuple[Condition, ...],
     deferral: DeferralSettings,
@@ -235,14 +235,14 @@ def measure_over_seeds(
     """
     found: dict[tuple[str, str, str], list[float]] = {}
     for seed in range(seeds):
-        drawn = drawn_weeks(calls, seed, most_calls)
+        drawn = resample_weeks(calls, seed, most_calls)
         for condition, discipline, numbers in measure_waits(drawn, disciplines, conditions, deferral, operators, seed):
             for name, value in numbers.items():
                 found.setdefault((condition, discipline, name), []).append(value)
     table: dict[str, dict[str, dict[str, float]]] = {}
     for (condition, discipline, name), values in found.items():
         known = [value for value in values if not np.isnan(value)]
-        interval = between(float(np.mean(known)) if known else np.nan, known)
+        interval = percentile_interval(float(np.mean(known)) if known else np.nan, known)
         row = table.setdefault(condition, {}).setdefault(discipline, {})
         row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return table

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from model.calls.columns import LINES
-from model.certification.bootstrap import between, totals, units
-from model.evaluation.scenarios import Condition, Queued, run
+from model.certification.bootstrap import bootstrap_sums, caller_index, percentile_interval
+from model.evaluation.scenarios import Condition, QueuedCalls, replay_discipline
 from model.history.caller_history import SILENT_RATIO
 from model.policy.deferral import DeferralSettings
 from model.scorecard.features import NAMES
@@ -33,7 +33,7 @@ SLICES = (
 )  # fmt: skip
 
 
-def slices(features: Numbers, callers: Integers, not_genuine: Booleans) -> dict[str, Booleans]:
+def slice_masks(features: Numbers, callers: Integers, not_genuine: Booleans) -> dict[str, Booleans]:
     """Name the slices that each call belongs to, by what its log's own columns and history say.
 
     Parameters
@@ -78,7 +78,7 @@ class Outcomes:
 
 
 def replay_outcomes(
-    calls: Queued, condition: Condition, deferral: DeferralSettings, operators: int, seeds: int
+    calls: QueuedCalls, condition: Condition, deferral: DeferralSettings, operators: int, seeds: int
 ) -> Outcomes:
     """Replay calls as they came, first come, first served and under the rule, with the same patience in both.
 
@@ -97,12 +97,12 @@ def replay_outcomes(
     Lived
         One row a genuine call; `over` has a column for each of `LONGER_S`.
     """
-    clocked = calls.on_clock(condition.load, operators)
+    clocked = calls.scaled_to_load(condition.load, operators)
     mine = calls.genuine
     rounds = []
     for seed in range(seeds if condition.hang_ups else 1):
-        first = run(clocked, "first_come", condition, deferral, operators, seed)
-        rule = run(clocked, "rule", condition, deferral, operators, seed)
+        first = replay_discipline(clocked, "first_come", condition, deferral, operators, seed)
+        rule = replay_discipline(clocked, "rule", condition, deferral, operators, seed)
         longer = (rule.wait_s - first.wait_s)[mine]
         columns = [first.wait_s[mine], rule.wait_s[mine], first.lost[mine], rule.lost[mine]]
         rounds.append(np.column_stack([*columns, *(longer > limit for limit in LONGER_S)]))
@@ -110,7 +110,7 @@ def replay_outcomes(
     return Outcomes(mean[:, 0], mean[:, 1], mean[:, 4:], mean[:, 2], mean[:, 3])
 
 
-def compare(
+def compare_slices(
     lived: Outcomes, members: Mapping[str, Booleans], callers: Integers, resamples: int
 ) -> dict[str, dict[str, float | int]]:
     """Compare the rule with first come, first served in each slice, with intervals by bootstrap over callers.
@@ -119,7 +119,7 @@ def compare(
     ----------
     lived : Lived
     members : mapping of str to bool (g,)
-        From `slices`, of the same genuine calls.
+        From `slice_masks`, of the same genuine calls.
     callers : int64 (g,)
     resamples : int
 
@@ -135,8 +135,8 @@ def compare(
         [np.ones(len(callers)), lived.first_come_s, lived.rule_s, lived.lost_first_come, lived.lost]
     )
     table = sparse.hstack([sparse.csr_array(columns * mask[:, None]) for mask in inside.values()], format="csr")
-    unit, count = units(callers)
-    drawn = totals(table, unit, count, resamples, seed=0).reshape(resamples, len(inside), columns.shape[1])
+    unit, count = caller_index(callers)
+    drawn = bootstrap_sums(table, unit, count, resamples, seed=0).reshape(resamples, len(inside), columns.shape[1])
     return {
         name: _compared(lived, mask, columns[mask].sum(axis=0), drawn[:, place], len(np.unique(unit[mask])))
         for place, (name, mask) in enumerate(inside.items())
@@ -146,10 +146,10 @@ def compare(
 def _compared(lived: Outcomes, mask: Booleans, sums: Numbers, drawn: Numbers, callers: int) -> dict[str, float | int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         calls, first_s, rule_s, lost_first, lost = sums
-        ratio = between(rule_s / first_s, drawn[:, 2] / drawn[:, 1])
-        above = between((lost - lost_first) / calls, (drawn[:, 4] - drawn[:, 3]) / drawn[:, 0])
+        ratio = percentile_interval(rule_s / first_s, drawn[:, 2] / drawn[:, 1])
+        above = percentile_interval((lost - lost_first) / calls, (drawn[:, 4] - drawn[:, 3]) / drawn[:, 0])
     if callers < LEAST_CALLERS:
-        ratio, above = between(ratio.value, []), between(above.value, [])
+        ratio, above = percentile_interval(ratio.value, []), percentile_interval(above.value, [])
     over = lived.over[mask].mean(axis=0)
     return {
         "calls": int(calls),

@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.calls.call_events import Events
-from model.certification.bootstrap import units
+from model.certification.bootstrap import caller_index
 from model.certification.bounds import exact_interval
 from model.certification.certificate import Certificate
-from model.evaluation.scenarios import Queued, handling
+from model.evaluation.scenarios import QueuedCalls, handling_times
 from model.policy.policy import Band, Policy, band_of
 from model.policy.stage_scores import stage_scores
 from model.scorecard.feature_table import FeatureTable
@@ -22,7 +22,7 @@ Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 
 
-class Window:
+class EvaluationWindow:
     """The calls of a stretch of time, scored at every stage: what is evaluated.
 
     Parameters
@@ -52,19 +52,19 @@ class Window:
         self.received_us = events.received_us[rows]
         self.callers = events.caller[rows]
         self.genuine = (events.outcome[rows] == 0) & self.closed
-        self.handling_s = handling(events)[rows]
+        self.handling_s = handling_times(events)[rows]
         known = events.caller[(events.outcome == 1) & (events.caller >= 0)]
         doubtful = np.bincount(known, minlength=events.callers + 1) > 0
         self.number_not_genuine = doubtful[self.callers]
         self.features = table.matrix(rows)
         self.scores = {stage: stage_scores(table, scorecards[stage], policy, rows) for stage in STAGES}
 
-    def queued(self, factors: Mapping[str, Numbers]) -> Queued:
+    def queued_calls(self, factors: Mapping[str, Numbers]) -> QueuedCalls:
         """Give the calls for a replay."""
         score = self.scores[QUEUE_STAGE].likelihood
-        return Queued(self.received_us, self.handling_s, self.genuine, score, factors)
+        return QueuedCalls(self.received_us, self.handling_s, self.genuine, score, factors)
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Give its period and its counts."""
         closed = self.closed
         ends = (
@@ -79,12 +79,12 @@ class Window:
             "calls": len(closed),
             "closed": int(closed.sum()),
             "genuine": int(self.genuine.sum()),
-            "genuine_callers": units(mine)[1],
+            "genuine_callers": caller_index(mine)[1],
             "genuine_share": float(self.genuine[closed].mean()) if closed.any() else None,
             "mean_handling_s": float(self.handling_s.mean()) if len(closed) else None,
         }
 
-    def bands(self, certificate: Certificate, stage: str) -> dict[str, Any]:
+    def count_bands(self, certificate: Certificate, stage: str) -> dict[str, Any]:
         """Count its closed calls, and the genuine ones, in each band; exact binomial intervals."""
         threshold, scores, closed = certificate.stage(stage).flag.threshold, self.scores[stage], self.closed
         pairs = zip(scores.guarded[closed].tolist(), scores.factor[closed].tolist(), strict=True)

@@ -76,13 +76,13 @@ class Event(NamedTuple):
     not_genuine: float = 0.0
 
 
-def empty() -> State:
+def empty_state() -> State:
     """Give the state of a caller of whom nothing is known: `SIZE` zeros."""
     return np.zeros(SIZE)
 
 
 @kernel
-def age(state: State, at_us: float) -> None:
+def decay(state: State, at_us: float) -> None:
     """Let every sum decay from the last call to `at_us`, in place; an earlier moment changes nothing."""
     elapsed = at_us - state[LAST]
     if elapsed <= 0.0:
@@ -107,7 +107,7 @@ def apply(
     not_genuine: float,
 ) -> None:
     """Add one event to a state, in place. The arguments are those of `Event`."""
-    age(state, received_at_us)
+    decay(state, received_at_us)
     if state[FIRST] == 0.0 or received_at_us < state[FIRST]:
         state[FIRST] = received_at_us
     elapsed = state[LAST] - received_at_us
@@ -155,7 +155,7 @@ def merge(one: State, other: State) -> State:
 
     Examples
     --------
-    >>> one, other = empty(), empty()
+    >>> one, other = empty_state(), empty_state()
     >>> apply(one, RECEIVED, 1e15, True, math.nan, math.nan, 0.0, 0.0)
     >>> apply(other, RECEIVED, 1e15 + 3600e6, True, math.nan, math.nan, 0.0, 0.0)
     >>> float(merge(one, other)[FIELDS.index("calls_1h")])
@@ -163,8 +163,8 @@ def merge(one: State, other: State) -> State:
     """
     one, other = one.copy(), other.copy()
     latest = max(one[LAST], other[LAST])
-    age(one, latest)
-    age(other, latest)
+    decay(one, latest)
+    decay(other, latest)
     merged = one + other
     merged[LAST] = latest
     starts = [start for start in (one[FIRST], other[FIRST]) if start > 0.0]
@@ -174,7 +174,7 @@ def merge(one: State, other: State) -> State:
 
 def apply_events(state: State, events: Iterable[Event]) -> None:
     """Add events to a state, in place, in the order of the contract: time known, kind, then the call."""
-    for event in sorted(events, key=order):
+    for event in sorted(events, key=event_order):
         apply(
             state,
             event.kind,
@@ -187,7 +187,7 @@ def apply_events(state: State, events: Iterable[Event]) -> None:
         )
 
 
-def order(event: Event) -> tuple[int, int, int, str]:
+def event_order(event: Event) -> tuple[int, int, int, str]:
     """Give the place of an event among others: time known, kind, received_at, call_id."""
     return event[:4]
 
@@ -207,7 +207,7 @@ class Caller:
     __slots__ = ("pending", "state")
 
     def __init__(self, state: State | None = None, pending: Sequence[Event] = ()) -> None:
-        self.state = empty() if state is None else state
+        self.state = empty_state() if state is None else state
         self.pending = list(pending)
 
     def add(self, event: Event) -> None:

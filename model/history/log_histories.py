@@ -129,7 +129,7 @@ def _replay(
             states[caller - first] = state
 
 
-class Replay:
+class LogHistories:
     """A log gathered by caller, ready to be replayed in parts or as a whole.
 
     Parameters

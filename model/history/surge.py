@@ -76,7 +76,7 @@ def _ratios(per_minute: Counts, per_hour: Counts, minutes: Counts) -> NDArray[np
     return ratios
 
 
-def surges(received_us: Counts, first_call: NDArray[np.bool_]) -> NDArray[np.float64]:
+def surge_ratios(received_us: Counts, first_call: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Give the two surge ratios of every call of a log.
 
     Parameters
@@ -160,7 +160,7 @@ class Surge:
             self._usual = (-1, np.nan, np.nan)
 
     def read(self, as_of_us: int) -> tuple[float, float]:
-        """Give the two ratios at a moment, as `surges` gives them for a log."""
+        """Give the two ratios at a moment, as `surge_ratios` gives them for a log."""
         if self.start is None:
             return 1.0, 1.0
         minute = as_of_us // MINUTE_US - self.start

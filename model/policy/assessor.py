@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from model.kernels import kernel
 from model.policy.deferral_curve import defer_factor
-from model.policy.guardrails import guard
+from model.policy.guardrails import apply_guardrails
 from model.policy.policy import Policy
-from model.scorecard.features import WIDTHS, fill
+from model.scorecard.features import WIDTHS, fill_features
 from model.scorecard.scorecard import Scorecard, explain, likelihood
 
 Numbers = NDArray[np.float64]
@@ -34,9 +34,9 @@ def _assess(
     out: Numbers,
 ) -> tuple[float, float, float, float, int]:
     row, contributions = out[0], out[1]
-    fill(history, call, row)
+    fill_features(history, call, row)
     log_odds = intercept + explain(row, edges, starts, values, contributions)
-    relief, cap, held = guard(history, call, contributions, protected, caps, limits)
+    relief, cap, held = apply_guardrails(history, call, contributions, protected, caps, limits)
     raw, guarded = likelihood(log_odds), likelihood(log_odds - relief)
     return raw, guarded, defer_factor(guarded, cap, *curve), defer_factor(raw, 1.0, *plain), held
 
@@ -51,7 +51,7 @@ class Assessment(NamedTuple):
     factor, unguarded : float
         The defer_factor with and without guardrails, 0 to 1.
     held : int
-        Bit i is set when guardrail i holds (`model.policy.guardrails.names`).
+        Bit i is set when guardrail i holds (`model.policy.guardrails.guardrail_names`).
     features, contributions : list of float
         What was known, and what each of it added to the log-odds.
     """
@@ -88,7 +88,7 @@ class Assessor:
         Parameters
         ----------
         history, call : float64
-            As `features.fill` takes them.
+            As `fill_features` takes them.
         protected : bool
             Whether the number is on the protected list.
         """

@@ -63,12 +63,12 @@ _SILENT = np.array([feature.silence for feature in FEATURES])
 _RECENTLY_UNANSWERED = 0.25
 
 
-def names(held: int) -> list[str]:
+def guardrail_names(held: int) -> list[str]:
     """Give the names of the guardrails whose bits are set.
 
     Examples
     --------
-    >>> names(0b1001)
+    >>> guardrail_names(0b1001)
     ['first_call', 'no_number']
     """
     return [name for place, name in enumerate(GUARDRAIL_NAMES) if held >> place & 1]
@@ -82,7 +82,7 @@ def _nobody_spoke(history: Numbers) -> bool:
 
 
 @kernel
-def guard(
+def apply_guardrails(
     history: Numbers, call: Numbers, contributions: Numbers, protected: bool, caps: Numbers, limits: Numbers
 ) -> tuple[float, float, int]:
     """Ask every guardrail about one call.
@@ -90,7 +90,7 @@ def guard(
     Parameters
     ----------
     history, call : float64
-        As `features.fill` takes them.
+        As `fill_features` takes them.
     contributions : float64 (d,)
         Of the scorecard, in log-odds.
     protected : bool
@@ -139,7 +139,7 @@ def guard(
 
 
 @log_kernel
-def guard_rows(
+def apply_guardrails_to_rows(
     histories: Numbers,
     calls: Numbers,
     contributions: Numbers,
@@ -150,8 +150,8 @@ def guard_rows(
     cap: Numbers,
     held: NDArray[np.int64],
 ) -> None:
-    """Ask every guardrail about many calls: `guard` for each row, into the last three arrays."""
+    """Ask every guardrail about many calls: `apply_guardrails` for each row, into the last three arrays."""
     for row in range(len(calls)):
-        relief[row], cap[row], held[row] = guard(
+        relief[row], cap[row], held[row] = apply_guardrails(
             histories[row], calls[row], contributions[row], protected[row], caps, limits
         )

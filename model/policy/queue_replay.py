@@ -47,7 +47,7 @@ class Rule:
 
 
 @dataclass(frozen=True, eq=False)
-class Replay:
+class QueueReplay:
     """What became of each call; arrays of shape (n,) in the order of the log.
 
     Attributes
@@ -72,7 +72,7 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class Waits:
+class WaitSummary:
     """Waits of some callers, in seconds in the queue whether answered or not; NaN without callers."""
 
     calls: int
@@ -89,7 +89,7 @@ def replay(
     keys: npt.ArrayLike | Rule,
     operators: int | Shifts,
     patience_s: npt.ArrayLike = np.inf,
-) -> Replay:
+) -> QueueReplay:
     """Replay calls through one queue.
 
     Parameters
@@ -167,7 +167,7 @@ def replay(
     )
     left_at_us, was_lost, asked_s = np.empty_like(left), np.empty_like(lost), np.empty_like(deferred)
     left_at_us[order], was_lost[order], asked_s[order] = left, lost, deferred
-    return Replay(left_at_us, (left_at_us - received) / 1e6, was_lost, asked_s, order[served])
+    return QueueReplay(left_at_us, (left_at_us - received) / 1e6, was_lost, asked_s, order[served])
 
 
 def keys_by_score(score: npt.ArrayLike) -> Integers:
@@ -230,20 +230,20 @@ def handling_for_load(received_at_us: npt.ArrayLike, handling_s: npt.ArrayLike, 
     return handling * (load * operators * span_s / work_s)
 
 
-def waits(result: Replay, callers: npt.ArrayLike | None = None) -> Waits:
+def summarise_waits(result: QueueReplay, callers: npt.ArrayLike | None = None) -> WaitSummary:
     """Summarise the waits of the callers in a boolean mask of shape (n,), or of all.
 
     Examples
     --------
-    >>> waits(replay([0, 0], [5.0, 5.0], [0, 0], operators=1))  # doctest: +ELLIPSIS
+    >>> summarise_waits(replay([0, 0], [5.0, 5.0], [0, 0], operators=1))  # doctest: +ELLIPSIS
     Waits(calls=2, mean_s=2.5, p95_s=4.75, p99_9_s=4.99..., longest_s=5.0, lost_share=0.0)
     """
     mask = np.ones(len(result.lost), np.bool_) if callers is None else np.asarray(callers, dtype=np.bool_)
     wait_s = result.wait_s[mask]
     if len(wait_s) == 0:
-        return Waits(0, np.nan, np.nan, np.nan, np.nan, np.nan)
+        return WaitSummary(0, np.nan, np.nan, np.nan, np.nan, np.nan)
     p95, p99_9 = np.quantile(wait_s, [0.95, 0.999])
-    return Waits(
+    return WaitSummary(
         len(wait_s),
         float(wait_s.mean()),
         float(p95),
@@ -253,7 +253,7 @@ def waits(result: Replay, callers: npt.ArrayLike | None = None) -> Waits:
     )
 
 
-def gap_closed(fcfs: Waits, rule: Waits, oracle: Waits) -> float:
+def gap_closed(fcfs: WaitSummary, rule: WaitSummary, oracle: WaitSummary) -> float:
     """Share of the way from first come, first served (0) to a perfect oracle (1), in mean wait.
 
     NaN if the two do not differ; the three are summaries of the same genuine callers.

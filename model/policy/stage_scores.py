@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.policy.guardrails import guard_rows
+from model.policy.guardrails import apply_guardrails_to_rows
 from model.policy.policy import Policy
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import NAMES, WIDTHS
@@ -71,7 +71,9 @@ def stage_scores(
         contributions = scorecard.contributions(part.features[:, :width], names)
         log_odds[at] = scorecard.log_odds(contributions)
         relief, caps, bits = np.empty(len(at)), np.empty(len(at)), np.empty(len(at), dtype=np.int64)
-        guard_rows(part.histories, part.calls, contributions, listed[part.rows], *policy.settings, relief, caps, bits)
+        apply_guardrails_to_rows(
+            part.histories, part.calls, contributions, listed[part.rows], *policy.settings, relief, caps, bits
+        )
         guarded[at], cap[at], held[at] = likelihoods(log_odds[at] - relief), caps, bits
     raw = likelihoods(log_odds)
     return StageScores(

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from model.calls.call_events import Events, events_of, microseconds, ordered
-from model.certification.drift import latest
-from model.certification.profile import Sample, profile_of
+from model.calls.call_events import Events, events_of, microseconds, sort_calls
+from model.certification.drift import select_recent_calls
+from model.certification.profile import Sample, build_profile
 from model.release.folder import Release
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import NAMES, STAGES, WIDTHS
@@ -20,7 +20,7 @@ from model.training.dataset import Dataset
 MAX_CALLS = 200_000
 
 
-def sample_of(
+def build_sample(
     table: FeatureTable, events: Events, rows: NDArray[np.bool_], scorecards: Mapping[str, Scorecard], now_us: int
 ) -> Sample:
     """Look at some calls of a log, as known at `now_us`.
@@ -54,7 +54,7 @@ def training_profile(past: Dataset, scorecards: Mapping[str, Scorecard]) -> dict
     rows = received >= first
     if rows.sum() > MAX_CALLS:
         rows[:-MAX_CALLS] = False
-    return profile_of(sample_of(past.table, past.events, rows, scorecards, past.until_us), past.maturity_s)
+    return build_profile(build_sample(past.table, past.events, rows, scorecards, past.until_us), past.maturity_s)
 
 
 def latest_calls(
@@ -71,10 +71,12 @@ def latest_calls(
     calls : pandas.DataFrame
         As `read_calls` gives it, the earlier calls included: they are the callers' histories.
     """
-    calls = ordered(calls)
+    calls = sort_calls(calls)
     events = events_of(calls, release.labels, release.region, corrections)
     received = events.received_us
     now_us = int(received.max(initial=0)) + 1
-    rows = latest(received, now_us) if since is None else received >= int(microseconds(pd.Series([since]))[0])
+    rows = (
+        select_recent_calls(received, now_us) if since is None else received >= int(microseconds(pd.Series([since]))[0])
+    )
     table = FeatureTable(calls, events, release.time_zone)
-    return sample_of(table, events, rows, release.scorecards, now_us)
+    return build_sample(table, events, rows, release.scorecards, now_us)

@@ -18,9 +18,9 @@ from model.calls.call_events import NEVER, UNLABELLED, Events, microseconds
 from model.certification.certificate import Certificate, certificate_hash
 from model.certification.proof import StageCalls, certify
 from model.errors import EvaluationError, TrainingError
-from model.evaluation.evaluation import ACTING, Effort, counts, evaluate
-from model.evaluation.scenarios import handling
-from model.evaluation.window import Window
+from model.evaluation.evaluation import ACTING, Effort, count_splits, evaluate
+from model.evaluation.scenarios import handling_times
+from model.evaluation.window import EvaluationWindow
 from model.history.caller_history import VERSION
 from model.params import Params
 from model.policy.deferral import DeferralSettings
@@ -141,7 +141,7 @@ def make_release(
     policy = set_policy(past, scorecards, params)
     received = past.events.received_us
     rows = (received >= received[past.certify].min(initial=NEVER)) & (received <= received[past.certify].max(initial=0))
-    window = Window(past.events, past.table, rows, past.certify, scorecards, policy)
+    window = EvaluationWindow(past.events, past.table, rows, past.certify, scorecards, policy)
     documents = (to_bytes(_cards(scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
     certificate = certify(
         {stage: _certified(past, window, stage) for stage in ACTING},
@@ -153,7 +153,7 @@ def make_release(
         base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
     )
     effect = label_bias(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
-    about = counts(past) | {"evaluated_on": "certify split", "own_effect": effect}
+    about = count_splits(past) | {"evaluated_on": "certify split", "own_effect": effect}
     metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
     return ReleaseContent(
         past, params, estimators, scorecards, policy, certificate, metrics, training_profile(past, scorecards)
@@ -165,7 +165,7 @@ def set_policy(past: Dataset, scorecards: Mapping[str, Scorecard], params: Param
     nothing = dict.fromkeys(STAGES, FactorCurve((), (), (), scale=0.0))
     policy = Policy(nothing, nothing, params.caps(), params.limits(), DeferralSettings(**params.deferral.model_dump()))
     genuine = past.events.outcome[past.calibrate] == 0
-    handling_s = handling(past.events)[past.calibrate]
+    handling_s = handling_times(past.events)[past.calibrate]
     curves, unguarded = {}, {}
     for stage in STAGES:
         scores = stage_scores(past.table, scorecards[stage], policy, past.calibrate)
@@ -182,7 +182,7 @@ def data_hash(events: Events) -> str:
     return digest.hexdigest()
 
 
-def _certified(past: Dataset, window: Window, stage: str) -> StageCalls:
+def _certified(past: Dataset, window: EvaluationWindow, stage: str) -> StageCalls:
     closed, scores = window.closed, window.scores[stage]
     factor = scores.factor[closed]
     return StageCalls(
@@ -249,7 +249,7 @@ def evaluate_release(
         earlier = prepare_dataset(calls, params, until, corrections)
     except TrainingError:
         earlier = None
-    window = Window(past.events, past.table, rows, closed, release.scorecards, release.policy)
+    window = EvaluationWindow(past.events, past.table, rows, closed, release.scorecards, release.policy)
     splits = {"calls": None, "genuine_calls": None}
     effect = label_bias(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
     return evaluate(
@@ -258,6 +258,6 @@ def evaluate_release(
         release.certificate,
         earlier=earlier,
         params=params,
-        about=counts(past) | splits | {"evaluated_on": "later calls", "own_effect": effect},
+        about=count_splits(past) | splits | {"evaluated_on": "later calls", "own_effect": effect},
         effort=effort,
     )

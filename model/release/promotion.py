@@ -14,13 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.calls.call_events import UNLABELLED, microseconds
-from model.certification.bootstrap import Interval, between, draws, totals, units
+from model.certification.bootstrap import Interval, bootstrap_sums, bootstrap_weights, caller_index, percentile_interval
 from model.errors import PromotionError, TrainingError
 from model.evaluation import slices
 from model.evaluation.evaluation import Effort
-from model.evaluation.ranking import auc_and_precision, ranked
+from model.evaluation.ranking import auc_and_precision, rank_calls
 from model.evaluation.scenarios import Condition
-from model.evaluation.window import Window
+from model.evaluation.window import EvaluationWindow
 from model.language.catalogue import catalogue
 from model.params import Params
 from model.release.folder import Release
@@ -166,14 +166,16 @@ def compare(
         since=ends[0],
         until=ends[1],
         calls=int(mine.closed.sum()),
-        genuine_callers=units(mine.callers[mine.genuine])[1],
+        genuine_callers=caller_index(mine.callers[mine.genuine])[1],
         differences=tuple(differences),
         reasons=tuple(reasons),
         notes=tuple([f"too few callers to judge: {', '.join(few)}"] if few else []),
     )
 
 
-def _windows(releases: tuple[Release, Release], calls: pd.DataFrame, corrections: pd.DataFrame | None) -> list[Window]:
+def _windows(
+    releases: tuple[Release, Release], calls: pd.DataFrame, corrections: pd.DataFrame | None
+) -> list[EvaluationWindow]:
     """Give the calls that are later than what either was trained on, as each of the two sees them."""
     since = max(pd.Timestamp(release.manifest["until"]) for release in releases)
     since_us = int(microseconds(pd.Series([since]))[0])
@@ -187,7 +189,7 @@ def _windows(releases: tuple[Release, Release], calls: pd.DataFrame, corrections
         maturity_s = max(float(one.manifest["data"]["maturity_s"]) for one in releases)
         rows = received >= since_us
         closed = rows & (received <= past.until_us - maturity_s * 1e6) & (past.events.outcome != UNLABELLED)
-        windows.append(Window(past.events, past.table, rows, closed, release.scorecards, release.policy))
+        windows.append(EvaluationWindow(past.events, past.table, rows, closed, release.scorecards, release.policy))
     mine = windows[0]
     genuine, others = int(mine.genuine.sum()), int((mine.closed & ~mine.genuine).sum())
     if not genuine or not others:
@@ -198,12 +200,14 @@ def _windows(releases: tuple[Release, Release], calls: pd.DataFrame, corrections
     return windows
 
 
-def _differences(windows: list[Window], releases: tuple[Release, Release], effort: Effort) -> list[Difference]:
+def _differences(
+    windows: list[EvaluationWindow], releases: tuple[Release, Release], effort: Effort
+) -> list[Difference]:
     mine = windows[0]
     genuine = mine.genuine
-    members = slices.slices(mine.features[genuine], mine.callers[genuine], mine.number_not_genuine[genuine])
+    members = slices.slice_masks(mine.features[genuine], mine.callers[genuine], mine.number_not_genuine[genuine])
     inside = {name: mask for name, mask in members.items() if mask.any()}
-    unit, _ = units(mine.callers[genuine])
+    unit, _ = caller_index(mine.callers[genuine])
     callers = {name: len(np.unique(unit[mask])) for name, mask in inside.items()}
     found = {(name, "auc"): row for name, row in _ranking(windows, inside, effort).items()}
     found |= {(name, "wait"): row for name, row in _waits(windows, releases, inside, effort).items()}
@@ -216,39 +220,43 @@ def _differences(windows: list[Window], releases: tuple[Release, Release], effor
 
 
 def _ranking(
-    windows: list[Window], inside: Mapping[str, Rows], effort: Effort
+    windows: list[EvaluationWindow], inside: Mapping[str, Rows], effort: Effort
 ) -> dict[str, tuple[float, float, Interval]]:
     closed = np.flatnonzero(windows[0].closed)
     if len(closed) > effort.most_judged:
         closed = np.sort(np.random.default_rng(0).choice(closed, effort.most_judged, replace=False))
-    genuine, (unit, count) = windows[0].genuine[closed], units(windows[0].callers[closed])
+    genuine, (unit, count) = windows[0].genuine[closed], caller_index(windows[0].callers[closed])
     place = np.cumsum(windows[0].genuine) - 1
     scores = [window.scores[QUEUE_STAGE].guarded[closed] for window in windows]
-    drawn = [weights[unit] for weights in draws(count, effort.resamples_for(len(closed)), seed=0)]
+    drawn = [weights[unit] for weights in bootstrap_weights(count, effort.resamples_for(len(closed)), seed=0)]
     found = {}
     for name, mask in inside.items():
         kept = ~genuine | mask[place[closed]]
         if not genuine[kept].any():
             continue  # none of it was drawn
-        sorted_ = [ranked(genuine[kept], score[kept]) for score in scores]
+        sorted_ = [rank_calls(genuine[kept], score[kept]) for score in scores]
         champion, challenger = (auc_and_precision(one)[0] for one in sorted_)
         again = [[auc_and_precision(one, weights[kept])[0] for one in sorted_] for weights in drawn]
-        found[name] = (champion, challenger, between(champion - challenger, [was - now for was, now in again]))
+        found[name] = (
+            champion,
+            challenger,
+            percentile_interval(champion - challenger, [was - now for was, now in again]),
+        )
     return found
 
 
 def _waits(
-    windows: list[Window], releases: tuple[Release, Release], inside: Mapping[str, Rows], effort: Effort
+    windows: list[EvaluationWindow], releases: tuple[Release, Release], inside: Mapping[str, Rows], effort: Effort
 ) -> dict[str, tuple[float, float, Interval]]:
     lived = []
     for window, release in zip(windows, releases, strict=True):
         # As it would act: a release that has not proven that genuine callers gain leaves the queue as it is.
         acts = release.certificate.stage(QUEUE_STAGE).deferral.on
         factor = window.scores[QUEUE_STAGE].factor * float(acts)
-        queued = window.queued({"rule": factor})
+        queued = window.queued_calls({"rule": factor})
         lived.append(slices.replay_outcomes(queued, CONDITION, release.policy.deferral, effort.operators, 1))
     genuine_callers = windows[0].callers[windows[0].genuine]
-    unit, count = units(genuine_callers)
+    unit, count = caller_index(genuine_callers)
     columns = np.column_stack([lived[0].first_come_s, *(one.rule_s for one in lived)])
     resamples = effort.resamples_for(len(unit))
     found = {}
@@ -256,9 +264,11 @@ def _waits(
         first_s, champion_s, challenger_s = columns[mask].sum(axis=0)
         if first_s <= 0.0:
             continue  # none of them waits at all
-        drawn = totals(columns * mask[:, None], unit, count, resamples, seed=0)
+        drawn = bootstrap_sums(columns * mask[:, None], unit, count, resamples, seed=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            worse = between((challenger_s - champion_s) / first_s, (drawn[:, 2] - drawn[:, 1]) / drawn[:, 0])
+            worse = percentile_interval(
+                (challenger_s - champion_s) / first_s, (drawn[:, 2] - drawn[:, 1]) / drawn[:, 0]
+            )
         found[name] = (float(champion_s / first_s), float(challenger_s / first_s), worse)
     return found
 

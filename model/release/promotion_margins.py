@@ -12,10 +12,10 @@ from model.evaluation.slices import SLICES
 Measure = Literal["auc", "wait"]
 Margin = Annotated[float, Field(ge=0.0, le=1.0)]
 #: What is read when nobody names another file.
-USUAL = Path("params.yaml")
+DEFAULT_PATH = Path("params.yaml")
 
 
-class Own(BaseModel):
+class SliceMargins(BaseModel):
     """The margins of one slice; what is not given is that of every slice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,12 +45,12 @@ class Margins(BaseModel):
     wait: Margin = 0.05
     slice_auc: Margin = 0.05
     slice_wait: Margin = 0.1
-    slices: dict[str, Own] = Field(default_factory=lambda: {"silent": Own(auc=0.03, wait=0.05)})
+    slices: dict[str, SliceMargins] = Field(default_factory=lambda: {"silent": SliceMargins(auc=0.03, wait=0.05)})
     least_callers: Annotated[int, Field(ge=2)] = 10
 
     @field_validator("slices")
     @classmethod
-    def _known_slices(cls, value: dict[str, Own]) -> dict[str, Own]:
+    def _known_slices(cls, value: dict[str, SliceMargins]) -> dict[str, SliceMargins]:
         for name in value:
             if name not in SLICES or name == "all":
                 raise ValueError(f"{name} is not a slice, expected {', '.join(one for one in SLICES if one != 'all')}")
@@ -67,7 +67,7 @@ class Margins(BaseModel):
         """
         if name == "all":
             return self.auc if measure == "auc" else self.wait
-        own = self.slices.get(name, Own())
+        own = self.slices.get(name, SliceMargins())
         mine = own.auc if measure == "auc" else own.wait
         return mine if mine is not None else self.slice_auc if measure == "auc" else self.slice_wait
 
@@ -81,9 +81,9 @@ def read_margins(path: Path | None) -> Margins:
         Naming every setting that is wrong.
     """
     if path is None:
-        if not USUAL.is_file():
+        if not DEFAULT_PATH.is_file():
             return Margins()
-        path = USUAL
+        path = DEFAULT_PATH
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Margins.model_validate(document.get("promotion") or {})

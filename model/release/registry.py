@@ -142,7 +142,7 @@ class Registry:
             shutil.rmtree(scratch, ignore_errors=True)
         return folder / "release"
 
-    def added(self, number: int) -> Version:
+    def assign_alias(self, number: int) -> Version:
         """Take note that a version was registered: it waits as challenger, or serves when there is no champion yet."""
         champion = self._holder(CHAMPION)
         with _told():
@@ -152,7 +152,7 @@ class Registry:
                 self._put(number, promoted_at=_now(), promoted_because="the first release")
         return self.find(str(number))
 
-    def note(self, number: int, name: str, value: str) -> None:
+    def set_tag(self, number: int, name: str, value: str) -> None:
         """Put something down beside a version."""
         with _told():
             self._client.set_model_version_tag(self.name, str(number), name, value)
@@ -215,7 +215,7 @@ class Registry:
 
     def _put(self, number: int, **tags: str) -> None:
         for name, value in tags.items():
-            self.note(number, name, value)
+            self.set_tag(number, name, value)
 
     def _model(self) -> Any:
         return self._client.get_registered_model(self.name)

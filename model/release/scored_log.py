@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from model.calls.call_events import events_of, ordered
-from model.calls.phone_numbers import normal_number
-from model.policy.guardrails import names
+from model.calls.call_events import events_of, sort_calls
+from model.calls.phone_numbers import normalise_number
+from model.policy.guardrails import guardrail_names
 from model.policy.policy import band_of
 from model.policy.stage_scores import stage_scores
 from model.release.folder import Release
@@ -45,11 +45,11 @@ def score_log(
         One row a call in order of time: call_id, stage, prank_likelihood, band, defer_factor,
         defer_factor_unguarded, deferral_on, guardrails (list), reasons (JSON). No random share is held out.
     """
-    calls = ordered(calls)
+    calls = sort_calls(calls)
     events = events_of(calls, release.labels, release.region, corrections)
     table = FeatureTable(calls, events, release.time_zone)
-    numbers = {normal_number(number, release.region) for number in protected} - {None}
-    listed = calls["caller"].map(lambda number: normal_number(number, release.region) in numbers, na_action="ignore")
+    numbers = {normalise_number(number, release.region) for number in protected} - {None}
+    listed = calls["caller"].map(lambda number: normalise_number(number, release.region) in numbers, na_action="ignore")
     scorecard = release.scorecards[stage]
     scores = stage_scores(table, scorecard, release.policy, protected=(listed == True).to_numpy())  # noqa: E712
     proof = release.proof(stage)
@@ -64,7 +64,7 @@ def score_log(
             "defer_factor": scores.factor,
             "defer_factor_unguarded": scores.unguarded,
             "deferral_on": bool(proof and proof.deferral.on),
-            "guardrails": [names(bits) for bits in scores.held.tolist()],
+            "guardrails": [guardrail_names(bits) for bits in scores.held.tolist()],
             "reasons": _reasons(table, scorecard),
         }
     )

@@ -62,7 +62,7 @@ def register(folder: Path, evaluation: Path | None, registry: Registry) -> tuple
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own, of its type hints and of examples that a signature replaces
         number = _tracked(folder, evaluation, release, {"certify": own, "later": later}, digest, registry)
-    return registry.added(number), True
+    return registry.assign_alias(number), True
 
 
 def _tracked(
@@ -82,10 +82,10 @@ def _tracked(
         mlflow.set_experiment(EXPERIMENT)
         with mlflow.start_run(run_name=release.name):
             mlflow.log_params(dict(_flat(release.manifest["params"])) | {"until": release.manifest["until"]})
-            mlflow.set_tags(tags_of(release, digest))
+            mlflow.set_tags(release_tags(release, digest))
             for name, metrics in measured.items():
                 if metrics is not None:
-                    mlflow.log_metrics({f"{name}/{key}": value for key, value in figures(metrics).items()})
+                    mlflow.log_metrics({f"{name}/{key}": value for key, value in comparable_metrics(metrics).items()})
             if evaluation is not None:
                 for name in ("report.html", "metrics.json", "headline.json"):
                     mlflow.log_artifact(str(evaluation / name), "evaluation")
@@ -96,7 +96,7 @@ def _tracked(
         mlflow.set_tracking_uri(before)
 
 
-def tags_of(release: Release, digest: str) -> dict[str, str]:
+def release_tags(release: Release, digest: str) -> dict[str, str]:
     """Give what a run, and the version that comes of it, say of a release."""
     manifest = release.manifest
     return {
@@ -112,14 +112,14 @@ def tags_of(release: Release, digest: str) -> dict[str, str]:
     }
 
 
-def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+def comparable_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Give the figures of a `metrics.json` that runs are compared by, each under a path.
 
     Examples
     --------
     >>> stage = {"auc": 0.9, "brier": None}
-    >>> figures({"stages": dict.fromkeys(("ring", "opening", "ended"), stage), "summary": None, "slices": None})
-    {'ring/auc': 0.9, 'opening/auc': 0.9, 'ended/auc': 0.9}
+    >>> comparable_metrics({"stages": dict.fromkeys(("ring", "opening", "ended"), stage), "summary": None, "slices":
+    None}) {'ring/auc': 0.9, 'opening/auc': 0.9, 'ended/auc': 0.9}
     """
     found = {f"{stage}/{name}": metrics["stages"][stage].get(name) for stage in STAGES for name in _OF_STAGE}
     found |= {f"summary/{name}": value for name, value in (metrics["summary"] or {}).items()}
@@ -153,8 +153,8 @@ def _logged(folder: Path, release: Release, digest: str, registry: Registry) -> 
             pip_requirements=["mlflow", "numpy", "pandas"],
         )
     number = int(info.registered_model_version)
-    for name, value in tags_of(release, digest).items():
-        registry.note(number, name, value)
+    for name, value in release_tags(release, digest).items():
+        registry.set_tag(number, name, value)
     return number
 
 

@@ -47,7 +47,7 @@ def report(
         certificate,
         policy,
         facts,
-        settings=list(flat(facts["params"])),
+        settings=list(flatten_settings(facts["params"])),
         charts={stage: scorecard_charts(scorecards[stage]) for stage in STAGES},
     )
 
@@ -65,17 +65,17 @@ def draw_scorecard(scorecard: Scorecard) -> str:
     return str(_templates().get_template("charts.jinja").module.scorecard(scorecard_charts(scorecard)))  # type: ignore[attr-defined]
 
 
-def flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def flatten_settings(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     """Give nested settings, each under its dotted name.
 
     Examples
     --------
-    >>> list(flat({"split": {"fit": 0.5}, "limit": None, "on": True}))
+    >>> list(flatten_settings({"split": {"fit": 0.5}, "limit": None, "on": True}))
     [('split.fit', '0.5'), ('limit', 'as built in'), ('on', 'yes')]
     """
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{before}{name}.")
+            yield from flatten_settings(value, f"{before}{name}.")
         elif value is None:
             yield f"{before}{name}", "as built in"
         else:
@@ -111,7 +111,7 @@ def _templates() -> Environment:
         "ax": charts,
         "en": catalogue("en"),
         "id": catalogue("id"),
-        "own_effect": label_bias.sentence,
+        "own_effect": label_bias.describe_label_bias,
         "told_losses": losses,
         "verdict": verdict,
         "CONDITIONS": CONDITIONS,

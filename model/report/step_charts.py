@@ -71,14 +71,14 @@ def scorecard_charts(scorecard: Scorecard) -> list[Group]:
     groups = []
     for name in dict.fromkeys(feature.group for feature in FEATURES):
         mine = [steps for steps in scorecard.steps if _TABLE[steps.feature].group == name]
-        used = sorted((steps for steps in mine if moves(steps)), key=_weight, reverse=True)
-        idle = [_TABLE[steps.feature] for steps in mine if not moves(steps)]
+        used = sorted((steps for steps in mine if is_used(steps)), key=_weight, reverse=True)
+        idle = [_TABLE[steps.feature] for steps in mine if not is_used(steps)]
         if mine:
             groups.append(Group(name, [_chart(_TABLE[steps.feature], steps, scale) for steps in used], idle))
     return groups
 
 
-def moves(steps: Steps) -> bool:
+def is_used(steps: Steps) -> bool:
     """Say whether a feature can change a score at all."""
     return bool(np.ptp(np.append(steps.contributions, steps.missing)) > 0.0)
 

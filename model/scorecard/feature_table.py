@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from model.calls.call_events import Events
 from model.calls.columns import ENDED_BY, LINES
-from model.history.log_histories import Replay
-from model.history.surge import surges
+from model.history.log_histories import LogHistories
+from model.history.surge import surge_ratios
 from model.kernels import log_kernel
-from model.scorecard.features import CALL, FEATURES, fill_rows, utc_offset_s
+from model.scorecard.features import CALL, FEATURES, fill_feature_rows, utc_offset_s
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -25,7 +25,7 @@ class FeatureTable:
     Parameters
     ----------
     calls : pandas.DataFrame
-        As `events.ordered` gives it.
+        As `sort_calls` gives it.
     events : Events
         Of the same calls.
     time_zone : str
@@ -34,8 +34,8 @@ class FeatureTable:
 
     def __init__(self, calls: pd.DataFrame, events: Events, time_zone: str) -> None:
         self.events = events
-        self.replay = Replay(events)
-        self.surge = surges(events.received_us, self.replay.first_call())
+        self.replay = LogHistories(events)
+        self.surge = surge_ratios(events.received_us, self.replay.first_call())
         hour, weekday = _local_times(events.received_us, time_zone)
         self._columns: Mapping[str, NDArray[np.generic]] = {
             "received_us": events.received_us,
@@ -69,7 +69,7 @@ class FeatureTable:
             for place, name in enumerate(CALL):
                 _take(self._columns[name], rows, calls, place)
             features = np.empty((len(rows), len(FEATURES)))
-            fill_rows(histories, calls, features)
+            fill_feature_rows(histories, calls, features)
             return Part(rows, histories, calls, features)
 
         yield from self.replay.parts(part)

@@ -124,7 +124,7 @@ _WITH = np.array([feature.with_ for feature in FEATURES])
 
 
 @kernel
-def fill(history: NDArray[np.float64], call: NDArray[np.float64], row: NDArray[np.float64]) -> None:
+def fill_features(history: NDArray[np.float64], call: NDArray[np.float64], row: NDArray[np.float64]) -> None:
     """Write the features of one call into `row`, as many as `row` is long.
 
     Parameters
@@ -149,10 +149,10 @@ def fill(history: NDArray[np.float64], call: NDArray[np.float64], row: NDArray[n
 
 
 @log_kernel
-def fill_rows(histories: NDArray[np.float64], calls: NDArray[np.float64], rows: NDArray[np.float64]) -> None:
-    """Write the features of many calls: `fill` for each row of three matrices."""
+def fill_feature_rows(histories: NDArray[np.float64], calls: NDArray[np.float64], rows: NDArray[np.float64]) -> None:
+    """Write the features of many calls: `fill_features` for each row of three matrices."""
     for call in range(len(calls)):
-        fill(histories[call], calls[call], rows[call])
+        fill_features(histories[call], calls[call], rows[call])
 
 
 @lru_cache(maxsize=65_536)

@@ -71,12 +71,12 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     return found
 
 
-def translated(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
+def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
     """Give reasons that have a `text` with the text of a language.
 
     Examples
     --------
-    >>> translated(reasons([3.0], [0.5], in_words=True), "id")[0]["text"]
+    >>> translate_reasons(reasons([3.0], [0.5], in_words=True), "id")[0]["text"]
     '3 panggilan sekitar satu jam terakhir'
     """
     return [

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from model.simulation.personas import City, Persona
-from model.simulation.sampling import Floats, Ints, first_of_run, grouped
+from model.simulation.sampling import Floats, Ints, assign_groups, run_starts
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Calendar:
         return elapsed
 
 
-def moments(
+def arrival_times(
     who: Persona, calendar: Calendar, caller: Ints, event: Ints, busy_s: Floats, rng: np.random.Generator
 ) -> Floats:
     """Say when each call of one persona arrives.
@@ -74,7 +74,7 @@ def moments(
     half_stay_s = 86400 / 2 * who.stay_days.amounts(rng.standard_normal(len(event)))
 
     stays = half_stay_s[caller] > 0
-    begins = first_of_run(caller) | (first_of_run(grouped(n, who.calls_per_session, rng)) & stays)
+    begins = run_starts(caller) | (run_starts(assign_groups(n, who.calls_per_session, rng)) & stays)
     first, session = np.flatnonzero(begins), np.cumsum(begins) - 1
     opens = np.interp(middle_s - half_stay_s, edges_s, elapsed)[caller[first]]
     closes = np.interp(middle_s + half_stay_s, edges_s, elapsed)[caller[first]]

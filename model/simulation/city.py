@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from model.calls.columns import GENUINE
-from model.simulation.call_times import Calendar, moments
+from model.simulation.call_times import Calendar, arrival_times
 from model.simulation.personas import City, Persona, cities, load_city
-from model.simulation.sampling import Flags, Floats, Ints, Names, apportioned, dealt, first_of_run, grouped, rolled
+from model.simulation.sampling import Flags, Floats, Ints, Names, apportion, assign_groups, deal, roll, run_starts
 
 __all__ = ["CityLog", "cities", "simulate"]
 
@@ -81,7 +81,7 @@ def simulate(city: str, seed: int = 0, *, calls: int | None = None) -> CityLog:
     size = plan.calls if calls is None else calls
     if size < 0:
         raise ValueError(f"calls must be 0 or more, got {size}")
-    counts = apportioned({persona.name: persona.calls for persona in plan.personas}, size)
+    counts = apportion({persona.name: persona.calls for persona in plan.personas}, size)
     # Each persona has its own stream of chance: editing one leaves what the others do as it was.
     numbering, *streams = np.random.default_rng(seed).spawn(1 + len(plan.personas))
     calendar = Calendar.of(plan)
@@ -100,23 +100,23 @@ def _calls_of(
     who: Persona, n: int, city: City, calendar: Calendar, phones: "_Phones", rng: np.random.Generator
 ) -> Columns:
     """Make up all calls of one persona; times in seconds since the city's start, callers as plain counts."""
-    caller = grouped(n, who.calls_per_caller, rng)
-    event = grouped(len(np.unique(caller)), who.callers_per_event, rng)
+    caller = assign_groups(n, who.calls_per_caller, rng)
+    event = assign_groups(len(np.unique(caller)), who.callers_per_event, rng)
     number, line = phones.given(who, len(event), rng)
 
     heard = _heard(who, city, caller, rng)
-    closed_as = dealt(who.closed_as, n, rng)
+    closed_as = deal(who.closed_as, n, rng)
     answered = ~np.isin(closed_as, UNHEARD)
     waited_s = heard["opening_duration_s"] + city.ring_s.amounts(rng.standard_normal(n))
     busy_s = waited_s + np.where(answered, heard["duration_s"], 0.0)
-    received_at = moments(who, calendar, caller, event, busy_s, rng)
+    received_at = arrival_times(who, calendar, caller, event, busy_s, rng)
     incident = event[caller] if who.one_incident else caller
-    category = rolled(who.category, len(np.unique(incident)), rng)[incident]
+    category = roll(who.category, len(np.unique(incident)), rng)[incident]
     # One incident is genuine once; whoever reports it later is a duplicate.
     if who.one_incident:
         closed_as[(closed_as == "genuine") & ~_is_earliest(received_at, incident)] = "duplicate"
 
-    ended_by = rolled(who.ended_by, n, rng)
+    ended_by = roll(who.ended_by, n, rng)
     ended_by[closed_as == "abandoned"] = "caller"
     ended_by[closed_as == "unanswered"] = "network"
     return {
@@ -136,7 +136,7 @@ def _is_earliest(at: Floats, group: Ints) -> Flags:
     """Mark the earliest member of each group."""
     order = np.lexsort((at, group))
     earliest = np.zeros(len(group), dtype=bool)
-    earliest[order] = first_of_run(group[order])
+    earliest[order] = run_starts(group[order])
     return earliest
 
 
@@ -151,7 +151,7 @@ class _Phones:
         for name, pool in city.pools.items():
             n = max(1, round(pool.numbers * growth))
             use = np.exp(pool.popularity * rng.standard_normal(n))
-            self._pools[name] = (self._new(n), rolled(pool.lines, n, rng), use / use.sum())
+            self._pools[name] = (self._new(n), roll(pool.lines, n, rng), use / use.sum())
 
     def given(self, who: Persona, callers: int, rng: np.random.Generator) -> tuple[Ints, Names]:
         """Give each caller a number and a line, their own or those of a telephone from the persona's pool.
@@ -159,11 +159,11 @@ class _Phones:
         A telephone has its line for good; but a share of the callers withholds the number or has no SIM.
         """
         if who.numbers == "own":
-            return self._new(callers), rolled(who.lines, callers, rng)
+            return self._new(callers), roll(who.lines, callers, rng)
         numbers, lines, use = self._pools[who.numbers]
         telephone = rng.choice(len(numbers), callers, p=use)
         hidden = {line: who.lines.get(line, 0.0) for line in ANONYMOUS}
-        shown = rolled({"": 1 - sum(hidden.values()), **hidden}, callers, rng)
+        shown = roll({"": 1 - sum(hidden.values()), **hidden}, callers, rng)
         return numbers[telephone], np.where(shown == "", lines[telephone], shown)
 
     def written(self, number: Ints, line: Names) -> pd.Series:
@@ -232,7 +232,7 @@ def _closed(
     disposed_at = ended_at + np.where(unheard, 0.0, delay_s)
 
     mistaken = (rng.random(n) < who.corrected) & ~unheard & (closed_as != "")
-    first = np.where(mistaken, rolled(who.first_closed_as, n, rng), closed_as)
+    first = np.where(mistaken, roll(who.first_closed_as, n, rng), closed_as)
     mistaken &= first != closed_as
     corrected_at = disposed_at + city.correction_delay_s.amounts(rng.standard_normal(n))
     return {

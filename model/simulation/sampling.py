@@ -50,7 +50,7 @@ class Spread(NamedTuple):
         return shares
 
 
-def grouped(n: int, size: Spread, rng: np.random.Generator) -> Ints:
+def assign_groups(n: int, size: Spread, rng: np.random.Generator) -> Ints:
     """Put n things, in order, into groups of a varying size of at least 1; the last takes what is left.
 
     Returns
@@ -60,31 +60,31 @@ def grouped(n: int, size: Spread, rng: np.random.Generator) -> Ints:
 
     Examples
     --------
-    >>> grouped(5, Spread(2), np.random.default_rng(0))
+    >>> assign_groups(5, Spread(2), np.random.default_rng(0))
     array([0, 0, 1, 1, 2])
     """
     sizes = np.maximum(size.amounts(rng.standard_normal(n)).round(), 1)
     return np.searchsorted(np.cumsum(sizes), np.arange(n), side="right").astype(np.int64)
 
 
-def first_of_run(group: Ints) -> Flags:
+def run_starts(group: Ints) -> Flags:
     """Mark where each run of equal values, none of them negative, begins.
 
     Examples
     --------
-    >>> first_of_run(np.array([0, 0, 1, 2, 2]))
+    >>> run_starts(np.array([0, 0, 1, 2, 2]))
     array([ True, False,  True,  True, False])
     """
     begins: Flags = np.diff(group, prepend=-1) != 0
     return begins
 
 
-def apportioned(mix: Mix, total: int) -> Ints:
+def apportion(mix: Mix, total: int) -> Ints:
     """Divide a total in proportion to a mix, by largest remainder: the parts add up exactly.
 
     Examples
     --------
-    >>> apportioned({"genuine": 0.77, "prank": 99.23}, 13746)
+    >>> apportion({"genuine": 0.77, "prank": 99.23}, 13746)
     array([  106, 13640])
     """
     weights = np.array(list(mix.values()), dtype=np.float64)
@@ -95,12 +95,12 @@ def apportioned(mix: Mix, total: int) -> Ints:
     return parts
 
 
-def dealt(mix: Mix, n: int, rng: np.random.Generator) -> Names:
+def deal(mix: Mix, n: int, rng: np.random.Generator) -> Names:
     """Deal outcomes like cards: shuffled, but every seed gives each outcome equally often."""
-    return rng.permutation(np.repeat(_names(mix), apportioned(mix, n)))
+    return rng.permutation(np.repeat(_names(mix), apportion(mix, n)))
 
 
-def rolled(mix: Mix, n: int, rng: np.random.Generator) -> Names:
+def roll(mix: Mix, n: int, rng: np.random.Generator) -> Names:
     """Roll outcomes like dice: each on its own."""
     weights = np.array(list(mix.values()), dtype=float)
     return _names(mix)[rng.choice(len(weights), n, p=weights / weights.sum())]

@@ -15,7 +15,7 @@ from model.params import Params
 from model.scorecard.features import FEATURES, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
 from model.training.dataset import Dataset, mask_missing_features, subsample
-from model.training.distillation import distil, platt
+from model.training.distillation import distil, platt_parameters
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -84,7 +84,7 @@ def _calibrated(
         # What is frozen is not fitted again: that weights count for the calibration alone is what is meant.
         warnings.filterwarnings("ignore", "Since FrozenEstimator", UserWarning)
         calibrated.fit(rows, label, sample_weight=weights)
-    slope, _ = platt(calibrated)
+    slope, _ = platt_parameters(calibrated)
     if slope < NO_SLOPE:
         (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators
         genuine = (label == 0).mean()

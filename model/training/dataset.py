@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from model.calls.call_events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, ordered
+from model.calls.call_events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, sort_calls
 from model.errors import TrainingError
 from model.params import Params
 from model.policy.policy import Band
@@ -29,7 +29,7 @@ class Dataset:
     Parameters
     ----------
     calls : pandas.DataFrame
-        In the order of `events.ordered`.
+        In the order of `sort_calls`.
     events : Events
     table : FeatureTable
     until_us : int
@@ -77,7 +77,7 @@ def prepare_dataset(
     TrainingError
         When there are fewer than three genuine calls or fewer than three others.
     """
-    calls = ordered(calls)
+    calls = sort_calls(calls)
     if until is not None:
         calls = known_at(calls, until).reset_index(drop=True)
         corrections = corrections[corrections["disposed_at"] < until] if corrections is not None else None

@@ -32,7 +32,7 @@ def distil(estimator: CalibratedClassifierCV, rows: Numbers, stage: str) -> Scor
     ValueError
         When a tree uses two features, or the calibration would turn the order round.
     """
-    slope, offset = platt(estimator)
+    slope, offset = platt_parameters(estimator)
     if not slope > 0.0:
         raise ValueError(f"stage {stage}: a calibration slope of {slope:.3g}, expected more than 0: the calls used for "
                          "calibration contradict those used for fitting")  # fmt: skip
@@ -64,7 +64,7 @@ def distil(estimator: CalibratedClassifierCV, rows: Numbers, stage: str) -> Scor
     return Scorecard(stage, intercept, steps)
 
 
-def platt(estimator: CalibratedClassifierCV) -> tuple[float, float]:
+def platt_parameters(estimator: CalibratedClassifierCV) -> tuple[float, float]:
     """Give slope and offset of the calibration: log-odds = slope * decision function + offset."""
     (calibrated,) = estimator.calibrated_classifiers_
     (sigmoid,) = calibrated.calibrators

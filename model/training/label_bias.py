@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.calls.call_events import UNLABELLED, Events
-from model.certification.bootstrap import between, totals, units
+from model.certification.bootstrap import bootstrap_sums, caller_index, percentile_interval
 from model.training.dataset import split_holdout
 
 Numbers = NDArray[np.float64]
@@ -33,7 +33,7 @@ def label_bias(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numb
     Parameters
     ----------
     calls : pandas.DataFrame
-        As `events.ordered` gives it.
+        As `sort_calls` gives it.
     events : Events
         Of the same calls.
     rows : bool (n,)
@@ -69,13 +69,13 @@ def label_bias(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numb
                          (told * apart, told)):  # fmt: skip
             columns += [sums, of]
     table = np.column_stack(columns)
-    unit, count = units(events.caller[rows])
+    unit, count = caller_index(events.caller[rows])
     shares = _shares(table.sum(axis=0, keepdims=True))[0]
-    drawn = _shares(totals(table, unit, count, RESAMPLES, seed=0))
+    drawn = _shares(bootstrap_sums(table, unit, count, RESAMPLES, seed=0))
     found["measures"] = {}
     for place, name in enumerate(MEASURES):
         mine, others = shares[place], shares[place + len(MEASURES)]
-        difference = between(others - mine, drawn[:, place + len(MEASURES)] - drawn[:, place], CONFIDENCE)
+        difference = percentile_interval(others - mine, drawn[:, place + len(MEASURES)] - drawn[:, place], CONFIDENCE)
         found["measures"][name] = {
             "held_out": mine,
             "acted_on": others,
@@ -94,12 +94,12 @@ def _shares(sums: Numbers) -> Numbers:
         return np.asarray(sums[:, ::2] / sums[:, 1::2], dtype=np.float64)
 
 
-def sentence(effect: Mapping[str, Any]) -> str:
+def describe_label_bias(effect: Mapping[str, Any]) -> str:
     """Say it in words.
 
     Examples
     --------
-    >>> sentence({"says": "no_share"})
+    >>> describe_label_bias({"says": "no_share"})
     'No call was held out at random, so the effect of the system on its own labels cannot be seen.'
     """
     if effect["says"] == "no_share":

@@ -247,7 +247,7 @@ def _print_report(found: "VerifyReport") -> None:
 
 def _number(text: str, release: Path) -> str:
     """Read a number and normalise it."""
-    from model.calls.phone_numbers import normal_number
+    from model.calls.phone_numbers import normalise_number
     from model.release.folder import read_release
 
     if text == "-":
@@ -255,7 +255,7 @@ def _number(text: str, release: Path) -> str:
     else:
         print("note: others on this machine can see a number on a command line; - reads it from standard input",
               file=sys.stderr)  # fmt: skip
-    normal = normal_number(text, read_release(release).region)
+    normal = normalise_number(text, read_release(release).region)
     if normal is None:
         raise SaringError("this shows no number, expected a telephone number")
     return normal

@@ -11,7 +11,7 @@ from model.language.catalogue import Catalogue, catalogue
 from model.language.numbers import format_decimal
 from model.language.texts import Language
 from model.policy.guardrails import SHOWN
-from model.scorecard.reasons import translated
+from model.scorecard.reasons import translate_reasons
 from service.console.catalogues.catalogue import words_of
 from service.console.page import PageRoute, closing_data, data_for, looks, now_us, page, refused
 from service.contract.problems import Problem
@@ -81,7 +81,7 @@ def explained(answer: dict[str, Any], stage: str, language: Language) -> dict[st
         likelihood, exactly, whichever release made it.
     """
     likelihood, groups = answer["prank_likelihood"], dict[str, list[dict[str, Any]]]()
-    reasons = translated(answer["reasons"], language)
+    reasons = translate_reasons(answer["reasons"], language)
     largest = max((abs(reason["contribution"]) for reason in reasons), default=1.0) or 1.0
     for reason in reasons:
         reason["bar"] = BAR * abs(reason["contribution"]) / largest

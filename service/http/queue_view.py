@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model.history.caller_history import FIELDS
 from model.language.texts import Language
-from model.scorecard.reasons import translated
+from model.scorecard.reasons import translate_reasons
 from service.contract.extra_fields import LAST_DIGITS
 from service.security.pseudonyms import short_pseudonym
 from service.store.records import Call
@@ -46,7 +46,7 @@ def queued_call(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B00
         "band": None if call.held_out else call.shown_band,
         "prank_likelihood": told.get("prank_likelihood"),
         "defer_s": call.defer_s,
-        "reasons": reasons if view.language == "en" else translated(reasons, view.language),
+        "reasons": reasons if view.language == "en" else translate_reasons(reasons, view.language),
         "guardrails": told.get("guardrails", []),
         "earlier_calls": round(call.history[_CALLS]),
         "earlier_genuine": round(call.history[_GENUINE]),

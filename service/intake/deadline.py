@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calls.phone_numbers import normal_number
+from model.calls.phone_numbers import normalise_number
 from model.errors import StoreError
 from model.history.caller_history import Caller
 from service.contract.extra_fields import LAST_DIGITS
@@ -107,7 +107,7 @@ class FailOpenScorer:
 
     def hashes_of(self, number: str) -> list[bytes]:
         """Return the hashes of a number under every live key, the one in use first; empty when it shows none."""
-        normal = normal_number(number, self.intake.release.region)
+        normal = normalise_number(number, self.intake.release.region)
         return [] if normal is None else [self.pseudonyms.hash(normal), *self.pseudonyms.others(normal)]
 
     async def history_of(self, number: str, as_of_us: int) -> tuple[list[bytes], NDArray[np.float64]]:
@@ -153,7 +153,7 @@ class FailOpenScorer:
             of_name = request.model_copy(update={"call_id": name})
             reply = await self.score(of_name, warnings, now, told_by=told_by, among=among)
             return reply.with_call_id(request.call_id)
-        normal = normal_number(request.caller, self.intake.release.region)
+        normal = normalise_number(request.caller, self.intake.release.region)
         caller = None if normal is None else self.pseudonyms.hash(normal)
         others = [] if normal is None else self.pseudonyms.others(normal)
         if self._digits or LAST_DIGITS in request.extras():

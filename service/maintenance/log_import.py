@@ -6,8 +6,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from model.calls.call_events import events_of, ordered, present
-from model.calls.phone_numbers import normal_number
+from model.calls.call_events import drop_missing, events_of, sort_calls
+from model.calls.phone_numbers import normalise_number
 from model.errors import StoreError
 from model.release.folder import Release
 from model.scorecard.feature_table import FeatureTable
@@ -58,7 +58,7 @@ def import_log(
         When calls of the log may have been known, and removed since: they would count twice.
     """
     _check_not_removed(calls, store)
-    calls = ordered(calls)
+    calls = sort_calls(calls)
     table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
     histories, first = table.replay.histories(), table.replay.first_call()
     hashes = {number: _hash(number, release.region, pseudonyms) for number in calls["caller"].dropna().unique()}
@@ -69,7 +69,7 @@ def import_log(
             rows = calls.iloc[start : start + PART].to_dict("records")
             part = []
             for place, row in enumerate(rows, start):
-                told = present(row)
+                told = drop_missing(row)
                 known = _bare(told, masks)
                 call = _call(known, hashes.get(row["caller"]), histories[place], table.surge[place], bool(first[place]))
                 closings = [known] if "disposition" in known else []
@@ -92,14 +92,14 @@ def _check_not_removed(calls: pd.DataFrame, store: Store) -> None:
 
 
 def _hash(number: str, region: str, pseudonyms: Pseudonyms) -> bytes | None:
-    normal = normal_number(number, region)
+    normal = normalise_number(number, region)
     return None if normal is None else pseudonyms.hash(normal)
 
 
 def _by_call(corrections: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for row in corrections.to_dict("records") if corrections is not None else []:
-        found.setdefault(row["call_id"], []).append(present(row))
+        found.setdefault(row["call_id"], []).append(drop_missing(row))
     return found
 
 

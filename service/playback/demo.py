@@ -20,7 +20,7 @@ from rich.table import Table
 from model.calls.call_events import known_at
 from model.calls.call_log import write_log
 from model.errors import SaringError
-from model.evaluation.ranking import auc_and_precision, ranked
+from model.evaluation.ranking import auc_and_precision, rank_calls
 from model.params import Params
 from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
@@ -118,7 +118,7 @@ def _story(client: httpx.Client, answers: dict[str, dict[str, Any]], truth: pd.S
     table = Table("", "a genuine call stood before a false one", "genuine among the 5 % put first")
     foremost = max(1, len(score) // 20)
     for name, by in (("first come, first served", first_come), ("counting earlier pranks", earlier), ("Saring", score)):
-        pairs, _ = auc_and_precision(ranked(genuine, by))
+        pairs, _ = auc_and_precision(rank_calls(genuine, by))
         order = np.argsort(by, kind="stable")[:foremost]
         table.add_row(name, f"{pairs:.0%} of pairs", f"{genuine[order].sum()} of {genuine.sum()}")
     console.print(table)

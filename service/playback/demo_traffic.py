@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from model.calls.call_events import present
+from model.calls.call_events import drop_missing
 from model.calls.columns import GENUINE
 
 #: A call every so many seconds, on average, and the colleagues, each of whom lets a call wait so long at least.
@@ -79,7 +79,7 @@ class DemoTraffic:
                 self._ring(now_s)
 
     def _ring(self, now_s: float) -> None:
-        row = present(self._draw.choice(self._rows))
+        row = drop_missing(self._draw.choice(self._rows))
         self.rung += 1
         call_id = f"live-{self._started}-{self.rung}"
         body = {"call_id": call_id, "received_at": _now(), "stage": "opening"}

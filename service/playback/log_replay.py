@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pandas as pd
 
-from model.calls.call_events import ordered, present
+from model.calls.call_events import drop_missing, sort_calls
 from model.errors import ReplayError
 
 WEEK = timedelta(weeks=1)
@@ -37,14 +37,14 @@ def steps(calls: pd.DataFrame, corrections: pd.DataFrame | None = None) -> list[
         As `read_calls` gives it.
     corrections : pandas.DataFrame, optional
     """
-    calls = ordered(calls)
+    calls = sort_calls(calls)
     found: list[Step] = []
     names = calls.set_index("call_id")["received_at"]
     for row in calls.to_dict("records"):
-        found.extend(_of_call(present(row)))
+        found.extend(_of_call(drop_missing(row)))
     if corrections is not None:
         rows = corrections.to_dict("records")
-        found.extend(_disposed(present(row), names[row["call_id"]]) for row in rows)
+        found.extend(_disposed(drop_missing(row), names[row["call_id"]]) for row in rows)
     found.sort(key=lambda step: step[:4])
     return found
 

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from model.calls.columns import ENDED_BY, LINES
 from model.history.caller_history import RECEIVED, Caller, Event
-from model.kernels import lean
+from model.kernels import skip_optional_imports
 from model.policy.assessor import Assessor
-from model.policy.guardrails import names
+from model.policy.guardrails import guardrail_names
 from model.release.folder import Release
 from model.scorecard.features import STAGES, local_time
 from model.scorecard.reasons import reasons
@@ -49,13 +49,13 @@ class Scorer:
             found.likelihood,
             found.guarded,
             found.factor,
-            names(found.held) if found.held else [],
+            guardrail_names(found.held) if found.held else [],
             reasons(found.features, found.contributions, in_words=in_words),
         )
 
     def warm_up(self) -> None:
         """Score nobody once at every stage, so that no caller waits for the kernels to be loaded."""
-        lean()
+        skip_optional_imports()
         caller = Caller()
         caller.add(Event(1, RECEIVED, 1, ""))
         nobody = Call("", 2, history=caller.read(2))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
-from model.history.caller_history import ENDED, LABELLED, RECEIVED, Event, empty
+from model.history.caller_history import ENDED, LABELLED, RECEIVED, Event, empty_state
 from model.policy.deferral import queue_key_us
 from service.store.statements import CALL, CHANGING
 
@@ -82,7 +82,7 @@ class Call:
     disposition: str | None = None
     category: str | None = None
     disposed_at_us: int | None = None
-    history: NDArray[np.float64] = field(default_factory=empty)
+    history: NDArray[np.float64] = field(default_factory=empty_state)
     surge: tuple[float, float] = (1.0, 1.0)
     first_call: bool = False
     held_out: bool = False

@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 
 from model.calls.call_events import NEVER
 from model.calls.columns import ENDED_BY, LINES
-from model.certification.drift import DAYS, latest, measure_drift
+from model.certification.drift import DAYS, measure_drift, select_recent_calls
 from model.certification.profile import DAY_US, Sample
-from model.scorecard.features import CALL, FEATURES, NAMES, STAGES, WIDTHS, fill_rows, local_time
+from model.scorecard.features import CALL, FEATURES, NAMES, STAGES, WIDTHS, fill_feature_rows, local_time
 from model.scorecard.scorecard import Scorecard
 from service.queue.states import OVER
 from service.store.database import engine_of
@@ -79,7 +79,7 @@ def _read(connection: Connection, now_us: int) -> Columns:
 
 def _sample(columns: Columns, asked: Mapping[str, Any]) -> Sample:
     received, now_us = np.array(columns["received_at_us"], dtype=np.int64), int(asked["now_us"])
-    chosen = np.flatnonzero(latest(received, now_us))
+    chosen = np.flatnonzero(select_recent_calls(received, now_us))
     columns = {name: tuple(values[row] for row in chosen) for name, values in columns.items()}
     received = received[chosen]
     features = _features(columns, asked["time_zone"])
@@ -106,7 +106,7 @@ def _features(columns: Columns, time_zone: str) -> NDArray[np.float64]:
     vectors = np.column_stack([np.array(known[name], dtype=np.float64) for name in CALL])
     histories = np.frombuffer(b"".join(columns["history"]), dtype=np.float64).reshape(size, -1)
     features = np.empty((size, len(FEATURES)))
-    fill_rows(histories, vectors, features)
+    fill_feature_rows(histories, vectors, features)
     return features
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import psycopg
 
-from model.calls.call_events import events_of, ordered
+from model.calls.call_events import events_of, sort_calls
 from model.calls.columns import COLUMNS
 from model.history.caller_history import FIELDS, read
-from model.history.log_histories import Replay
+from model.history.log_histories import LogHistories
 from model.release.folder import read_release
 from service.intake.history_cache import restore_stream
 from service.security.pseudonyms import Pseudonyms, read_keys
@@ -131,8 +131,8 @@ def log_of(calls: Sequence[ToldCall]) -> tuple[pd.DataFrame, pd.DataFrame]:
 def expected_states(calls: Sequence[ToldCall], labels: dict[str, int], region: str) -> dict[str, np.ndarray]:
     """Give the state of each caller once all events are known, as the offline replay of the log gives it."""
     log, corrections = log_of(calls)
-    log = ordered(log)
-    states = Replay(events_of(log, labels, region, corrections)).states()
+    log = sort_calls(log)
+    states = LogHistories(events_of(log, labels, region, corrections)).states()
     return dict(zip(pd.unique(log["caller"].dropna()), states, strict=True))
 
 

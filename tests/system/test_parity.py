@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.calls.call_events import events_of, known_at, ordered
-from model.history.log_histories import Replay
+from model.calls.call_events import events_of, known_at, sort_calls
+from model.history.log_histories import LogHistories
 from model.release.folder import read_release
 from model.release.scored_log import score_log
 from model.simulation.city import simulate
@@ -34,10 +34,10 @@ def told_city():
 def offline(told_city, release_folder):
     """The same log as the offline commands see it: histories, and the scores of two stages."""
     release = read_release(release_folder)
-    calls = ordered(told_city.calls)
+    calls = sort_calls(told_city.calls)
     events = events_of(calls, release.labels, release.region, told_city.corrections)
     scores = {stage: score_log(calls, release, stage, told_city.corrections) for stage in ("opening", "ended")}
-    return calls, Replay(events).histories(), scores
+    return calls, LogHistories(events).histories(), scores
 
 
 def assert_same(rows, folder: Path, answers: dict, offline) -> None:
@@ -132,6 +132,6 @@ def test_a_caller_of_many_calls_is_made_anew_from_a_checkpoint_and_gives_the_sam
     for start in range(0, len(found), 75):
         with serving(tmp_path, release_folder) as client:
             replay(found[start : start + 75], client, as_recorded=True)
-    expected = Replay(events_of(ordered(log), release.labels, release.region)).histories()
+    expected = LogHistories(events_of(sort_calls(log), release.labels, release.region)).histories()
     assert rows(tmp_path, "checkpoints")[0]["included"] == 192
-    assert np.array_equal(stored_histories(rows, tmp_path, ordered(log)["call_id"]), expected)
+    assert np.array_equal(stored_histories(rows, tmp_path, sort_calls(log)["call_id"]), expected)

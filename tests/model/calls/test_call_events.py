@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.calls.call_events import NEVER, UNLABELLED, events_of, known_at, microseconds, ordered, present
+from model.calls.call_events import NEVER, UNLABELLED, drop_missing, events_of, known_at, microseconds, sort_calls
 from model.calls.columns import CORRECTION_COLUMNS, DEFAULT_LABELS
 
 HOUR = 3_600
@@ -17,7 +17,7 @@ def events(log_of):
 
     def events(rows, corrections=()):
         rows = [{"call_id": f"c{n}"} | row for n, row in enumerate(rows)]
-        return events_of(ordered(log_of(rows)), DEFAULT_LABELS, "ID", log_of(corrections, CORRECTION_COLUMNS))
+        return events_of(sort_calls(log_of(rows)), DEFAULT_LABELS, "ID", log_of(corrections, CORRECTION_COLUMNS))
 
     return events
 
@@ -31,7 +31,7 @@ def labels_of(events):
 def test_a_log_in_any_order_is_put_in_order_of_time_and_then_of_call_id(log_of, received, chance):
     names = [f"c{n:02}" for n in range(len(received))]
     chance.shuffle(names)
-    calls = ordered(log_of([{"call_id": c, "received_at": at} for c, at in zip(names, received, strict=True)]))
+    calls = sort_calls(log_of([{"call_id": c, "received_at": at} for c, at in zip(names, received, strict=True)]))
     keys = list(zip(calls["received_at"], calls["call_id"], strict=True))
     assert keys == sorted(keys)
     assert calls.index.tolist() == list(range(len(received)))
@@ -88,7 +88,7 @@ def test_what_gives_no_label_is_unlabelled_and_never_known(events):
 
 
 def test_the_labels_of_a_call_add_up_to_its_outcome(city):
-    found = events_of(ordered(city.calls), DEFAULT_LABELS, "ID", city.corrections)
+    found = events_of(sort_calls(city.calls), DEFAULT_LABELS, "ID", city.corrections)
     genuine, not_genuine = np.zeros(len(found)), np.zeros(len(found))
     np.add.at(genuine, found.label_row, found.label_genuine)
     np.add.at(not_genuine, found.label_row, found.label_not_genuine)
@@ -132,14 +132,14 @@ def test_known_at_hides_everything_that_was_not_known_strictly_before(log_of):
         assert known["call_id"].tolist() == ["c0"]
         if second <= 30:
             missing = missing | {"disposition", "disposed_at", "category"}
-        there = set(present(known.iloc[0].to_dict()))
+        there = set(drop_missing(known.iloc[0].to_dict()))
         assert there == {"call_id", *row} - missing
     assert len(known_at(log, start + pd.Timedelta(1, unit="h"))) == 2
     assert known_at(log, start + pd.Timedelta(10, unit="s")).dtypes.equals(log.dtypes)
 
 
 def test_the_log_as_known_at_a_moment_gives_the_same_histories_until_then(city):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     until = calls["received_at"].iloc[3_000]
     whole = events_of(calls, DEFAULT_LABELS, "ID", city.corrections)
     later = city.corrections[city.corrections["disposed_at"] < until]

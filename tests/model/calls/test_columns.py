@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.calls.columns import COLUMNS, DEFAULT_LABELS, DISPOSITIONS, GENUINE
-from model.calls.phone_numbers import normal_number
+from model.calls.phone_numbers import normalise_number
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from model.calls.phone_numbers import normal_number
      "0812.3456.7890", "6281234567890", "tel:+6281234567890", "+62 0812 3456 7890"],
 )  # fmt: skip
 def test_a_number_is_the_same_however_it_is_written(written):
-    assert normal_number(written, "ID") == "+6281234567890"
+    assert normalise_number(written, "ID") == "+6281234567890"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_number_is_the_same_however_it_is_written(written):
     ],
 )
 def test_a_number_without_a_country_is_read_in_its_region(written, region, number):
-    assert normal_number(written, region) == number
+    assert normalise_number(written, region) == number
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ def test_a_number_without_a_country_is_read_in_its_region(written, region, numbe
      "Withheld", "restricted", "unavailable", "null", "None", "nan"],
 )  # fmt: skip
 def test_who_shows_no_number_is_nobody(nobody):
-    assert normal_number(nobody, "ID") is None
+    assert normalise_number(nobody, "ID") is None
 
 
 @pytest.mark.parametrize("pseudonym", ["a1f9c0", "112", "caller-17", "0x7f", "sip:1234@pbx", "ann", "nobody"])
 def test_a_pseudonym_stays_as_it_is(pseudonym):
-    assert normal_number(f" {pseudonym} ", "ID") == pseudonym
+    assert normalise_number(f" {pseudonym} ", "ID") == pseudonym
 
 
 @given(st.text(max_size=12) | st.text("+0123456789 ()-./", max_size=18))
 def test_a_normal_number_is_already_normal(text):
-    once = normal_number(text, "ID")
-    assert once is None or normal_number(once, "ID") == once
+    once = normalise_number(text, "ID")
+    assert once is None or normalise_number(once, "ID") == once
     assert once != ""
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from benchmarks.drift import changed, half, looks, noticed
 from model.calls.call_log import write_log
-from model.certification.drift import GROWING, latest, measure_drift
+from model.certification.drift import GROWING, measure_drift, select_recent_calls
 from model.certification.profile import BINNED, DAY_US, Clusters, Sample, check_profile
 from model.errors import ReleaseError
 from model.evaluation.evaluation import Effort
 from model.params import Params
-from model.release.drift_samples import latest_calls, sample_of
+from model.release.drift_samples import build_sample, latest_calls
 from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
 from model.scorecard.scorecard import Scorecard
@@ -65,7 +65,7 @@ def test_a_campaign_and_lines_that_change_are_noticed_within_four_weeks(quiet):
 def sample(made):
     events, labelled = made.past.events, made.past.calibrate | made.past.certify
     rows = events.received_us >= events.received_us[labelled].min()
-    return sample_of(made.past.table, made.past.events, rows, made.scorecards, made.past.until_us)
+    return build_sample(made.past.table, made.past.events, rows, made.scorecards, made.past.until_us)
 
 
 def test_calls_look_like_themselves(made, sample):
@@ -144,7 +144,7 @@ def test_of_few_calls_nothing_is_said(made, sample):
     drift = measure_drift(made.profile, few)
     assert (drift.findings, drift.alarm) == ((), False)
     assert "150" in drift.sentence("en")
-    none = latest(np.zeros(0, dtype=np.int64), 10)
+    none = select_recent_calls(np.zeros(0, dtype=np.int64), 10)
     assert none.tolist() == []
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from model.errors import EvaluationError
-from model.evaluation.evaluation import Effort, counts, evaluate
+from model.evaluation.evaluation import Effort, count_splits, evaluate
 from model.evaluation.scenarios import CONDITIONS
-from model.evaluation.window import Window
+from model.evaluation.window import EvaluationWindow
 from model.params import Params
 from model.release.folder import read_release, to_bytes, write_release
 from model.release.pipeline import evaluate_release, make_release
@@ -121,12 +121,12 @@ def test_a_log_of_later_calls_only_has_no_yardsticks_and_no_prices(city, earlier
 def test_a_window_without_genuine_calls_gives_nulls_and_no_error(made):
     past = made.past
     rows = past.certify & (past.events.outcome == 1)
-    window = Window(past.events, past.table, rows, rows, made.scorecards, made.policy)
-    about = counts(past) | {"evaluated_on": "certify split"}
+    window = EvaluationWindow(past.events, past.table, rows, rows, made.scorecards, made.policy)
+    about = count_splits(past) | {"evaluated_on": "certify split"}
     found = evaluate(window, made.policy, made.certificate, earlier=past, params=Params(), about=about, effort=QUICK)
     assert found["stages"]["ring"]["auc"] is None
     assert found["waits"] is found["slices"] is found["summary"] is None
     nobody = np.zeros_like(rows)
-    window = Window(past.events, past.table, nobody, nobody, made.scorecards, made.policy)
+    window = EvaluationWindow(past.events, past.table, nobody, nobody, made.scorecards, made.policy)
     found = evaluate(window, made.policy, made.certificate, earlier=None, params=Params(), about=about, effort=QUICK)
     assert found["window"]["calls"] == 0

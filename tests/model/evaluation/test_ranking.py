@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from model.evaluation.calibration import calibration, groups_of, reliability
-from model.evaluation.ranking import auc_and_precision, evaluate_ranking, ranked
+from model.evaluation.calibration import measure_calibration, quantile_groups, reliability
+from model.evaluation.ranking import auc_and_precision, evaluate_ranking, rank_calls
 
 CALLS = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 3)), min_size=2, max_size=60)
 
@@ -22,7 +22,7 @@ def made_up(n=4000, seed=5):
 @given(CALLS)
 def test_auc_and_average_precision_are_those_of_scikit_learn(calls):
     genuine, score, weights = (np.array(column) for column in zip(*calls, strict=True))
-    auc, precision = auc_and_precision(ranked(genuine, score.astype(float)), weights.astype(float))
+    auc, precision = auc_and_precision(rank_calls(genuine, score.astype(float)), weights.astype(float))
     kinds = {bool(kind) for kind, weight in zip(genuine, weights, strict=True) if weight}
     if kinds == {True, False}:
         assert auc == pytest.approx(roc_auc_score(~genuine, score, sample_weight=weights))
@@ -34,7 +34,7 @@ def test_auc_and_average_precision_are_those_of_scikit_learn(calls):
 
 def test_true_probabilities_are_found_to_be_true():
     genuine, log_odds, likelihood = made_up()
-    found = calibration(log_odds, likelihood, genuine, groups_of(likelihood))
+    found = measure_calibration(log_odds, likelihood, genuine, quantile_groups(likelihood))
     assert found.slope == pytest.approx(1.0, abs=0.1)
     assert found.intercept == pytest.approx(0.0, abs=0.1)
     assert found.error < 0.03
@@ -43,7 +43,7 @@ def test_true_probabilities_are_found_to_be_true():
 
 def test_slope_and_intercept_are_those_of_an_unpenalised_logistic_regression():
     genuine, log_odds, likelihood = made_up()
-    found = calibration(3.0 * log_odds - 1.0, likelihood, genuine, groups_of(likelihood))
+    found = measure_calibration(3.0 * log_odds - 1.0, likelihood, genuine, quantile_groups(likelihood))
     fitted = LogisticRegression(C=np.inf, tol=1e-10).fit((3.0 * log_odds - 1.0)[:, None], ~genuine)
     assert found.slope == pytest.approx(fitted.coef_[0, 0], abs=1e-4)
     assert found.intercept == pytest.approx(fitted.intercept_[0], abs=1e-4)
@@ -52,21 +52,21 @@ def test_slope_and_intercept_are_those_of_an_unpenalised_logistic_regression():
 @pytest.mark.parametrize("genuine", [[True, True], [True, False], []])
 def test_where_nothing_can_be_fitted_slope_and_intercept_are_not_given(genuine):
     log_odds = np.arange(len(genuine), dtype=float)
-    found = calibration(log_odds, log_odds / 2.0, np.array(genuine, dtype=bool), groups_of(log_odds))
+    found = measure_calibration(log_odds, log_odds / 2.0, np.array(genuine, dtype=bool), quantile_groups(log_odds))
     assert np.isnan(found.slope)
     assert np.isnan(found.intercept)
 
 
 def test_reliability_counts_every_call_once_and_its_intervals_hold_what_was_seen():
     genuine, _, likelihood = made_up()
-    rows = reliability(likelihood, genuine, groups_of(likelihood))
+    rows = reliability(likelihood, genuine, quantile_groups(likelihood))
     assert sum(row["calls"] for row in rows) == len(genuine)
     assert len(rows) == 10
     assert all(row["observed_low"] <= row["observed"] <= row["observed_high"] for row in rows)
 
 
 def test_equal_likelihoods_stay_in_one_group():
-    assert groups_of(np.full(30, 0.7)).tolist() == [1] * 30
+    assert quantile_groups(np.full(30, 0.7)).tolist() == [1] * 30
 
 
 def test_a_yardstick_that_is_the_scorecard_costs_nothing_and_a_worse_one_more():

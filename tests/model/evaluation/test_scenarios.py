@@ -5,12 +5,12 @@ from model.evaluation.scenarios import (
     CONDITIONS,
     DAY_US,
     Condition,
-    Queued,
+    QueuedCalls,
     block_days,
-    drawn_weeks,
     measure_over_seeds,
     measure_waits,
-    run,
+    replay_discipline,
+    resample_weeks,
 )
 from model.policy.deferral import DeferralSettings
 
@@ -26,7 +26,7 @@ def made_up(days=35, per_day=200, seed=4):
     score = rng.normal(np.where(genuine, -1.0, 1.0), 1.0)
     factor = np.clip(score, 0.0, 1.0)
     received = np.sort(rng.integers(0, days * DAY_US, n))
-    return Queued(received, rng.exponential(60.0, n), genuine, score, {"rule": factor})
+    return QueuedCalls(received, rng.exponential(60.0, n), genuine, score, {"rule": factor})
 
 
 def test_a_load_is_work_for_each_operator_and_second_and_handling_keeps_its_seconds():
@@ -41,7 +41,7 @@ def test_weeks_are_drawn_whole_and_days_where_there_are_few_weeks():
     calls = made_up()
     assert block_days(calls.received_us) == 7
     assert block_days(made_up(days=20).received_us) == 1
-    drawn = drawn_weeks(calls, 3, most_calls=100_000)
+    drawn = resample_weeks(calls, 3, most_calls=100_000)
     assert (np.diff(drawn.received_us) >= 0).all()
     # Each drawn week is one of the log's, moved as a whole.
     weeks = {round(float(calls.handling_s[calls.received_us // (7 * DAY_US) == week].sum()), 6) for week in range(5)}
@@ -49,12 +49,12 @@ def test_weeks_are_drawn_whole_and_days_where_there_are_few_weeks():
     for week in range(4):
         mine = drawn.handling_s[since // (7 * DAY_US) == week]
         assert min(abs(float(mine.sum()) - total) / total for total in weeks) < 0.02
-    assert len(drawn_weeks(calls, 3, most_calls=2_000).received_us) < 3_500
+    assert len(resample_weeks(calls, 3, most_calls=2_000).received_us) < 3_500
 
 
 def test_another_seed_draws_other_weeks_and_the_same_seed_the_same():
     calls = made_up()
-    first, again, other = (drawn_weeks(calls, seed, 100_000).handling_s for seed in (1, 1, 2))
+    first, again, other = (resample_weeks(calls, seed, 100_000).handling_s for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert len(first) != len(other) or (first != other).any()
 
@@ -83,23 +83,25 @@ def test_nobody_is_held_back_longer_than_the_cap_where_callers_hang_up():
 
 
 def test_fixed_deferral_is_full_at_the_largest_factor_and_less_above_zero():
-    calls = Queued(
+    calls = QueuedCalls(
         np.array([0, 1, 2, 3]) * 1_000_000,
         np.full(4, 1_000.0),
         np.array([False, False, False, True]),
         np.zeros(4),
         {"rule": np.array([0.0, 0.6, 0.3, 0.0])},
     )
-    order = run(calls, "fixed", CONDITIONS[0], SETTINGS, operators=1, seed=0).order
+    order = replay_discipline(calls, "fixed", CONDITIONS[0], SETTINGS, operators=1, seed=0).order
     assert order.tolist() == [0, 3, 2, 1]
 
 
 def test_the_same_seed_gives_the_same_callers_the_same_patience_under_every_discipline():
     busy = made_up(days=10).on_clock(2.0, 3)
     condition = Condition(2.0, hang_ups=True)
-    first = run(busy, "first_come", condition, SETTINGS, 3, seed=5)
-    np.testing.assert_array_equal(first.wait_s, run(busy, "first_come", condition, SETTINGS, 3, seed=5).wait_s)
-    late = run(busy, "by_score", condition, SETTINGS, 3, seed=5)
+    first = replay_discipline(busy, "first_come", condition, SETTINGS, 3, seed=5)
+    np.testing.assert_array_equal(
+        first.wait_s, replay_discipline(busy, "first_come", condition, SETTINGS, 3, seed=5).wait_s
+    )
+    late = replay_discipline(busy, "by_score", condition, SETTINGS, 3, seed=5)
     both = first.lost & late.lost
     assert both.any()
     np.testing.assert_allclose(first.wait_s[both], late.wait_s[both])

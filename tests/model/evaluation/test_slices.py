@@ -1,7 +1,7 @@
 import numpy as np
 
 from model.calls.columns import LINES
-from model.evaluation.slices import LEAST_CALLERS, Outcomes, compare, not_shown_to_gain, slices, worse_off
+from model.evaluation.slices import LEAST_CALLERS, Outcomes, compare_slices, not_shown_to_gain, slice_masks, worse_off
 from model.scorecard.features import NAMES
 
 
@@ -29,7 +29,7 @@ def test_slices_come_from_what_the_log_says():
         surge_new=[1.0, 3.0, 1.0, 1.0],
         line=[LINES.index(name) for name in ("mobile", "payphone", "mobile", "withheld")],
     )
-    found = slices(rows, np.array([4, 5, 6, -1]), np.array([False, True, False, False]))
+    found = slice_masks(rows, np.array([4, 5, 6, -1]), np.array([False, True, False, False]))
     members = {name: np.flatnonzero(mask).tolist() for name, mask in found.items() if mask.any()}
     assert members == {
         "all": [0, 1, 2, 3],
@@ -53,7 +53,7 @@ def test_a_slice_that_waits_longer_is_named_and_one_that_waits_less_is_not():
     first = rng.exponential(60.0, n)
     rule = np.where(np.arange(n) < 100, first * 1.3, first * 0.7)
     masks = {"worse": np.arange(n) < 100, "better": np.arange(n) >= 100, "nobody": np.zeros(n, dtype=bool)}
-    found = compare(lived(first, rule), masks, np.arange(n), resamples=200)
+    found = compare_slices(lived(first, rule), masks, np.arange(n), resamples=200)
     assert set(found) == {"worse", "better"}
     assert worse_off(found) == ["worse"]
     assert not_shown_to_gain(found) == []
@@ -62,13 +62,15 @@ def test_a_slice_that_waits_longer_is_named_and_one_that_waits_less_is_not():
 
 
 def test_callers_lost_more_often_are_worse_off_even_if_they_wait_less():
-    found = compare(lived([10.0] * 50, 8.0, 0.1, 0.2), {"all": np.ones(50, dtype=bool)}, np.arange(50), 50)
+    found = compare_slices(lived([10.0] * 50, 8.0, 0.1, 0.2), {"all": np.ones(50, dtype=bool)}, np.arange(50), 50)
     assert found["all"]["wait_ratio_high"] < 1.0
     assert worse_off(found) == ["all"]
 
 
 def test_one_caller_who_rings_a_hundred_times_proves_nothing():
-    found = compare(lived([10.0] * 100, 15.0), {"chronic": np.ones(100, dtype=bool)}, np.zeros(100, dtype=int), 50)
+    found = compare_slices(
+        lived([10.0] * 100, 15.0), {"chronic": np.ones(100, dtype=bool)}, np.zeros(100, dtype=int), 50
+    )
     assert found["chronic"]["callers"] == 1 < LEAST_CALLERS
     assert np.isnan(found["chronic"]["wait_ratio_low"])
     assert worse_off(found) == []
@@ -78,4 +80,4 @@ def test_one_caller_who_rings_a_hundred_times_proves_nothing():
 def test_without_genuine_calls_there_are_no_slices():
     nothing = np.zeros(0)
     empty = Outcomes(nothing, nothing, np.zeros((0, 2)), nothing, nothing)
-    assert compare(empty, {"all": nothing.astype(bool)}, nothing.astype(int), 10) == {}
+    assert compare_slices(empty, {"all": nothing.astype(bool)}, nothing.astype(int), 10) == {}

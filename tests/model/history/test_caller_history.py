@@ -18,7 +18,7 @@ from model.history.caller_history import (
     Event,
     apply,
     apply_events,
-    empty,
+    empty_state,
     merge,
     read,
 )
@@ -149,7 +149,7 @@ def test_a_later_reading_never_says_more(events):
 
 @given(tellings(), st.randoms(use_true_random=False))
 def test_events_told_in_any_order_give_the_same_state(events, chance):
-    in_order, shuffled = empty(), empty()
+    in_order, shuffled = empty_state(), empty_state()
     apply_events(in_order, events)
     events = list(events)
     chance.shuffle(events)
@@ -161,7 +161,7 @@ def test_events_told_in_any_order_give_the_same_state(events, chance):
 
 @given(tellings(), st.lists(st.booleans(), min_size=64, max_size=64))
 def test_two_partial_histories_merge_into_the_whole(events, mine):
-    whole, one, other = empty(), empty(), empty()
+    whole, one, other = empty_state(), empty_state(), empty_state()
     apply_events(whole, events)
     apply_events(one, [event for event, here in zip(events, mine, strict=False) if here])
     apply_events(other, [event for event, here in zip(events, mine, strict=False) if not here])
@@ -169,7 +169,7 @@ def test_two_partial_histories_merge_into_the_whole(events, mine):
     np.testing.assert_allclose(merge(one, other), whole, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(merge(one, other), merge(other, one))
     np.testing.assert_array_equal(parts, (one, other))
-    np.testing.assert_array_equal(merge(whole, empty()), whole)
+    np.testing.assert_array_equal(merge(whole, empty_state()), whole)
 
 
 @given(times, times, times, times)
@@ -206,7 +206,7 @@ def test_a_thousand_calls_labelled_and_retracted_leave_less_than_a_billionth_of_
 
 
 def test_what_has_decayed_to_less_than_a_billionth_is_nothing():
-    state = empty()
+    state = empty_state()
     apply(state, RECEIVED, float(T0), True, math.nan, math.nan, 0.0, 0.0)
     calls_1h = FIELDS.index("calls_1h")
     assert read_at(state, T0 + 29 * HOUR * 1_000_000)[calls_1h] == pytest.approx(2.0**-29)
@@ -215,7 +215,7 @@ def test_what_has_decayed_to_less_than_a_billionth_is_nothing():
 
 
 def test_a_moment_before_the_last_call_is_read_as_the_last_call():
-    state = empty()
+    state = empty_state()
     for second in (0, 100):
         apply(state, RECEIVED, float(T0 + second * 1_000_000), True, math.nan, math.nan, 0.0, 0.0)
     np.testing.assert_array_equal(read_at(state, T0), read_at(state, T0 + 100 * 1_000_000))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.history.surge import HOUR_MINUTES, MINUTE_US, Surge, first_minute, surges
+from model.history.surge import HOUR_MINUTES, MINUTE_US, Surge, first_minute, surge_ratios
 
 HOUR, DAY, WEEK = 3_600, 86_400, 7 * 86_400
 T0 = 1_740_960_000 * 1_000_000 + 1_234_567
@@ -47,13 +47,13 @@ def from_the_calls(received_us, counted, row):
 @given(arrivals)
 def test_calls_served_in_order_give_the_same_bits_as_the_whole_log(calls):
     received_us, new = columns(calls)
-    np.testing.assert_array_equal(surges(received_us, new), online(received_us, new))
+    np.testing.assert_array_equal(surge_ratios(received_us, new), online(received_us, new))
 
 
 @given(arrivals)
 def test_a_ratio_compares_ten_minutes_with_the_same_hour_of_eight_weeks(calls):
     received_us, new = columns(calls)
-    ratios = surges(received_us, new)
+    ratios = surge_ratios(received_us, new)
     for row in range(len(calls)):
         for column, counted in enumerate((np.ones(len(new), dtype=bool), new)):
             assert ratios[row, column] == pytest.approx(from_the_calls(received_us, counted, row), rel=1e-12)
@@ -64,7 +64,7 @@ def test_the_ratios_of_ten_busy_weeks_are_those_written_down_from_the_calls():
     bursts = [week * WEEK + 5 * HOUR + second for week in range(10) for second in rng.integers(0, 900, 30 + 20 * week)]
     seconds = sorted([*bursts, *rng.integers(0, 10 * WEEK, 500).tolist()])
     received_us, new = columns([(int(second), bool(rng.random() < 0.5)) for second in seconds])
-    ratios = surges(received_us, new)
+    ratios = surge_ratios(received_us, new)
     for row in range(0, len(seconds), 3):
         for column, counted in enumerate((np.ones(len(new), dtype=bool), new)):
             assert ratios[row, column] == pytest.approx(from_the_calls(received_us, counted, row), rel=1e-12)
@@ -74,7 +74,7 @@ def test_the_ratios_of_ten_busy_weeks_are_those_written_down_from_the_calls():
 @given(arrivals)
 def test_a_ratio_is_at_least_one_and_one_in_the_first_hour(calls):
     received_us, new = columns(calls)
-    ratios = surges(received_us, new)
+    ratios = surge_ratios(received_us, new)
     assert (ratios >= 1.0).all()
     early = received_us < (first_minute(T0) + HOUR_MINUTES) * MINUTE_US
     if calls and calls[0][0] == 0:
@@ -106,7 +106,7 @@ def test_a_storm_of_new_callers_raises_both_ratios_and_passes():
     storm = [(4 * WEEK + 600 + 5 * n, True) for n in range(60)]
     calls = [*a_month(), *storm, (4 * WEEK + 900 + 60, False), (4 * WEEK + 2 * HOUR, False)]
     received_us, new = columns(calls)
-    during, after = surges(received_us, new)[-2:]
+    during, after = surge_ratios(received_us, new)[-2:]
     assert during[1] > 20.0
     assert during[0] > 20.0
     assert after.tolist() == [1.0, 1.0]
@@ -115,7 +115,7 @@ def test_a_storm_of_new_callers_raises_both_ratios_and_passes():
 def test_known_callers_ringing_again_and_again_are_no_surge_of_new_ones():
     again = [(4 * WEEK + 600 + 5 * n, False) for n in range(60)]
     received_us, new = columns([*a_month(), *again, (4 * WEEK + 900 + 60, False)])
-    calls, new_numbers = surges(received_us, new)[-1]
+    calls, new_numbers = surge_ratios(received_us, new)[-1]
     assert calls > 20.0
     assert new_numbers == 1.0
 
@@ -123,7 +123,7 @@ def test_known_callers_ringing_again_and_again_are_no_surge_of_new_ones():
 def test_a_busy_hour_that_is_busy_every_week_is_no_surge():
     rush = [(week * WEEK + 18 * HOUR + 10 * n, True) for week in range(9) for n in range(360)]
     received_us, new = columns(sorted([(0, True), *rush]))
-    ratios = surges(received_us, new)
+    ratios = surge_ratios(received_us, new)
     weekly = (received_us - T0) // 1_000_000 // WEEK
     assert ratios[weekly == 0].max() > 10.0
     assert ratios[weekly == 8].max() < 1.5
@@ -158,7 +158,7 @@ def test_calls_before_counting_began_are_left_out():
 
 
 def test_no_calls_have_no_ratios():
-    assert surges(*columns([])).shape == (0, 2)
+    assert surge_ratios(*columns([])).shape == (0, 2)
 
 
 def test_a_call_of_1990_before_one_of_today_takes_a_few_mebibytes_and_changes_no_ratio():
@@ -171,4 +171,4 @@ def test_a_call_of_1990_before_one_of_today_takes_a_few_mebibytes_and_changes_no
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16 * 2**20
-    np.testing.assert_array_equal(told, surges(received_us, new))
+    np.testing.assert_array_equal(told, surge_ratios(received_us, new))

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.history.caller_history import FIELDS, SIZE
-from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS, guard, guard_rows, names
+from model.policy.guardrails import (
+    GUARDRAIL_NAMES,
+    GUARDRAILS,
+    apply_guardrails,
+    apply_guardrails_to_rows,
+    guardrail_names,
+)
 from model.scorecard.features import CALL, FEATURES, NAMES, WIDTHS
 from model.scorecard.scorecard import likelihood
 
@@ -38,7 +44,7 @@ def terms(**contributions):
 
 
 def asked(history=None, call=None, contributions=None, protected=False, caps=CAPS, limits=LIMITS):
-    relief, cap, held = guard(
+    relief, cap, held = apply_guardrails(
         a_history() if history is None else history,
         a_call() if call is None else call,
         terms() if contributions is None else contributions,
@@ -46,7 +52,7 @@ def asked(history=None, call=None, contributions=None, protected=False, caps=CAP
         caps,
         limits,
     )
-    return relief, cap, names(held)
+    return relief, cap, guardrail_names(held)
 
 
 def test_an_ordinary_call_of_a_known_number_meets_no_guardrail():
@@ -117,9 +123,9 @@ def test_many_calls_are_each_asked_as_one():
     histories, calls = rng.random((200, SIZE)) * 2, rng.random((200, len(CALL))) * 6 - 1
     contributions, protected = rng.normal(size=(200, len(FEATURES))), rng.random(200) < 0.1
     relief, cap, held = np.empty(200), np.empty(200), np.empty(200, dtype=np.int64)
-    guard_rows(histories, calls, contributions, protected, CAPS, LIMITS, relief, cap, held)
+    apply_guardrails_to_rows(histories, calls, contributions, protected, CAPS, LIMITS, relief, cap, held)
     for row in range(200):
-        one = guard(histories[row], calls[row], contributions[row], protected[row], CAPS, LIMITS)
+        one = apply_guardrails(histories[row], calls[row], contributions[row], protected[row], CAPS, LIMITS)
         assert one == (relief[row], cap[row], held[row])
     assert len(np.unique(held)) > 10
 
@@ -158,7 +164,7 @@ def test_no_silence_makes_a_call_score_higher_than_silence_that_says_nothing(mad
         neutral = card.intercept + float(card.score(mine)[1][~silent].sum())
         mine[silent] = [data.draw(st.just(math.nan) | st.floats(0.0, 1.0)) for _ in range(int(silent.sum()))]
         log_odds, contributions = card.score(mine)
-        relief, cap, _ = guard(a_history(), a_call(), contributions, False, *made.policy.settings)
+        relief, cap, _ = apply_guardrails(a_history(), a_call(), contributions, False, *made.policy.settings)
         guarded = log_odds - relief
         assert guarded <= neutral + 1e-12
         assert guarded <= log_odds

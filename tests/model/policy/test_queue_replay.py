@@ -17,13 +17,13 @@ from model.policy.deferral import (
 )
 from model.policy.queue_replay import (
     Rule,
-    Waits,
+    WaitSummary,
     gap_closed,
     handling_for_load,
     keys_after,
     keys_by_score,
     replay,
-    waits,
+    summarise_waits,
 )
 
 S = 1_000_000
@@ -331,7 +331,7 @@ def test_mean_wait_is_that_of_erlang_c(operators, load):
     measured = []
     for seed in range(10):
         received, handling_s, _ = poisson_calls(seed, operators, load, 200_000)
-        measured.append(waits(replay(received, handling_s, received, operators)).mean_s)
+        measured.append(summarise_waits(replay(received, handling_s, received, operators)).mean_s)
     assert_mean_is(measured, erlang_c_wait_s(operators, load, 60.0))
 
 
@@ -342,8 +342,8 @@ def test_mean_waits_of_two_classes_are_those_of_cobham():
         received, handling_s, rng = poisson_calls(seed, 1, load, 200_000)
         genuine = rng.random(len(received)) < share
         result = replay(received, handling_s, 1 - genuine, 1)
-        first.append(waits(result, genuine).mean_s)
-        later.append(waits(result, ~genuine).mean_s)
+        first.append(summarise_waits(result, genuine).mean_s)
+        later.append(summarise_waits(result, ~genuine).mean_s)
     residual_s = load * 60.0
     assert_mean_is(first, residual_s / (1 - share * load))
     assert_mean_is(later, residual_s / (1 - share * load) / (1 - load))
@@ -368,14 +368,14 @@ def test_handling_is_scaled_to_the_load_asked_for():
 def test_a_queue_without_calls_has_no_waits():
     result = replay([], [], [], operators=2)
     assert result.order.tolist() == result.wait_s.tolist() == []
-    empty = waits(result)
+    empty = summarise_waits(result)
     assert empty.calls == 0
     assert math.isnan(empty.mean_s)
     assert math.isnan(gap_closed(empty, empty, empty))
 
 
 def test_the_gap_is_closed_in_full_by_the_oracle_and_not_at_all_by_first_come():
-    fcfs, rule, oracle = (Waits(1, mean_s, 0.0, 0.0, 0.0, 0.0) for mean_s in (50.0, 20.0, 10.0))
+    fcfs, rule, oracle = (WaitSummary(1, mean_s, 0.0, 0.0, 0.0, 0.0) for mean_s in (50.0, 20.0, 10.0))
     assert gap_closed(fcfs, fcfs, oracle) == 0.0
     assert gap_closed(fcfs, rule, oracle) == 0.75
     assert gap_closed(fcfs, oracle, oracle) == 1.0

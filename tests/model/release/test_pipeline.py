@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.calls.call_events import ordered
+from model.calls.call_events import sort_calls
 from model.errors import TrainingError
 from model.evaluation.evaluation import Effort
 from model.params import Boosting, Params
@@ -32,7 +32,7 @@ def genuine_of(calls, corrections):
 
 
 def test_a_release_ranks_later_calls_better_the_more_of_them_it_knows(city, tmp_path):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     until = calls["received_at"].iloc[3_000]
     made = make_release(city.calls, FEW, NOW, until, city.corrections, QUICK)
     write_release(tmp_path / "release", made.files(), made.facts(NOW))
@@ -50,7 +50,7 @@ def test_a_release_ranks_later_calls_better_the_more_of_them_it_knows(city, tmp_
 
 
 def test_a_release_made_at_a_moment_knows_nothing_of_what_came_after(city):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     until = calls["received_at"].iloc[2_500]
     altered = calls.copy()
     altered.loc[altered["disposed_at"] >= until, "disposition"] = "genuine"

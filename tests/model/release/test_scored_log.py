@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.calls.call_events import events_of, ordered
+from model.calls.call_events import events_of, sort_calls
 from model.calls.columns import CORRECTION_COLUMNS
 from model.policy.stage_scores import stage_scores
 from model.release.scored_log import score_log
@@ -19,7 +19,7 @@ NOT_GENUINE = ["prank", "abusive", "silent", "accidental", "wrong_number", "info
 
 
 def scores_of(calls, release, stage, corrections=None):
-    calls = ordered(calls)
+    calls = sort_calls(calls)
     table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
     return calls, stage_scores(table, release.scorecards[stage], release.policy)
 
@@ -29,7 +29,7 @@ def scores_of(calls, release, stage, corrections=None):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_scores_do_not_change_when_later_calls_are_left_out(city, release, stage):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     cut = calls["received_at"].iloc[2_500]
     earlier = calls[calls["received_at"] < cut]
     whole = score_log(calls, release, stage, city.corrections).iloc[: len(earlier)]
@@ -39,7 +39,7 @@ def test_scores_do_not_change_when_later_calls_are_left_out(city, release, stage
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_scores_do_not_change_when_what_became_known_later_is_another(city, release, stage):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     cut = calls["received_at"].iloc[2_500]
     earlier = int((calls["received_at"] < cut).sum())
     altered = calls.copy()
@@ -58,7 +58,7 @@ def test_scores_do_not_change_when_what_became_known_later_is_another(city, rele
 
 
 def test_at_ring_and_opening_a_call_does_not_see_its_own_conversation(city, release):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     altered = calls.copy()
     altered.loc[calls.index[-1], ["duration_s", "silence_ratio", "ended_by"]] = [1.0, 1.0, "caller"]
     for stage in ("ring", "opening"):
@@ -74,7 +74,7 @@ def test_a_label_counts_from_the_moment_after_it_became_known(log_of, release):
     calls = [{"call_id": "told", "received_at": 0, "caller": "a", "disposition": "prank", "disposed_at": 5 * DAY}]
     moments = [5 * DAY - 1, 5 * DAY, 5 * DAY + 0.000001]
     rows = [{"call_id": f"c{n}", "received_at": at, "caller": "a"} for n, at in enumerate(moments)]
-    log = ordered(log_of(calls + rows))
+    log = sort_calls(log_of(calls + rows))
     table = FeatureTable(log, events_of(log, release.labels, "ID"), release.time_zone)
     known = table.matrix()[:, NAMES.index("not_genuine_ever")]
     assert known.tolist() == [0.0, 0.0, 0.0, 1.0]
@@ -144,7 +144,7 @@ def test_correcting_an_earlier_call_to_genuine_never_raises_a_score(log_of, rele
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_closing_every_fifth_prank_of_a_city_as_genuine_lowers_scores_and_raises_none(city, release, stage):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     retold = calls.copy()
     pranks = np.flatnonzero(calls["disposition"].isin(NOT_GENUINE))[::5]
     retold.loc[pranks, "disposition"] = "genuine"
@@ -162,7 +162,7 @@ def test_closing_every_fifth_prank_of_a_city_as_genuine_lowers_scores_and_raises
 def test_one_row_a_call_in_order_of_time_with_exact_reasons(city, release, stage):
     shuffled = city.calls.sample(frac=1.0, random_state=1)
     scored = score_log(shuffled, release, stage, city.corrections)
-    assert scored["call_id"].tolist() == ordered(city.calls)["call_id"].tolist()
+    assert scored["call_id"].tolist() == sort_calls(city.calls)["call_id"].tolist()
     assert scored.columns.tolist() == [
         "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_factor_unguarded",
         "deferral_on", "guardrails", "reasons",
@@ -192,7 +192,7 @@ def test_a_protected_number_is_not_deferred_however_it_is_written(log_of, releas
 
 
 def test_a_scoring_of_some_calls_is_the_scoring_of_all(city, release):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     table = FeatureTable(calls, events_of(calls, release.labels, "ID"), release.time_zone)
     wanted = np.arange(len(calls)) % 3 == 0
     whole = stage_scores(table, release.scorecards["opening"], release.policy)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from model.calls.call_events import events_of, ordered
+from model.calls.call_events import events_of, sort_calls
 from model.calls.call_log import write_log
 from model.release.folder import read_release
 from model.release.scored_log import score_log
@@ -44,7 +44,7 @@ def tracked(tmp_path_factory, release_folder):
 @pytest.fixture(scope="module")
 def table(city, release):
     """Features of the city's calls, many of which lack a value, and their scores."""
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     events = events_of(calls, release.labels, release.region, city.corrections)
     return pd.DataFrame(FeatureTable(calls, events, release.time_zone).matrix(), columns=list(NAMES))
 
@@ -154,7 +154,7 @@ def _service_scores(serving, folder, release_folder, city) -> pd.DataFrame:
     """Tell a service some calls, and give what it answered at the opening, by call_id."""
     answers = {}
     with serving(folder, release_folder) as client:
-        for row in ordered(city.calls).head(300).to_dict("records"):
+        for row in sort_calls(city.calls).head(300).to_dict("records"):
             said = {"call_id": row["call_id"], "received_at": row["received_at"].isoformat(), "stage": "opening"}
             said |= {name: row[name] for name in ("caller", "line") if isinstance(row[name], str)}
             heard = {"duration_s": row["opening_duration_s"], "silence_ratio": row["opening_silence_ratio"]}

@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 import pytest
 
 from model.certification.certificate import DeferralProof, FlagProof
-from model.evaluation.evaluation import Window, counts, evaluate, tidy
+from model.evaluation.evaluation import count_splits, evaluate, round_document
 from model.evaluation.slices import SLICES
+from model.evaluation.window import EvaluationWindow
 from model.language.texts import texts_of
 from model.report.charts import Axis
 from model.report.render import _templates, model_card, report
@@ -85,7 +86,7 @@ def allowed(certificate, *, flags, deferral):
 
 def changed(metrics, **new):
     """The same document with some parts replaced; a path is written a__b."""
-    document = tidy(metrics)
+    document = round_document(metrics)
     for path, value in new.items():
         *way, last = path.split("__")
         part = document
@@ -159,8 +160,8 @@ def test_what_could_not_be_measured_is_said_in_words(made, written):
 def test_calls_without_a_genuine_one_are_reported_too(made, written, closed):
     past = made.past
     pranks = past.certify & (past.events.outcome == 1) & closed
-    window = Window(past.events, past.table, past.certify & closed, pranks, made.scorecards, made.policy)
-    about = {**counts(past), "evaluated_on": "certify split"}
+    window = EvaluationWindow(past.events, past.table, past.certify & closed, pranks, made.scorecards, made.policy)
+    about = {**count_splits(past), "evaluated_on": "certify split"}
     metrics = evaluate(window, made.policy, made.certificate, earlier=None, params=made.params, about=about)
     page, card = written(metrics)
     for text in (page, card):

@@ -3,16 +3,16 @@ import math
 import numpy as np
 import pytest
 
-from model.calls.call_events import events_of, ordered
+from model.calls.call_events import events_of, sort_calls
 from model.calls.columns import DEFAULT_LABELS, LINES
 from model.scorecard.feature_table import FeatureTable
-from model.scorecard.features import CALL, FEATURES, NAMES, fill, local_time
+from model.scorecard.features import CALL, FEATURES, NAMES, fill_features, local_time
 from model.scorecard.reasons import feature_text
 
 
 @pytest.fixture(scope="session")
 def table(city):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     return calls, FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID", city.corrections), "Asia/Jakarta")
 
 
@@ -32,7 +32,7 @@ def test_every_row_of_the_table_is_the_one_that_serving_would_fill(table):
             "ended_by": {"caller": 0.0, "operator": 1.0, "network": 2.0}.get(call["ended_by"], math.nan),
         }
         given["local_hour"], given["weekday"] = local_time(received_us, "Asia/Jakarta")
-        fill(histories[place], np.array([given.get(name, call.get(name)) for name in CALL], dtype=float), row)
+        fill_features(histories[place], np.array([given.get(name, call.get(name)) for name in CALL], dtype=float), row)
         np.testing.assert_array_equal(matrix[place], row)
 
 
@@ -44,7 +44,7 @@ def test_some_rows_are_those_rows_of_the_whole_table(table):
 
 
 def test_a_call_without_a_line_is_of_an_unknown_one_and_what_was_not_heard_is_missing(log_of):
-    calls = ordered(log_of([{"call_id": "a", "received_at": 0}]))
+    calls = sort_calls(log_of([{"call_id": "a", "received_at": 0}]))
     (row,) = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC").matrix()
     values = dict(zip(NAMES, row.tolist(), strict=True))
     assert feature_text(FEATURES[NAMES.index("line")], values["line"]) == "line: unknown"
@@ -63,7 +63,7 @@ def test_a_label_that_comes_earlier_or_later_changes_only_what_is_read_after_it(
 
     def features(disposed_at):
         rows[0] |= {"disposition": "prank", "disposed_at": disposed_at}
-        calls = ordered(log_of(rows))
+        calls = sort_calls(log_of(rows))
         return FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC").matrix()
 
     early, late = features(2.5 * day), features(7.5 * day)
@@ -76,7 +76,7 @@ def test_a_label_that_comes_earlier_or_later_changes_only_what_is_read_after_it(
 
 
 def test_an_empty_log_has_no_rows(log_of):
-    calls = ordered(log_of([]))
+    calls = sort_calls(log_of([]))
     table = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC")
     assert table.matrix().shape == (0, len(FEATURES))
     assert list(table.parts()) == []

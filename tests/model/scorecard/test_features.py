@@ -21,8 +21,8 @@ from model.scorecard.features import (
     SUM,
     WEEKDAYS,
     WIDTHS,
-    fill,
-    fill_rows,
+    fill_feature_rows,
+    fill_features,
     local_time,
 )
 from model.scorecard.reasons import feature_text
@@ -89,7 +89,7 @@ def test_a_feature_that_moves_in_one_direction_only_is_never_missing():
     row = np.empty(len(FEATURES))
     call = np.full(len(CALL), math.nan)
     call[[CALL.index("surge_calls"), CALL.index("surge_new")]] = 1.0
-    fill(np.zeros(SIZE), call, row)
+    fill_features(np.zeros(SIZE), call, row)
     for feature, value in zip(FEATURES, row, strict=True):
         if feature.direction:
             assert not math.isnan(value)
@@ -117,7 +117,7 @@ def test_a_row_is_made_of_history_and_call_as_the_table_says(sums, stage):
     call = np.arange(1.0, len(CALL) + 1)
     call[0] = 2e15 + 7.2e9
     row = np.empty(WIDTHS[stage])
-    fill(history, call, row)
+    fill_features(history, call, row)
     for feature, value in zip(FEATURES, row, strict=False):
         if feature.how == SUM:
             expected = history[FIELDS.index(feature.of)]
@@ -134,7 +134,7 @@ def test_a_row_is_made_of_history_and_call_as_the_table_says(sums, stage):
 
 def test_without_history_means_are_their_priors_and_times_are_missing():
     row = np.empty(len(FEATURES))
-    fill(np.zeros(SIZE), np.zeros(len(CALL)), row)
+    fill_features(np.zeros(SIZE), np.zeros(len(CALL)), row)
     values = dict(zip(NAMES, row.tolist(), strict=True))
     assert values["closed_odds_30d"] == 1.0
     assert values["mean_duration_30d"] == 60.0
@@ -149,9 +149,9 @@ def test_many_rows_are_each_as_one():
     rng = np.random.default_rng(1)
     histories, calls = rng.random((50, SIZE)), rng.random((50, len(CALL)))
     rows, row = np.empty((50, len(FEATURES))), np.empty(len(FEATURES))
-    fill_rows(histories, calls, rows)
+    fill_feature_rows(histories, calls, rows)
     for place in range(50):
-        fill(histories[place], calls[place], row)
+        fill_features(histories[place], calls[place], row)
         np.testing.assert_array_equal(rows[place], row)
 
 

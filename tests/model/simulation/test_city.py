@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from model.calls.columns import CATEGORIES, DEFAULT_LABELS, DISPOSITIONS, ENDED_BY, GENUINE, LINES
 from model.simulation.city import CityLog, cities, simulate
 from model.simulation.personas import load_city, persona_table
-from model.simulation.sampling import Spread, apportioned, dealt, grouped
+from model.simulation.sampling import Spread, apportion, assign_groups, deal
 
 TEXTS = ["call_id", "caller", "line", "centre", "queue", "ended_by", "disposition", "category", "x_persona"]
 TIMES = ["received_at", "answered_at", "ended_at", "disposed_at"]
@@ -314,7 +314,7 @@ def test_genuine_is_what_genuine_personas_are_mostly_closed_as(city: str) -> Non
 
 @given(st.dictionaries(st.text(max_size=3), st.floats(0.001, 1e6), min_size=1, max_size=9), st.integers(0, 10**7))
 def test_a_total_is_apportioned_without_remainder(mix: dict[str, float], total: int) -> None:
-    parts = apportioned(mix, total)
+    parts = apportion(mix, total)
     exact = np.array(list(mix.values())) * total / sum(mix.values())
     assert parts.sum() == total
     assert np.all(np.abs(parts - exact) < 1 + 1e-6)
@@ -322,7 +322,7 @@ def test_a_total_is_apportioned_without_remainder(mix: dict[str, float], total: 
 
 @given(st.integers(0, 300), st.floats(0.1, 50), st.floats(0, 2), st.integers(0, 2**32))
 def test_groups_are_runs_without_a_gap(n: int, median: float, spread: float, seed: int) -> None:
-    group = grouped(n, Spread(median, spread, most=40), np.random.default_rng(seed))
+    group = assign_groups(n, Spread(median, spread, most=40), np.random.default_rng(seed))
     assert np.array_equal(np.unique(group), np.arange(group.max() + 1 if n else 0))
     assert np.all(np.diff(group) >= 0)
     assert n == 0 or np.bincount(group).max() <= 40
@@ -330,5 +330,5 @@ def test_groups_are_runs_without_a_gap(n: int, median: float, spread: float, see
 
 @given(st.integers(0, 10**6))
 def test_outcomes_are_dealt_equally_often_whatever_the_seed(seed: int) -> None:
-    hand = dealt({"genuine": 0.2, "prank": 0.8}, 10, np.random.default_rng(seed))
+    hand = deal({"genuine": 0.2, "prank": 0.8}, 10, np.random.default_rng(seed))
     assert sorted(hand) == ["genuine"] * 2 + ["prank"] * 8

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.calls.call_events import ordered
+from model.calls.call_events import sort_calls
 from model.errors import TrainingError
 from model.params import Boosting, Params, Split
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
 from model.scorecard.scorecard import likelihood
 from model.training.boosting import train
 from model.training.dataset import prepare_dataset, subsample
-from model.training.distillation import platt
+from model.training.distillation import platt_parameters
 
 HOUR, DAY = 3_600, 86_400
 SMALL = Boosting(max_iter=30)
@@ -99,7 +99,7 @@ def test_calls_too_young_for_their_label_are_neither_calibrated_on_nor_certified
 def test_until_leaves_out_what_became_known_later(city):
     until = city.calls["received_at"].sort_values().iloc[3_000]
     past = prepare_dataset(city.calls, Params(), until, city.corrections)
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     earlier = calls[calls["received_at"] < until]
     assert past.calls["call_id"].tolist() == earlier["call_id"].tolist()
     late = (earlier["disposed_at"] >= until).to_numpy()
@@ -168,7 +168,7 @@ def test_labels_of_pure_chance_still_train_and_score_near_the_base_rate(labelled
         past = prepare_dataset(log, Params())
         estimators, cards = train(past, Params(boosting=SMALL))
         for stage in STAGES:
-            slope, _ = platt(estimators[stage])
+            slope, _ = platt_parameters(estimators[stage])
             assert slope > 0.0
             found = probabilities(cards[stage], past.table.matrix(past.certify))
             assert found.mean() == pytest.approx(0.7, abs=0.08)
@@ -177,14 +177,14 @@ def test_labels_of_pure_chance_still_train_and_score_near_the_base_rate(labelled
 
 def test_a_score_that_says_the_opposite_of_later_calls_is_in_effect_their_base_rate(labelled_log):
     log = labelled_log([n % 3 == 0 for n in range(900)])
-    turned = ordered(log)
+    turned = sort_calls(log)
     second = np.arange(len(turned)) >= 450
     long = turned["duration_s"] >= 40
     turned.loc[second, "duration_s"] = np.where(long, 12.0, 45.0)[second]
     params = Params(boosting=SMALL)
     past = prepare_dataset(turned, params)
     estimators, cards = train(past, params)
-    slope, _ = platt(estimators["ended"])
+    slope, _ = platt_parameters(estimators["ended"])
     assert slope == pytest.approx(1e-6)
     found = probabilities(cards["ended"], past.table.matrix())
     base_rate = past.events.outcome[past.calibrate].mean()

@@ -4,18 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.calls.call_events import events_of, ordered
+from model.calls.call_events import events_of, sort_calls
 from model.params import Boosting, Params, Training
 from model.training.boosting import train
 from model.training.dataset import prepare_dataset, split_holdout, training_weights
-from model.training.label_bias import FEWEST, label_bias, sentence
+from model.training.label_bias import FEWEST, describe_label_bias, label_bias
 
 LABELS = Params().labels
 
 
 def marked(calls: pd.DataFrame, seed: int, *, share: float = 0.3) -> pd.DataFrame:
     """Say of a log that a service would have deferred half of its calls, and did with all but a random share."""
-    rng, calls = np.random.default_rng(seed), ordered(calls)
+    rng, calls = np.random.default_rng(seed), sort_calls(calls)
     would = rng.random(len(calls)) < 0.5
     held_out = would & (rng.random(len(calls)) < share)
     calls["held_out"] = pd.array(held_out, dtype="boolean")
@@ -32,7 +32,7 @@ def effect_of(calls: pd.DataFrame) -> dict:
 
 
 def test_a_log_that_no_service_wrote_has_no_random_share(city):
-    calls = ordered(city.calls)
+    calls = sort_calls(city.calls)
     calls = calls.assign(held_out=pd.array([pd.NA] * len(calls), dtype="boolean"), shown_band=None, defer_s=np.nan,
                          release=None)  # fmt: skip
     effect = effect_of(calls)
@@ -58,8 +58,8 @@ def test_callers_who_hang_up_because_they_were_deferred_are_seen(city):
         measure = effect["measures"][name]
         assert measure["difference_low"] > 0.0
         assert measure["difference"] == pytest.approx(0.09, abs=0.03)
-    assert "hung up" in sentence(effect)
-    assert "not genuine" not in sentence(effect)
+    assert "hung up" in describe_label_bias(effect)
+    assert "not genuine" not in describe_label_bias(effect)
 
 
 def test_operators_who_believe_the_badge_are_seen(city):
@@ -79,7 +79,7 @@ def test_of_a_small_share_nothing_is_said(city):
     effect = effect_of(calls)
     assert 0 < effect["held_out_calls"] < FEWEST
     assert effect["says"] == "cannot_say"
-    assert "too few" in sentence(effect)
+    assert "too few" in describe_label_bias(effect)
 
 
 def test_the_share_stands_for_what_was_deferred_in_its_own_time_only(city):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.calls.call_events import events_of, ordered
+from model.calls.call_events import events_of, sort_calls
 from model.calls.call_log import read_calls, read_corrections
 from model.release.folder import read_release, write_release
 from model.release.pipeline import data_hash
@@ -64,7 +64,7 @@ def exported(url: str, folder: Path, name: str = "calls.parquet") -> tuple[pd.Da
 
 def assert_same(calls: pd.DataFrame, corrections: pd.DataFrame, log, release) -> None:
     """See that calls and corrections are those of a log, but for the callers, who are the same ones by other names."""
-    before = ordered(log.calls)
+    before = sort_calls(log.calls)
     assert calls["call_id"].tolist() == before["call_id"].tolist()
     for name in TOLD:
         pd.testing.assert_series_equal(calls[name], before[name], check_dtype=False)
@@ -77,7 +77,7 @@ def assert_same(calls: pd.DataFrame, corrections: pd.DataFrame, log, release) ->
     pd.testing.assert_frame_equal(given[wanted.columns], wanted, check_dtype=False)
     # All that training sees of a log is the same, so it makes the same release.
     fingerprints = [
-        data_hash(events_of(ordered(one), release.labels, release.region, later))
+        data_hash(events_of(sort_calls(one), release.labels, release.region, later))
         for one, later in ((log.calls, log.corrections), (calls, corrections))
     ]
     assert fingerprints[0] == fingerprints[1]
