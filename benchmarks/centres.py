@@ -6,9 +6,9 @@ Each log comes in two parts: held-out calls to fit a rule on, and later ones to 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from model.arrays import Booleans, Floats, Integers
 from model.evaluation.guardrail_ablation import enable_all_guardrails
 from model.evaluation.scenarios import handling_times
 from model.params import Params
@@ -18,8 +18,7 @@ from model.simulation.city import simulate
 from model.training.boosting import train
 from model.training.dataset import prepare_dataset
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+Bools = Booleans
 CITIES = ("bengkulu", "silence", "shared", "numberless", "drift", "launch", "storm", "metro")
 
 
@@ -27,13 +26,13 @@ CITIES = ("bengkulu", "silence", "shared", "numberless", "drift", "launch", "sto
 class Calls:
     """Calls in the order of received_at; `guarded` and `cap` are what the guardrails leave, `held` which ones hold."""
 
-    received_us: npt.NDArray[np.int64]
+    received_us: Integers
     handling_s: Floats
     genuine: Bools
     score: Floats
     guarded: Floats
     cap: Floats
-    held: npt.NDArray[np.int64]
+    held: Integers
 
 
 @dataclass(frozen=True)

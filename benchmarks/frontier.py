@@ -13,14 +13,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.centres import CITIES, Calls, Centre, city, drawn_centres
+from model.arrays import Floats
 from model.evaluation.scenarios import CONDITIONS, QueuedCalls, measure_waits
 from model.policy.deferral import DeferralSettings
 from model.policy.deferral_curve import fit_factor
 
-Floats = npt.NDArray[np.float64]
 SEEDS = (0, 1, 2)
 OPERATORS = 3
 FREE = tuple(condition for condition in CONDITIONS if not condition.hang_ups)

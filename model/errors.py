@@ -16,6 +16,23 @@
 Each is told in one sentence that names what is wrong and what was expected.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def list_problems(problems: Sequence[Mapping[str, Any]], section: str = "") -> str:
+    """Return what pydantic found wrong in one line: the place, the value and what was expected of each.
+
+    Examples
+    --------
+    >>> list_problems([{"loc": ("split", "fit"), "input": 2, "msg": "Input should be less than 1"}])
+    'split.fit: 2: Input should be less than 1'
+    """
+    places = [".".join(map(str, (*filter(None, [section]), *problem["loc"]))) or "the file" for problem in problems]
+    return "; ".join(
+        f"{place}: {problem['input']!r}: {problem['msg']}" for place, problem in zip(places, problems, strict=True)
+    )
+
 
 class SaringError(Exception):
     """Something that a person can mend."""

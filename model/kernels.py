@@ -30,8 +30,8 @@ setattr(numba.config, "CACHE_DIR", str(cache_folder(Path(__file__).parent)))  # 
 def kernel(function: F) -> F:
     """Compile `function` with numba and keep the machine code on disk.
 
-    Without `fastmath` the compiler may neither reorder sums nor fuse operations, so a kernel gives the same
-    bits whether it is called for one event or from a loop over a log.
+    Without `fastmath` the compiler may neither reorder sums nor fuse operations, so a kernel gives the same bits
+    whether it is called for one event or from a loop over a log.
 
     Examples
     --------
@@ -45,8 +45,8 @@ def kernel(function: F) -> F:
 def log_kernel(function: F) -> F:
     """Compile a loop over a whole log, which lets other threads run meanwhile, such as a progress bar.
 
-    A kernel of a few microseconds must not: in the service each time it let go of Python's lock, another thread would
-    take it, and a call would wait for that thread.
+    A kernel of a few microseconds must not: each time it let go of Python's lock in the service, a call would wait for
+    the thread that took it.
     """
     return cast("F", numba.njit(cache=True, nogil=True)(function))
 

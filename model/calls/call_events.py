@@ -8,14 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.calls.phone_numbers import normalise_number
 
 #: The time of what has not become known.
 NEVER = np.iinfo(np.int64).max
 UNLABELLED = -1
-
-Integers = NDArray[np.int64]
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +46,13 @@ class Events:
     callers: int
     received_us: Integers
     ended_us: Integers
-    answered: NDArray[np.bool_]
-    duration_s: Numbers
-    silence_ratio: Numbers
+    answered: Booleans
+    duration_s: Floats
+    silence_ratio: Floats
     label_row: Integers
     label_us: Integers
-    label_genuine: Numbers
-    label_not_genuine: Numbers
+    label_genuine: Floats
+    label_not_genuine: Floats
     outcome: NDArray[np.int8]
     outcome_us: Integers
 
@@ -63,7 +61,7 @@ class Events:
 
 
 def sort_calls(calls: pd.DataFrame) -> pd.DataFrame:
-    """Put a call log in the order of (received_at, call_id), with rows numbered anew from 0."""
+    """Sort a call log by (received_at, call_id), with rows numbered anew from 0."""
     received = microseconds(calls["received_at"])
     rows = np.argsort(received, kind="stable")
     times = received[rows]
@@ -76,7 +74,7 @@ def sort_calls(calls: pd.DataFrame) -> pd.DataFrame:
 
 
 def known_at(calls: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
-    """Give the log as it was known at `until`: calls received before it, ends and dispositions known before it."""
+    """Return the log as known at `until`: calls received before it, ends and dispositions known before it."""
     calls = calls[calls["received_at"] < until].copy()
     calls.loc[calls["answered_at"] >= until, "answered_at"] = pd.NaT
     calls.loc[~(calls["ended_at"] < until), ["ended_at", "ended_by", "duration_s", "silence_ratio"]] = None
@@ -91,19 +89,12 @@ def events_of(
 
     Parameters
     ----------
-    calls : pandas.DataFrame
-        As `sort_calls` gives it.
     labels : mapping of str to {0, 1}
         The label of each disposition; one that is not named gives no label.
     region : str
         ISO 3166 region for numbers without a country code.
     corrections : pandas.DataFrame, optional
         As `read_corrections` gives them; those of calls that are not in `calls` are left out.
-
-    Returns
-    -------
-    Events
-        With no rows for an empty log.
     """
     codes, numbers = pd.factorize(calls["caller"])
     normal = pd.Series([normalise_number(number, region) for number in numbers], dtype="str")
@@ -138,13 +129,13 @@ def events_of(
 
 
 def microseconds(times: pd.Series) -> Integers:
-    """Give times as microseconds since 1970, missing ones as `NEVER`."""
+    """Return times as microseconds since 1970, missing ones as `NEVER`."""
     values = times.dt.as_unit("us").dt.tz_localize(None).to_numpy().astype(np.int64)
     return np.where(times.isna().to_numpy(), NEVER, values)
 
 
 def drop_missing(row: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """Give what is known of one row of a log, as a mapping without the missing values."""
+    """Return one row of a log without its missing values."""
     return {str(name): value for name, value in row.items() if not pd.isna(value)}
 
 

@@ -1,8 +1,7 @@
 """The call log on disk: reads CSV and Parquet, refuses every row that breaks the contract, writes.
 
-Every column arrives as text or as the type that Parquet gave it, is brought to the type of the contract,
-and whatever could not be brought there is a problem. So a wrong type, a value out of range and a missing
-value are found by one mechanism and told in one form.
+Every column is brought to the type of the contract, and what could not be brought there is a problem. So a wrong type,
+a value out of range and a missing value are found by one mechanism and told in one form.
 """
 
 import csv
@@ -32,10 +31,9 @@ class BrokenLogError(LogError):
 
     Parameters
     ----------
-    path : Path
     problems : pandas.DataFrame
-        Columns `line` (line of a CSV, row of a Parquet file, both from 1; 0 for the file as a whole),
-        `column`, `value` and `expected`, in the order of the lines.
+        `line` (of a CSV, or row of a Parquet file, from 1; 0 for the file as a whole), `column`, `value` and
+        `expected`, in the order of the lines.
     """
 
     def __init__(self, path: Path, problems: pd.DataFrame) -> None:
@@ -85,14 +83,14 @@ def read_corrections(path: Path, calls: pd.DataFrame) -> pd.DataFrame:
     """
     received_at = calls.set_index("call_id")["received_at"]
 
-    def strangers(corrections: pd.DataFrame) -> list[Problem]:
+    def contradictions(corrections: pd.DataFrame) -> list[Problem]:
         received = received_at.reindex(corrections["call_id"])
         unknown = received.isna().to_numpy()
         early = (corrections["disposed_at"] < received.to_numpy()).to_numpy()
-        problems = _told(corrections["call_id"], unknown, "a call of the log")
-        return problems + _told(corrections["disposed_at"], early, "a time not before received_at")
+        problems = _problems(corrections["call_id"], unknown, "a call of the log")
+        return problems + _problems(corrections["disposed_at"], early, "a time not before received_at")
 
-    return _read_log(path, CORRECTION_COLUMNS, strangers)
+    return _read_log(path, CORRECTION_COLUMNS, contradictions)
 
 
 def write_log(calls: pd.DataFrame, path: Path) -> None:
@@ -174,7 +172,7 @@ def _read_csv(path: Path) -> tuple[pa.Table, list[Problem]]:
 
 
 def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Series, list[Problem]]:
-    """Bring one column to its type; every value that will not go there is a problem and becomes missing."""
+    """Convert one column to its type; every value that cannot be is a problem and becomes missing."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     whole = column.kind == "string" and pa.types.is_integer(values.type)
@@ -198,9 +196,9 @@ def _parse(values: pa.ChunkedArray | pa.Array, column: Column) -> tuple[pd.Serie
     else:
         parsed = (raw if text else raw.mask(raw.notna())).astype("str")  # 6.2e12, or bytes, is nobody's name
     present = raw.notna().to_numpy()
-    problems = _told(raw, present & parsed.isna().to_numpy(), column.expected, column.name)
+    problems = _problems(raw, present & parsed.isna().to_numpy(), column.expected, column.name)
     if column.required:
-        problems += _told(raw, ~present, column.expected, column.name)
+        problems += _problems(raw, ~present, column.expected, column.name)
     return parsed.rename(column.name), problems
 
 
@@ -215,17 +213,19 @@ def _times(raw: pd.Series, kind: pa.DataType, text: bool) -> pd.Series:
 
 def _contradictions(calls: pd.DataFrame) -> list[Problem]:
     twice = (calls["call_id"].duplicated() & calls["call_id"].notna()).to_numpy()
-    problems = _told(calls["call_id"], twice, "a name that no other call has")
+    problems = _problems(calls["call_id"], twice, "a name that no other call has")
     for name in ("answered_at", "ended_at", "disposed_at"):
         early = (calls[name] < calls["received_at"]).to_numpy()
-        problems += _told(calls[name], early, "a time not before received_at")
+        problems += _problems(calls[name], early, "a time not before received_at")
     disposed, known = calls["disposition"].notna(), calls["disposed_at"].notna()
-    problems += _told(calls["disposed_at"], (disposed & ~known).to_numpy(), "a time, since there is a disposition")
-    problems += _told(calls["disposition"], (known & ~disposed).to_numpy(), "a disposition, since there is disposed_at")
+    problems += _problems(calls["disposed_at"], (disposed & ~known).to_numpy(), "a time, since there is a disposition")
+    problems += _problems(
+        calls["disposition"], (known & ~disposed).to_numpy(), "a disposition, since there is disposed_at"
+    )
     return problems
 
 
-def _told(values: pd.Series, wrong: np.ndarray, expected: str, name: str = "") -> list[Problem]:
+def _problems(values: pd.Series, wrong: np.ndarray, expected: str, name: str = "") -> list[Problem]:
     rows = np.flatnonzero(wrong)
     shown = values[wrong].astype("object") if len(rows) else values[:0]
     shown = shown.where(shown.notna(), None)

@@ -1,7 +1,6 @@
 """What a call is: the columns of the call log, the dispositions, the lines and the numbers.
 
-This file knows the words of the contract and nothing of files or tables, so that the service can
-use the very same words without the libraries that training needs.
+It knows nothing of files or tables, so that the service uses the same words without the libraries of training.
 """
 
 from collections.abc import Mapping
@@ -55,8 +54,6 @@ class Column:
 
     Parameters
     ----------
-    name : str
-    kind : {"string", "time", "number", "choice", "flag"}
     expected : str
         What a right value looks like, in words that stand in an error after "expected".
     required : bool

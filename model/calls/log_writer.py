@@ -1,4 +1,4 @@
-"""Writes calls, corrections or scores to a file, portion by portion; the file appears whole or not at all."""
+"""Writes calls, corrections or scores to a file, part by part; the file appears whole or not at all."""
 
 import os
 from pathlib import Path
@@ -15,12 +15,8 @@ from model.calls.spreadsheet_formulas import escape_formulas
 class LogWriter:
     """A Parquet file or, by the name's ending, a CSV, that is written beside its place and renamed in the end.
 
-    Nobody but its owner can read it. In a CSV no text is a formula (`model.calls.spreadsheet_formulas`).
-
-    Parameters
-    ----------
-    path : Path
-        What stands there is replaced when all is written, and stays when an error ends the writing.
+    Nobody but its owner can read it. In a CSV no text is a formula (`model.calls.spreadsheet_formulas`). What stands at
+    `path` is replaced when all is written, and stays when an error ends the writing.
 
     Examples
     --------
@@ -53,7 +49,7 @@ class LogWriter:
             self._part.unlink(missing_ok=True)
 
     def write(self, rows: pd.DataFrame) -> None:
-        """Add rows; every portion has the columns and types of the first."""
+        """Add rows; every part has the columns and types of the first."""
         if not self._begun:  # for its owner alone
             self._part.unlink(missing_ok=True)
             os.close(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

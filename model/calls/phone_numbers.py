@@ -8,16 +8,12 @@ _NO_NUMBER = re.compile(
     r"[+\s0-]*|<?(sips?:)?(unknown|anonymous|private|withheld|restricted|unavailable|null|none|nan)>?(@.*)?",
     re.IGNORECASE,
 )
-
-
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-
-
 _DIALLED = re.compile(r"(tel:)?\+?\(?[0-9][0-9\s().\-/]{5,}")
 
 
 def is_withheld(text: str | None) -> bool:
-    """Say whether a caller's number was withheld, or is none.
+    """Return whether a caller's number was withheld, or is none.
 
     Examples
     --------
@@ -28,7 +24,7 @@ def is_withheld(text: str | None) -> bool:
 
 
 def normalise_number(text: str | None, region: str) -> str | None:
-    """Bring a caller's number to E.164, leave a pseudonym as it is, and know when there is none.
+    """Bring a caller's number to E.164; a pseudonym stays, a withheld number is None: such calls are never one caller.
 
     Parameters
     ----------
@@ -37,27 +33,18 @@ def normalise_number(text: str | None, region: str) -> str | None:
     region : str
         ISO 3166 region for numbers without a country code, such as "ID".
 
-    Returns
-    -------
-    str or None
-        None when the caller withheld the number or has none: such calls are never one caller.
-
     Examples
     --------
-    >>> normalise_number("0812-3456-7890", "ID")
-    '+6281234567890'
-    >>> normalise_number("a1f9c0", "ID")
-    'a1f9c0'
+    >>> normalise_number("0812-3456-7890", "ID"), normalise_number("a1f9c0", "ID")
+    ('+6281234567890', 'a1f9c0')
     >>> [normalise_number(no, "ID") for no in (None, "", "+0", "Anonymous", "sip:anonymous@anonymous.invalid")]
     [None, None, None, None, None]
     """
-    if text is None:
+    if text is None or is_withheld(text):
         return None
     text = text.strip()
     if _E164.fullmatch(text):
         return text
-    if is_withheld(text):
-        return None
     if _DIALLED.fullmatch(text):
         try:
             number = phonenumbers.parse(text, region)

@@ -17,8 +17,9 @@ def escape_formulas(rows: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> escape_formulas(pd.DataFrame({"x_note": ["=1+1", "-", "fire", "+6281234567890", "'@a",
-    None]}))["x_note"].tolist()[:5] ["'=1+1", "'-", 'fire', '+6281234567890', "''@a"]
+    >>> rows = pd.DataFrame({"x_note": ["=1+1", "-", "fire", "+6281234567890", "'@a", None]})
+    >>> escape_formulas(rows)["x_note"].tolist()[:5]
+    ["'=1+1", "'-", 'fire', '+6281234567890', "''@a"]
     """
     rows = rows.copy()
     for name in rows.select_dtypes(["object", "string"]):

@@ -1,22 +1,21 @@
-"""Intervals by bootstrap over callers: which callers there were is what varies.
+"""The percentile bootstrap over callers: which callers there were is what varies.
 
-Calls of one caller are alike, so a caller is drawn with all of their calls; a call without a number is a caller
-of its own. An interval says what other callers would have given, with the model as it is.
+Calls of one caller are alike, so a caller is drawn with all of their calls; a call without a number is a caller of its
+own. An interval says what other callers would have given, with the model as it is.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 
-Numbers = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from model.arrays import Floats, Integers
 
 
 class Interval(NamedTuple):
-    """A number and its 95 % interval; NaN where there is nothing to measure."""
+    """An estimate and its interval; NaN where there is nothing to measure."""
 
     value: float
     low: float
@@ -24,18 +23,18 @@ class Interval(NamedTuple):
 
 
 def caller_index(callers: Integers) -> tuple[Integers, int]:
-    """Give each caller a number from 0, and each call without a number (-1) one of its own.
+    """Assign each caller a number from 0; a call without a number (-1) is a caller of its own.
 
     Returns
     -------
-    unit : int64 (n,)
+    index : int64 (n,)
     count : int
-        How many there are.
+        How many callers there are.
 
     Examples
     --------
-    >>> unit, count = caller_index(np.array([7, -1, 7, -1]))
-    >>> count, unit[0] == unit[2], unit[1] == unit[3]
+    >>> index, count = caller_index(np.array([7, -1, 7, -1]))
+    >>> count, index[0] == index[2], index[1] == index[3]
     (3, np.True_, np.False_)
     """
     own = np.where(callers < 0, callers.max(initial=-1) + 1 + np.arange(len(callers)), callers)
@@ -43,8 +42,8 @@ def caller_index(callers: Integers) -> tuple[Integers, int]:
     return unit.astype(np.int64), len(distinct)
 
 
-def bootstrap_weights(count: int, resamples: int, seed: int) -> Iterator[Numbers]:
-    """Draw as many callers as there are, with replacement: how often each was drawn, float64 (count,).
+def bootstrap_weights(count: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each caller is drawn, float64 (count,), with replacement and as many as there are.
 
     Efron (1979), Bootstrap methods: another look at the jackknife, Annals of Statistics 7.
 
@@ -59,7 +58,7 @@ def bootstrap_weights(count: int, resamples: int, seed: int) -> Iterator[Numbers
 
 
 def percentile_interval(value: float, drawn: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Put the interval of drawn numbers beside the number itself; draws that are NaN are left out.
+    """Return the percentile bootstrap interval of an estimate; resampled values that are NaN are left out.
 
     Examples
     --------
@@ -77,22 +76,9 @@ def percentile_interval(value: float, drawn: ArrayLike, confidence: float = 0.95
 
 
 def bootstrap_sums(
-    columns: "Numbers | sparse.csr_array", unit: Integers, count: int, resamples: int, seed: int
-) -> Numbers:
-    """Draw the callers again and again and add up what their calls bring.
-
-    Parameters
-    ----------
-    columns : float64 (n, k), or sparse
-        One row a call.
-    unit, count
-        From `caller_index`.
-    resamples : int
-    seed : int
-
-    Returns
-    -------
-    float64 (resamples, k)
+    columns: "Floats | sparse.csr_array", unit: Integers, count: int, resamples: int, seed: int
+) -> Floats:
+    """Sum the columns (one row a call) over each resample of callers: float64 (resamples, k).
 
     Examples
     --------
@@ -101,6 +87,5 @@ def bootstrap_sums(
     """
     calls_of = sparse.csr_array((np.ones(len(unit)), (unit, np.arange(len(unit)))), shape=(count, len(unit)))
     by_caller = calls_of @ columns
-    return np.array([weights @ by_caller for weights in bootstrap_weights(count, resamples, seed)]).reshape(
-        resamples, -1
-    )
+    sums = [weights @ by_caller for weights in bootstrap_weights(count, resamples, seed)]
+    return np.array(sums).reshape(resamples, -1)

@@ -4,8 +4,10 @@ from bisect import bisect_left
 from math import ceil, expm1, log, log1p
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special, stats
+
+from model.arrays import Floats
 
 # The bets of `mean_lower`: one for each guess at the standard deviation of one caller's contribution. They
 # are fixed here, before any data, and their wealth is averaged, so nobody can choose the bet that won.
@@ -21,14 +23,7 @@ def _check_share(name: str, value: float) -> None:
 
 
 def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided exact interval of a share (Clopper and Pearson 1934).
-
-    Parameters
-    ----------
-    successes, n
-        0 <= successes <= n. With n = 0 nothing is known and the interval is (0, 1).
-    confidence
-        In (0, 1).
+    """Return the two-sided exact interval of a share (Clopper and Pearson 1934); (0, 1) for n = 0.
 
     Examples
     --------
@@ -46,33 +41,25 @@ def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[fl
 
 
 def order_statistic_rank(n: int, alpha: float, delta: float) -> int | None:
-    """Rank k, from 1, of the genuine score that serves as threshold, or None if no rank is safe.
+    """Return the rank k, from 1, of the genuine score that serves as threshold, or None if no rank is safe.
 
-    With n genuine callers' scores sorted upwards, flagging a call iff its score is strictly above the k-th
-    keeps P(share of genuine callers flagged > alpha) <= delta for the smallest k with
-    sum over j >= k of C(n, j) (1 - alpha)^j alpha^(n - j) <= delta. It holds for any distribution; equal
-    scores only make it safer. The callers must be drawn like those to come.
+    With n genuine callers' scores sorted upwards, flagging a call iff its score is strictly above the k-th keeps
+    P(share of genuine callers flagged > alpha) <= delta for the smallest k with
+    sum over j >= k of C(n, j) (1 - alpha)^j alpha^(n - j) <= delta (Tong, Feng and Li 2018, Neyman-Pearson
+    classification algorithms and NP receiver operating characteristics, Science Advances 4, proposition 1). It holds
+    for any distribution; equal scores only make it safer. The callers must be drawn like those to come.
 
     Parameters
     ----------
     n
-        Number of genuine callers, one score each; 0 gives None.
-    alpha
-        Share of genuine callers that may be flagged, in (0, 1).
-    delta
-        Chance that the promise fails, in (0, 1).
-
-    References
-    ----------
-    Tong, Feng and Li (2018), Neyman-Pearson classification algorithms and NP receiver operating
-    characteristics, Science Advances 4, proposition 1.
+        Number of genuine callers, one score each.
+    alpha, delta
+        In (0, 1).
 
     Examples
     --------
-    >>> order_statistic_rank(58, 0.05, 0.05) is None
-    True
-    >>> order_statistic_rank(59, 0.05, 0.05), order_statistic_rank(106, 0.05, 0.05)
-    (59, 105)
+    >>> [order_statistic_rank(n, 0.05, 0.05) for n in (58, 59, 106)]
+    [None, 59, 105]
     """
     _check_share("alpha", alpha)
     _check_share("delta", delta)
@@ -85,7 +72,7 @@ def order_statistic_rank(n: int, alpha: float, delta: float) -> int | None:
 
 
 def callers_needed(alpha: float, delta: float) -> int:
-    """Fewest genuine callers with which any threshold can be proven.
+    """Return the fewest genuine callers with which any threshold can be proven.
 
     Examples
     --------
@@ -104,7 +91,7 @@ def callers_needed(alpha: float, delta: float) -> int:
 
 
 def best_alpha(n: int, delta: float) -> float:
-    """Tightest share that n genuine callers could ever certify: 1 - delta ** (1 / n); 1 when n = 0.
+    """Return the tightest share that n genuine callers could ever certify: 1 - delta ** (1 / n); 1 when n = 0.
 
     Examples
     --------
@@ -118,30 +105,24 @@ def best_alpha(n: int, delta: float) -> float:
 
 
 def mean_lower(values: ArrayLike, delta: float, weights: ArrayLike | None = None) -> float:
-    """Lower bound of a mean, or of a weighted mean: the truth lies below it with chance at most delta.
+    """Return a lower bound of a mean, or of a weighted mean: the truth lies below it with chance at most delta.
 
-    A gambler who believes the mean theta = E[w x] / E[w] to be above m multiplies his wealth by
-    1 + lambda w (x - m) at each caller. If theta <= m his wealth cannot be expected to grow, so by Markov's
-    inequality it reaches 1 / delta with chance at most delta; every m at which it did is ruled out. The stake
-    lambda is at most 0.99 / m, so wealth never falls below zero. Several stakes, fixed beforehand, are played
-    side by side and their wealth averaged (the diversified bettor of the paper), each the same at every
-    caller: the product does not depend on the order of the callers, so no order can be chosen that flatters,
-    and the bound never exceeds the sample's own weighted mean.
+    A gambler who believes theta = E[w x] / E[w] to be above m multiplies his wealth by 1 + lambda w (x - m) at each
+    caller. If theta <= m his wealth cannot be expected to grow, so by Markov's inequality it reaches 1 / delta with
+    chance at most delta; every m at which it did is ruled out. Several stakes lambda <= 0.99 / m, fixed beforehand, are
+    played side by side and their wealth averaged (Waudby-Smith and Ramdas 2024, Estimating means of bounded random
+    variables by betting, JRSS B 86(1), section 4 and appendix on diversified Kelly betting). The product does not
+    depend on the order of the callers, and the bound never exceeds the sample's own weighted mean.
 
     Parameters
     ----------
     values
         Shape (n,), in [0, 1], one for each caller; the callers independent and alike. n = 0 gives 0.
     delta
-        Chance that the bound is wrong, in (0, 1).
+        In (0, 1).
     weights
-        Shape (n,), in [0, 1]; all 1 when absent. A weight without a fixed upper limit admits no
-        distribution-free bound: divide by a limit that was set before the data, and cap there.
-
-    References
-    ----------
-    Waudby-Smith and Ramdas (2024), Estimating means of bounded random variables by betting, JRSS B 86(1),
-    section 4 and appendix on diversified Kelly betting.
+        Shape (n,), in [0, 1]; all 1 when absent. A weight without a fixed upper limit admits no distribution-free
+        bound: divide by a limit that was set before the data, and cap there.
 
     Examples
     --------
@@ -156,8 +137,7 @@ def mean_lower(values: ArrayLike, delta: float, weights: ArrayLike | None = None
         raise ValueError(f"weights must have one entry for each value: {w.size} for {x.size}")
     if x.size == 0:
         return 0.0
-    # Each stake is the best one for its guess when 1 / delta shared among all bets is to be reached in n
-    # callers.
+    # Each stake is the best one for its guess when 1 / delta shared among all bets is to be reached in n callers.
     aim = log(len(_SPREADS) / delta)
     stakes = [(2.0 * aim / x.size) ** 0.5 / spread for spread in _SPREADS]
     gain, weight = w * x, w
@@ -176,7 +156,7 @@ def mean_lower(values: ArrayLike, delta: float, weights: ArrayLike | None = None
 
 
 def mean_upper(values: ArrayLike, delta: float, weights: ArrayLike | None = None) -> float:
-    """Upper bound of a mean: `mean_lower` seen from the other end. n = 0 gives 1.
+    """Return an upper bound of a mean: `mean_lower` seen from the other end. n = 0 gives 1.
 
     Examples
     --------
@@ -187,14 +167,11 @@ def mean_upper(values: ArrayLike, delta: float, weights: ArrayLike | None = None
     return 1.0 - mean_lower(1.0 - _unit_array("values", values), delta, weights)
 
 
-def _unit_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def _unit_array(name: str, values: ArrayLike) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must have one dimension, not {array.ndim}")
-    if not bool(np.all((array >= 0.0) & (array <= 1.0))):
-        raise ValueError(f"{name} must lie in [0, 1]; the first that does not is {_first_outside(array)!r}")
+    outside = array[~((array >= 0.0) & (array <= 1.0))]
+    if len(outside):
+        raise ValueError(f"{name} must lie in [0, 1]; the first that does not is {float(outside[0])!r}")
     return array
-
-
-def _first_outside(array: NDArray[np.float64]) -> float:
-    return float(array[~((array >= 0.0) & (array <= 1.0))][0])

@@ -1,9 +1,9 @@
 """Whether calls still look like those that a release was made from.
 
-Each feature and each score by its population stability index (Siddiqi 2006, Credit risk scorecards, chapter 9) over
-the bins of the fingerprint, with an allowance for what chance alone gives: calls of one caller and of one day are
-alike, so chance gives more than their number says. Beside them the share of new numbers, the base rate, calibration,
-labels that come late and the calls of a week. Only numpy: the service looks at its own calls in the same way.
+Each feature and score by its population stability index (Siddiqi 2006, Credit risk scorecards, chapter 9) over the bins
+of the profile, with an allowance for chance: calls of one caller and of one day are alike, so chance gives more than
+their number says. Beside them the share of new numbers, the base rate, calibration, late labels and the calls of a
+week. Only numpy: the service looks at its own calls in the same way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,13 @@ from math import log, sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Integers
 from model.certification.profile import (
     BINNED,
     DAY_US,
     SCORES,
     Clusters,
-    Integers,
     Sample,
     Share,
     bin_codes,
@@ -49,7 +48,7 @@ Said = Mapping[Language, str]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One measure compared.
 
     Parameters
     ----------
@@ -58,9 +57,8 @@ class Finding:
     meaning, change : mapping of language to str
         What it is, and how it changed, in words.
     size, limit : float or None
-        How much it moved and from where on that is an alarm; None when it cannot be said. A population stability
-        index for features and scores; for the others the change in log-odds (of calls a week: in their logarithm).
-    moved : bool
+        How much it moved and from where on that is an alarm; None when it cannot be said. A population stability index
+        for features and scores; for the others the change in log-odds (of calls a week: in their logarithm).
     """
 
     name: str
@@ -80,14 +78,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Drift:
-    """What a look at the calls of some days found.
+    """What the calls of some days show; `findings` start with the nearest to its limit, or the furthest beyond it.
 
-    Parameters
-    ----------
-    calls : int
-    days : float
-    findings : tuple of Finding
-        The nearest to its limit, or the furthest beyond it, first; empty when there were too few calls to say anything.
+    Too few calls to say anything give no findings.
     """
 
     calls: int
@@ -105,7 +98,7 @@ class Drift:
         return any(finding.moved and finding.name in SCORES[:2] for finding in self.findings)
 
     def sentence(self, language: Language) -> str:
-        """Say it in one sentence.
+        """Return the outcome in one sentence.
 
         Examples
         --------
@@ -118,7 +111,7 @@ class Drift:
         return catalogue(language)(f"drift.{found}", **facts)
 
     def document(self) -> dict[str, Any]:
-        """Give it for JSON."""
+        """Return it for JSON."""
         return {
             "calls": self.calls,
             "days": round(self.days, 1),
@@ -129,15 +122,7 @@ class Drift:
 
 
 def measure_drift(fingerprint: Mapping[str, Any], sample: Sample) -> Drift:
-    """Compare calls with the fingerprint of a release.
-
-    Parameters
-    ----------
-    fingerprint : mapping
-        As `profile_of` gives it.
-    sample : Sample
-        The `select_recent_calls` calls, say.
-    """
+    """Compare calls, such as `select_recent_calls`, with the profile of a release (`build_profile`)."""
     if len(sample) < FEWEST_CALLS or sample.days < FEWEST_DAYS - 1:
         return Drift(len(sample), sample.days, ())
     clusters = sample.clusters()
@@ -147,14 +132,8 @@ def measure_drift(fingerprint: Mapping[str, Any], sample: Sample) -> Drift:
     return Drift(len(sample), sample.days, tuple(findings))
 
 
-def select_recent_calls(received_us: Integers, now_us: int) -> NDArray[np.bool_]:
-    """Say which calls are to be looked at: those of as few whole weeks before `now_us` as hold `ENOUGH_CALLS`.
-
-    Parameters
-    ----------
-    received_us : int64 (n,)
-        In any order.
-    now_us : int
+def select_recent_calls(received_us: Integers, now_us: int) -> Booleans:
+    """Return which calls are to be looked at: those of as few whole weeks before `now_us` as hold `ENOUGH_CALLS`.
 
     Examples
     --------
@@ -191,10 +170,10 @@ def _shares(fingerprint: Mapping[str, Any], sample: Sample, clusters: Clusters) 
 
 
 def _volume(then: Sequence[float] | None, now: Share | None) -> Finding:
-    """Compare the calls of a week; how much weeks differ is what those of the fingerprint say."""
+    """Compare the calls of a week; how much weeks differ is what those of the profile say."""
     name = "calls_a_week"
     if not then or not now or then[2] < FEWEST_WEEKS or not then[0] or not now[0]:
-        return _silent(name)
+        return _undetermined(name)
     size, error = abs(log(now[0] / then[0])), sqrt(max(then[1], then[0]) * (1.0 / then[2] + 1.0 / now[2]))
     limit = max(log(ODDS), size * STANDARD_ERRORS * error / max(abs(now[0] - then[0]), 1e-12))
     return Finding(
@@ -204,12 +183,12 @@ def _volume(then: Sequence[float] | None, now: Share | None) -> Finding:
 
 def _share(name: str, then: Sequence[float] | None, now: Share | None) -> Finding:
     if then is None or now is None or min(then[2], now[2]) < FEWEST_CLOSED:
-        return _silent(name)
+        return _undetermined(name)
     change = in_each_language("drift.share_moved", then=then[0], now=now[0])
     both = (then[0] * then[2] + now[0] * now[2]) / (then[2] + now[2])
-    alike = max(_alike(then), _alike(now))
-    error = sqrt(_spread(both) * alike * (1.0 / then[2] + 1.0 / now[2]))
-    return _told(
+    alike = max(_design_effect(then), _design_effect(now))
+    error = sqrt(_bernoulli_variance(both) * alike * (1.0 / then[2] + 1.0 / now[2]))
+    return _compare_shares(
         name, change, then[0], now[0], both * min(then[2], now[2]), error, fell_only=name == "labelled_in_time"
     )
 
@@ -219,28 +198,29 @@ def _calibration(then: Mapping[str, Any], now: Mapping[str, Share | None]) -> Fi
     name, observed, predicted = "calibration", now["not_genuine"], now["predicted"]
     before, said = then["not_genuine"], then["predicted"]
     if not (observed and predicted and before and said) or observed[2] < FEWEST_CLOSED:
-        return _silent(name)
+        return _undetermined(name)
     expected = min(1.0, max(0.0, predicted[0] + before[0] - said[0]))
-    error = sqrt(_spread(expected) * max(_alike(before), _alike(observed)) / observed[2] + said[1])
+    error = sqrt(
+        _bernoulli_variance(expected) * max(_design_effect(before), _design_effect(observed)) / observed[2] + said[1]
+    )
     change = in_each_language("drift.unexpected", then=expected, now=observed[0])
-    return _told(name, change, expected, observed[0], expected * observed[2], error)
+    return _compare_shares(name, change, expected, observed[0], expected * observed[2], error)
 
 
-def _told(
+def _compare_shares(
     name: str, change: Said, then: float, now: float, expected: float, error: float, *, fell_only: bool = False
 ) -> Finding:
-    """Say whether a share moved: by more than chance gives, and by enough to matter."""
+    """Return whether a share moved: by more than chance gives, and by enough to matter."""
     of_a_kind = min(expected, expected / then * (1.0 - then)) if then else 0.0
     if of_a_kind < FEWEST_OF_A_KIND or not error:
-        return _silent(name)
-    size = abs(_odds(now) - _odds(then))
+        return _undetermined(name)
+    size = abs(_log_odds(now) - _log_odds(then))
     # As far as the difference of the shares is from what chance gives, so far is that of their odds.
     limit = max(log(ODDS), size * STANDARD_ERRORS * error / max(abs(now - then), 1e-12)) if size else log(ODDS)
     return Finding(name, _meaning(name), change, size, limit, size > limit and not (fell_only and now > then))
 
 
 def _meaning(name: str) -> Said:
-    """Say what a measure is."""
     said = in_each_language(f"feature.{name}.meaning" if name in NAMES else f"drift.measure.{name}")
     if name not in GROWING:
         return said
@@ -248,16 +228,7 @@ def _meaning(name: str) -> Said:
 
 
 def _bin(place: int, edges: list[float], words: tuple[str, ...]) -> Said:
-    """Say which values a bin holds.
-
-    Parameters
-    ----------
-    place : int
-        Of the bin; the one after the last edge's holds what is above, or another word; the next one what is not known.
-    edges : list of float
-        Upper edges; codes, when there are words for them.
-    words : tuple of str
-        What the codes of a categorical value mean.
+    """Return which values a bin holds; those after the last edge's: above it (or another word), not known.
 
     Examples
     --------
@@ -274,20 +245,20 @@ def _bin(place: int, edges: list[float], words: tuple[str, ...]) -> Said:
     return in_each_language(f"drift.bin.{'between' if place else 'up_to'}", low=edges[place - 1], high=edges[place])
 
 
-def _silent(name: str) -> Finding:
+def _undetermined(name: str) -> Finding:
     return Finding(name, _meaning(name), in_each_language("drift.too_few_of_a_kind"), None, None, moved=False)
 
 
-def _alike(share: Sequence[float]) -> float:
-    """Say how many calls tell as much as one alone would: the design effect (Kish 1965, Survey sampling)."""
-    spread = _spread(share[0])
+def _design_effect(share: Sequence[float]) -> float:
+    """Return the design effect: how many calls tell as much as one alone would (Kish 1965, Survey sampling)."""
+    spread = _bernoulli_variance(share[0])
     return max(1.0, share[1] * share[2] / spread) if spread else 1.0
 
 
-def _spread(share: float) -> float:
+def _bernoulli_variance(share: float) -> float:
     return share * (1.0 - share)
 
 
-def _odds(share: float) -> float:
+def _log_odds(share: float) -> float:
     kept = min(max(share, 0.001), 0.999)
     return log(kept / (1.0 - kept))

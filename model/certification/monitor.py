@@ -7,6 +7,8 @@ from math import exp, fsum, log, log1p
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import Floats, Integers
+
 MONTHS = 12
 BETS = (1.5, 2.0, 3.0, 5.0)
 DAY_S = 86_400.0
@@ -16,22 +18,21 @@ DAY_S = 86_400.0
 class Monitor:
     """Counts flagged genuine callers month by month and says when the promise has become untenable.
 
-    While at most a share alpha of genuine callers is flagged, E is an e-process: the chance that it ever
-    reaches 1 / delta is at most delta (Ville's inequality), however often one looks. E is the mean over the
-    twelve months k of M_k, which is 1 before month k and from then on the mean over r in `bets` of the
-    product of r for x = 1 and (1 - r alpha) / (1 - alpha) for x = 0: one of the twelve starts close to any
-    change. M_k depends on nothing but how many ones and zeros each month holds, so those counts are the
-    whole state: it is exact, fits in JSON, and any list of the same events gives it again.
+    While at most a share alpha of genuine callers is flagged, E is an e-process: the chance that it ever reaches 1 /
+    delta is at most delta (Ville's inequality), however often one looks. E is the mean over the twelve months k of
+    M_k, which is 1 before month k and from then on the mean over r in `bets` of the product of r for x = 1 and
+    (1 - r alpha) / (1 - alpha) for x = 0: one of the twelve starts close to any change. M_k depends on nothing but how
+    many ones and zeros each month holds, so those counts are the whole state.
 
-    An alarm stays until a person starts a new monitor. What it cannot see: a release that flags few genuine
-    callers but makes them wait; labels that come later than the hold-back; and, at alpha = 1 % with a
-    hundred genuine callers a year, two thirds of fourfold breaches (docs/proofs.md has what was measured).
+    An alarm stays until a person starts a new monitor. What it cannot see: a release that flags few genuine callers but
+    makes them wait; labels that come later than the hold-back; and, at alpha = 1 % with a hundred genuine callers a
+    year, two thirds of fourfold breaches (docs/proofs.md has what was measured).
 
     Parameters
     ----------
     alpha
-        The share promised, in (0, 1). Bets with r alpha >= 1 would stake more than there is and are left out:
-        at alpha = 0.5 only r = 1.5 is played, and from alpha = 2/3 on there is no bet and a ValueError.
+        The share promised, in (0, 1). Bets with r alpha >= 1 would stake more than there is and are left out; from
+        alpha = 2/3 on there is no bet and a ValueError.
     delta
         The chance of a false alarm, in (0, 1).
     ones, zeros
@@ -79,12 +80,12 @@ class Monitor:
         return max((k for k in range(MONTHS) if self.ones[k] or self.zeros[k]), default=0)
 
     def update(self, x: int, month: int) -> None:
-        """Take one more genuine caller: x = 1 if flagged, or if it silently would have been.
+        """Take one more genuine caller.
 
         Parameters
         ----------
         x
-            0 or 1.
+            1 if flagged, or if it silently would have been; else 0.
         month
             Whole months since the monitor started, from 0; never before that of an earlier event.
         """
@@ -98,9 +99,9 @@ class Monitor:
         self.alarmed = self.alarmed or self.e_value() >= 1.0 / self.delta
 
     def e_value(self) -> float:
-        """E now: 1 when there has been no event; at or above 1 / delta the promise is untenable.
+        """Return E: 1 without an event; at or above 1 / delta the promise is untenable.
 
-        One of the twelve alone never counts as more than exp(700), so that E fits in a float and in JSON.
+        No single M_k counts as more than exp(700), so that E fits in a float and in JSON.
         """
         wealth = []
         for r in self.bets:
@@ -111,56 +112,36 @@ class Monitor:
                 wealth.append(exp(min(total, 700.0)))
         return fsum(wealth) / len(wealth)
 
-    def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON; `Monitor(**values)` brings it back."""
-        return {
-            "alpha": self.alpha,
-            "delta": self.delta,
-            "ones": list(self.ones),
-            "zeros": list(self.zeros),
-            "alarmed": self.alarmed,
-        }
-
 
 def eligible_calls(
-    received_at_s: NDArray[np.float64],
-    genuine_known_at_s: NDArray[np.float64],
-    callers: NDArray[np.int64],
+    received_at_s: Floats,
+    genuine_known_at_s: Floats,
+    callers: Integers,
     call_ids: Sequence[str],
     now_s: float,
     *,
     window_days: float = 30.0,
     hold_back_days: float = 7.0,
 ) -> NDArray[np.intp]:
-    """Positions of the calls that the monitor takes, in the order in which it takes them.
+    """Return the positions of the calls that the monitor takes, by (received_at, call_id).
 
     A call is taken when it is its caller's first genuine-closed call in `window_days` and it arrived at least
-    `hold_back_days` ago. "Genuine-closed" means: known within `hold_back_days` of its arrival. Quick labels
-    are not like slow ones, so calls wait for the same time whatever their label and then go in order of
-    arrival; and because a later label never counts, what is taken today begins with all that was taken
-    yesterday.
+    `hold_back_days` ago. "Genuine-closed" means: known within `hold_back_days` of its arrival. Quick labels are not
+    like slow ones, so calls wait for the same time whatever their label and then go in order of arrival; and because a
+    later label never counts, what is taken today begins with all that was taken yesterday.
 
     Parameters
     ----------
     received_at_s
         Shape (n,), seconds of any clock; in any order.
     genuine_known_at_s
-        Shape (n,), when it became known that the call was closed as genuine (or duplicate); NaN if it was
-        not.
+        Shape (n,), when it became known that the call was closed as genuine (or duplicate); NaN if it was not.
     callers
-        Shape (n,), a code for each caller; -1 = no number, which is never one caller: each such call is its
-        own.
+        Shape (n,), a code for each caller; -1 = no number: each such call is a caller of its own.
     call_ids
         n strings; they break ties of arrival.
-    now_s
-        Calls received at or before now_s - hold_back_days are taken.
     window_days
-        An earlier genuine call of the caller less than this long ago makes a call ineligible. The window
-        slides with the caller's genuine calls: somebody who rings each week is taken once.
-
-    Returns
-    -------
-    Positions into the arrays, sorted by (received_at, call_id); empty when nothing is eligible.
+        It slides with the caller's genuine calls: somebody who rings each week is taken once.
 
     Examples
     --------

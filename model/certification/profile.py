@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.scorecard.features import FEATURES, NAMES, STAGES
 
-Numbers = NDArray[np.float64]
-Integers = NDArray[np.int64]
 #: A mean, its variance, and how many calls it weighs.
 Share = tuple[float, float, float]
 FORMAT = 1
@@ -41,7 +40,7 @@ class Sample:
     log_odds : mapping of str to float64 (n,)
         By stage.
     callers : int64 (n,)
-        A code for each number; -1 when there is none.
+        -1 without a number.
     received_us, label_us : int64 (n,)
         Arrival, and when the call's label became known (past every time when it has none).
     outcome : int8 (n,)
@@ -50,8 +49,8 @@ class Sample:
         What was known at this moment is in the sample.
     """
 
-    features: Numbers
-    log_odds: Mapping[str, Numbers]
+    features: Floats
+    log_odds: Mapping[str, Floats]
     callers: Integers
     received_us: Integers
     label_us: Integers
@@ -63,11 +62,11 @@ class Sample:
 
     @property
     def days(self) -> float:
-        """From the first call to the last."""
+        """Days from the first call to the last."""
         return float(np.ptp(self.received_us)) / DAY_US if len(self) else 0.0
 
-    def values(self, name: str) -> Numbers:
-        """Give one of `BINNED`."""
+    def values(self, name: str) -> Floats:
+        """Return one of `BINNED`."""
         if name in SCORES:
             return self.log_odds[STAGES[SCORES.index(name)]]
         values = self.features[:, NAMES.index(name)]
@@ -76,60 +75,55 @@ class Sample:
         return values
 
     def clusters(self) -> "Clusters":
-        """Say which calls are alike, to say how sure a share is."""
+        """Return which calls are alike, to tell how sure a share is."""
         return Clusters(self.callers, self.received_us // HOUR_US)
 
 
 class Clusters:
     """Calls of one caller are alike, and so are those of one day, so that shares vary more than their number says.
 
-    A caller counts for `MAX_PER_WEEK` calls of a week at most, however often he rings: what one telephone does is that
-    caller's history, and no drift. Calls without a number of one hour count as one caller's. The variance of a share
-    is that of Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering, Journal of Business and
-    Economic Statistics 29: by caller, plus by day, less by both.
-
-    Parameters
-    ----------
-    callers, hours : int64 (n,)
-        A caller of -1 has no number.
+    A caller counts for at most `MAX_PER_WEEK` calls of a week: what one telephone does is that caller's history, and no
+    drift. Calls without a number (-1) of one hour count as one caller's. The variance of a share is that of Cameron,
+    Gelbach and Miller (2011), Robust inference with multiway clustering, Journal of Business and Economic Statistics
+    29: by caller, plus by day, less by both.
     """
 
     def __init__(self, callers: Integers, hours: Integers) -> None:
         days = hours // 24
         nobody = callers.max(initial=-1) + 1 + hours - hours.min(initial=np.iinfo(np.int64).max)
-        by_caller = _numbered(np.where(callers < 0, nobody, callers))
-        in_week = np.bincount(by_week := _both(by_caller, _numbered(days // 7)))[by_week]
+        by_caller = _dense_codes(np.where(callers < 0, nobody, callers))
+        in_week = np.bincount(by_week := _pair_codes(by_caller, _dense_codes(days // 7)))[by_week]
         self.weights = np.minimum(1.0, MAX_PER_WEEK / in_week)
-        self._by: tuple[Integers, ...] = (by_caller, by_day := _numbered(days), _both(by_caller, by_day))
+        self._by: tuple[Integers, ...] = (by_caller, by_day := _dense_codes(days), _pair_codes(by_caller, by_day))
 
-    def subset(self, rows: NDArray[np.bool_]) -> "Clusters":
-        """Give those of some of the calls."""
+    def subset(self, rows: Booleans) -> "Clusters":
+        """Return the clusters of some of the calls."""
         chosen = object.__new__(Clusters)
         chosen.weights, chosen._by = self.weights[rows], tuple(by[rows] for by in self._by)
         return chosen
 
-    def mean(self, values: Numbers, apart: Numbers | None = None) -> tuple[float, float]:
-        """Give the mean of some values, one a call, and its variance (or that of the mean of `apart`)."""
+    def mean(self, values: Floats, apart: Floats | None = None) -> tuple[float, float]:
+        """Return the weighted mean of values, one a call, and its variance (or that of the mean of `apart`)."""
         mean, total = float(np.average(values, weights=self.weights)), self.weights.sum()
         apart = values if apart is None else apart
         left = self.weights * (apart - np.average(apart, weights=self.weights))
-        return mean, self._varies(*(float((np.bincount(by, left) ** 2).sum()) for by in self._by)) / float(total) ** 2
+        return mean, self._two_way(*(float((np.bincount(by, left) ** 2).sum()) for by in self._by)) / float(total) ** 2
 
-    def shares(self, codes: Integers, size: int) -> Numbers:
-        """Give the share of each code, with half a call in each beforehand, so that none is empty."""
+    def shares(self, codes: Integers, size: int) -> Floats:
+        """Return the share of each code, with half a call in each beforehand, so that none is empty."""
         counts = np.bincount(codes, self.weights, minlength=size) + 0.5
         return np.asarray(counts / counts.sum(), dtype=np.float64)
 
-    def shares_variance(self, codes: Integers, shares: Numbers) -> Numbers:
-        """Give the variance of each of those shares."""
+    def shares_variance(self, codes: Integers, shares: Floats) -> Floats:
+        """Return the variance of each of those shares."""
         squares = (self._squares(by, codes, shares) for by in self._by)
-        return np.asarray(self._varies(*squares) / self.weights.sum() ** 2, dtype=np.float64)
+        return np.asarray(self._two_way(*squares) / self.weights.sum() ** 2, dtype=np.float64)
 
     @staticmethod
-    def _varies(by_caller: Any, by_day: Any, by_both: Any) -> Any:
+    def _two_way(by_caller: Any, by_day: Any, by_both: Any) -> Any:
         return np.maximum(np.maximum(by_caller, by_day), by_caller + by_day - by_both)
 
-    def _squares(self, by: Integers, codes: Integers, shares: Numbers) -> Numbers:
+    def _squares(self, by: Integers, codes: Integers, shares: Floats) -> Floats:
         """Sum, over clusters, the squares of what calls of each code weigh more than the share says."""
         size, weigh = len(shares), np.bincount(by, self.weights)
         pairs, place = np.unique(by * size + codes, return_inverse=True)
@@ -139,16 +133,16 @@ class Clusters:
         return np.asarray(own - 2.0 * shares * crossed + shares**2 * (weigh**2).sum(), dtype=np.float64)
 
 
-def _numbered(names: Integers) -> Integers:
+def _dense_codes(names: Integers) -> Integers:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def _both(one: Integers, other: Integers) -> Integers:
-    return _numbered(one * (int(other.max(initial=0)) + 1) + other)
+def _pair_codes(one: Integers, other: Integers) -> Integers:
+    return _dense_codes(one * (int(other.max(initial=0)) + 1) + other)
 
 
 def build_profile(sample: Sample, late_s: float) -> dict[str, Any]:
-    """Take the fingerprint of the calls that a release was calibrated and certified on.
+    """Return the profile of the calls that a release was calibrated and certified on: strict JSON.
 
     Parameters
     ----------
@@ -160,8 +154,8 @@ def build_profile(sample: Sample, late_s: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        For strict JSON: `calls`, `days`, `late_s`; `binned` with edges, shares and their variances by name (the last
-        share is that of what is not known); `shares` with value and variance by name, null where there is none.
+        `calls`, `days`, `late_s`; `binned` with edges, shares and their variances by name (the last share: not known);
+        `shares` as `measure_shares` gives them, None where there is none.
     """
     clusters = sample.clusters()
     shares = measure_shares(sample, clusters, late_s)
@@ -171,18 +165,12 @@ def build_profile(sample: Sample, late_s: float) -> dict[str, Any]:
         "days": round(sample.days, 1),
         "late_s": late_s,
         "binned": {name: _binned(name, sample.values(name), clusters) for name in BINNED},
-        "shares": {name: _short(np.array(share)) if share else None for name, share in shares.items()},
+        "shares": {name: _six_digits(np.array(share)) if share else None for name, share in shares.items()},
     }
 
 
 def check_profile(document: Any) -> Mapping[str, Any]:
-    """Give a fingerprint that this version can compare with.
-
-    Raises
-    ------
-    ValueError
-        When it is of another format, or of other features.
-    """
+    """Return a profile that this version can compare with; a ValueError when its format or features are others."""
     if document["format"] != FORMAT or tuple(document["binned"]) != BINNED:
         raise ValueError("the fingerprint is of other features than this version has")
     for name, bins in document["binned"].items():
@@ -193,7 +181,7 @@ def check_profile(document: Any) -> Mapping[str, Any]:
 
 
 def measure_shares(sample: Sample, clusters: Clusters, late_s: float) -> dict[str, Share | None]:
-    """Give the shares that are watched beside the bins: value, variance, calls; None without any call.
+    """Return the shares that are watched beside the bins: value, variance, calls; None without any call.
 
     - new_numbers: of the calls, those of a number that was not heard of for 30 days, or that has none
     - not_genuine: of the closed calls that are old enough for their label
@@ -208,7 +196,7 @@ def measure_shares(sample: Sample, clusters: Clusters, late_s: float) -> dict[st
     in_time = (sample.outcome >= 0) & (sample.label_us - sample.received_us <= late_s * 1e6)
     new = ~(sample.features[:, _SINCE_LAST] <= HEARD_OF_H)
 
-    def share(values: Numbers, rows: NDArray[np.bool_], apart: Numbers | None = None) -> Share | None:
+    def share(values: Floats, rows: Booleans, apart: Floats | None = None) -> Share | None:
         mine = clusters.subset(rows)
         return (*mine.mean(values, apart), float(mine.weights.sum())) if len(values) else None
 
@@ -230,8 +218,8 @@ def _weekly(sample: Sample, clusters: Clusters) -> Share | None:
     return float(counts.mean()), float(counts.var(ddof=1)) if weeks > 1 else 0.0, float(weeks)
 
 
-def bin_codes(values: Numbers, edges: Numbers, *, words: bool) -> Integers:
-    """Put values into bins: up to and including the first edge, and so on; the last bin is for what is not known.
+def bin_codes(values: Floats, edges: Floats, *, words: bool) -> Integers:
+    """Return the bin of each value: up to and including the first edge, and so on; the last is for what is not known.
 
     Of words, each edge is a code and has a bin of its own; the bin behind them is for every other word.
 
@@ -250,11 +238,11 @@ def bin_codes(values: Numbers, edges: Numbers, *, words: bool) -> Integers:
 
 
 def is_categorical(name: str) -> bool:
-    """Say whether the values of a feature are codes of words."""
+    """Return whether the values of a feature are codes of words."""
     return name in NAMES and bool(FEATURES[NAMES.index(name)].words)
 
 
-def _binned(name: str, values: Numbers, clusters: Clusters) -> dict[str, Any]:
+def _binned(name: str, values: Floats, clusters: Clusters) -> dict[str, Any]:
     known = values[~np.isnan(values)]
     if is_categorical(name):
         words, counts = np.unique(known, return_counts=True)
@@ -265,8 +253,8 @@ def _binned(name: str, values: Numbers, clusters: Clusters) -> dict[str, Any]:
     codes = bin_codes(values, edges, words=is_categorical(name))
     shares = clusters.shares(codes, len(edges) + 2)
     variances = clusters.shares_variance(codes, shares)
-    return {"edges": edges.tolist(), "shares": _short(shares), "variances": _short(variances)}
+    return {"edges": edges.tolist(), "shares": _six_digits(shares), "variances": _six_digits(variances)}
 
 
-def _short(numbers: Numbers) -> list[float]:
+def _six_digits(numbers: Floats) -> list[float]:
     return [float(f"{number:.6g}") for number in numbers]

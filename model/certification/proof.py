@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
+from model.certification.bootstrap import caller_index
 from model.certification.bounds import best_alpha, callers_needed, mean_lower, mean_upper, order_statistic_rank
 from model.certification.certificate import LIFE, Certificate, DeferralProof, FlagProof, StageProof
 
@@ -28,18 +30,16 @@ class StageCalls(NamedTuple):
     genuine
         Whether the call was closed as genuine (or duplicate).
     handling_s
-        The operator's time for the call, 0 or more; NaN counts as 0.
+        Operator's time, 0 or more; NaN counts as 0.
     callers
-        A code for each caller, from 0; -1 = no number: each such call is a caller of its own.
-    call_ids
-        n strings.
+        Codes from 0; -1 = no number: each such call is a caller of its own.
     """
 
-    score: NDArray[np.float64]
-    defer_factor: NDArray[np.float64]
-    genuine: NDArray[np.bool_]
-    handling_s: NDArray[np.float64]
-    callers: NDArray[np.int64]
+    score: Floats
+    defer_factor: Floats
+    genuine: Booleans
+    handling_s: Floats
+    callers: Integers
     call_ids: Sequence[str]
 
 
@@ -60,32 +60,24 @@ def split_delta(delta: float, stages: int) -> DeltaShares:
     --------
     >>> split_delta(0.05, 2)
     DeltaShares(flag=0.0125, genuine=0.00625, load=0.00625)
-    >>> 2 * sum(split_delta(0.05, 2))
-    0.05
     """
     if stages < 1:
         raise ValueError(f"there must be at least one stage, not {stages!r}")
     return DeltaShares(delta / stages / 2.0, delta / stages / 4.0, delta / stages / 4.0)
 
 
-def one_call_per_caller(callers: NDArray[np.int64], call_ids: Sequence[str], key: bytes) -> NDArray[np.intp]:
-    """Positions of one call for each caller: the one whose keyed hash of call_id is the lowest.
+def one_call_per_caller(callers: Integers, call_ids: Sequence[str], key: bytes) -> NDArray[np.intp]:
+    """Return the positions, rising, of one call for each caller: the one with the lowest keyed hash of call_id.
 
-    The choice knows neither score nor time, and without the key nobody can make a call_id that is chosen; so
-    it is one call at random for each caller, and the same one whenever it is asked again.
+    The choice knows neither score nor time, and without the key nobody can make a call_id that is chosen; so it is one
+    call at random for each caller, and the same one whenever it is asked again.
 
     Parameters
     ----------
     callers
         Shape (n,), codes from 0; -1 = no number: each such call is a caller of its own.
-    call_ids
-        n strings.
     key
         Not empty.
-
-    Returns
-    -------
-    Positions, rising; empty for no calls.
 
     Examples
     --------
@@ -107,24 +99,20 @@ def one_call_per_caller(callers: NDArray[np.int64], call_ids: Sequence[str], key
     return np.sort(order[first])
 
 
-def prove_flag(scores: NDArray[np.float64], alpha: float, delta: float) -> FlagProof:
-    """Find the lowest threshold that is proven to spare genuine callers.
+def prove_flag(scores: Floats, alpha: float, delta: float) -> FlagProof:
+    """Find the lowest threshold that is proven to spare genuine callers: P(share flagged > alpha) <= delta.
 
     Parameters
     ----------
     scores
-        Shape (n,), finite; one for each genuine caller. With too few there is no threshold and `missing` says
-        how many more are needed.
-    alpha, delta
-        P(share of genuine callers flagged > alpha) <= delta; both in (0, 1).
+        Shape (n,), finite; one for each genuine caller. With too few there is no threshold and `missing` says how many
+        more are needed.
 
     Examples
     --------
     >>> import numpy as np
-    >>> prove_flag(np.linspace(0, 1, 106), 0.05, 0.05).rank
-    105
-    >>> prove_flag(np.linspace(0, 1, 20), 0.05, 0.05).missing
-    39
+    >>> prove_flag(np.linspace(0, 1, 106), 0.05, 0.05).rank, prove_flag(np.linspace(0, 1, 20), 0.05, 0.05).missing
+    (105, 39)
     """
     if not bool(np.isfinite(scores).all()):
         raise ValueError("scores must be finite")
@@ -144,22 +132,22 @@ def prove_flag(scores: NDArray[np.float64], alpha: float, delta: float) -> FlagP
 
 
 def prove_deferral(
-    genuine_factors: NDArray[np.float64],
-    factors: NDArray[np.float64],
-    handling_s: NDArray[np.float64],
-    callers: NDArray[np.int64],
+    genuine_factors: Floats,
+    factors: Floats,
+    handling_s: Floats,
+    callers: Integers,
     delta_genuine: float,
     delta_load: float,
     caller_cap_s: float = CALLER_CAP_S,
 ) -> DeferralProof:
     """Prove, or fail to prove, that genuine callers are deferred less than the work they queue with.
 
-    The mean over handling time is a ratio, sum of w x over sum of w, and calls of one caller are alike, so
-    the caller is the unit: x is the caller's own mean factor by handling time and w the caller's handling
-    time over `caller_cap_s`, at most 1. Callers whose time exceeds the cap count as if they had rung less;
-    what is bounded is the mean in which they do. That is the one assumption: it understates the load's mean
-    when the heaviest callers are deferred most, and would overstate it in the opposite case, so the bound is
-    also held to the plain mean that was seen.
+    The mean over handling time is a ratio, sum of w x over sum of w, and calls of one caller are alike, so the caller
+    is the unit: x is the caller's own mean factor by handling time and w the caller's handling time over
+    `caller_cap_s`, at most 1. Callers whose time exceeds the cap count as if they had rung less; what is bounded is
+    the mean in which they do. That is the one assumption: it understates the load's mean when the heaviest callers are
+    deferred most, and would overstate it in the opposite case, so the bound is also held to the plain mean that was
+    seen.
 
     Parameters
     ----------
@@ -185,8 +173,7 @@ def prove_deferral(
     time_s = np.nan_to_num(handling_s, nan=0.0)
     if not bool(np.all((time_s >= 0.0) & np.isfinite(time_s))):
         raise ValueError("handling_s must not be negative or infinite")
-    own = np.where(callers < 0, callers.max(initial=-1) + 1 + np.arange(len(callers)), callers)
-    _, unit = np.unique(own, return_inverse=True)
+    unit, _ = caller_index(callers)
     total_s = np.bincount(unit, weights=time_s)
     deferred_s = np.bincount(unit, weights=time_s * factors)
     heard = total_s > 0.0
@@ -226,13 +213,11 @@ def certify(
     Parameters
     ----------
     stages
-        For each stage that acts ("ring", "opening") its calls. One call for each genuine caller is chosen by
-        `one_call_per_caller` among the genuine calls; no genuine calls at all gives a certificate that
-        allows nothing.
+        For each stage that acts ("ring", "opening") its calls. Without genuine calls the certificate allows nothing.
     alpha, delta
         Fixed before the calls are looked at. delta is shared by `split_delta`.
     key
-        Of the hash that chooses the calls.
+        Of the hash that chooses one call for each genuine caller (`one_call_per_caller`).
     issued_at
         Aware; the certificate expires 180 days later.
     fingerprint, base_rate
@@ -242,17 +227,10 @@ def certify(
     proofs = []
     for name, calls in stages.items():
         genuine = np.flatnonzero(calls.genuine)
-        chosen = genuine[
-            one_call_per_caller(calls.callers[genuine], [calls.call_ids[i] for i in genuine.tolist()], key)
-        ]
+        call_ids = [calls.call_ids[i] for i in genuine.tolist()]
+        chosen = genuine[one_call_per_caller(calls.callers[genuine], call_ids, key)]
         flag = prove_flag(calls.score[chosen], alpha, shares.flag)
-        deferral = prove_deferral(
-            calls.defer_factor[chosen],
-            calls.defer_factor,
-            calls.handling_s,
-            calls.callers,
-            shares.genuine,
-            shares.load,
-        )
+        of_load = (calls.defer_factor, calls.handling_s, calls.callers)
+        deferral = prove_deferral(calls.defer_factor[chosen], *of_load, shares.genuine, shares.load)
         proofs.append(StageProof(name, flag, deferral))
     return Certificate(fingerprint, issued_at, issued_at + LIFE, float(base_rate), delta, "model", tuple(proofs))

@@ -13,12 +13,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
+from model.arrays import Floats
 from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
 from model.training.dataset import mask_missing_features
 
-Numbers = NDArray[np.float64]
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")
 _WORTH_A_THREAD = 200_000
 #: At most so many calls are fitted on, drawn at random: more would cost more time than the scorecards' own fit.
@@ -26,7 +26,7 @@ MAX_CALLS = 100_000
 
 
 class Baselines:
-    """The yardsticks of each stage.
+    """The baselines of each stage; a TrainingError when all calls have the same label.
 
     Parameters
     ----------
@@ -36,14 +36,9 @@ class Baselines:
         1: closed as not genuine.
     params : Params
         The boosting's settings are those of the scorecard; only directions and the ban on interactions are gone.
-
-    Raises
-    ------
-    TrainingError
-        When all calls have the same label.
     """
 
-    def __init__(self, rows: Numbers, label: NDArray[np.int8], params: Params) -> None:
+    def __init__(self, rows: Floats, label: NDArray[np.int8], params: Params) -> None:
         if len(rows) > MAX_CALLS:
             some = np.random.default_rng(params.seed).choice(len(rows), MAX_CALLS, replace=False)
             rows, label = rows[some], label[some]
@@ -62,14 +57,10 @@ class Baselines:
                 models = {"unconstrained_boosting": boosting, "logistic_regression": _logistic(width)}
                 self._fitted[stage] = {name: model.fit(rows[:, :width], label) for name, model in models.items()}
 
-    def scores(self, stage: str, rows: Numbers) -> dict[str, Numbers]:
-        """Score calls at a stage, higher for less genuine: float64 (n,) for each of `YARDSTICKS`.
+    def scores(self, stage: str, rows: Floats) -> dict[str, Floats]:
+        """Return the scores of `YARDSTICKS` at a stage, float64 (n,) each, higher for less genuine.
 
-        Parameters
-        ----------
-        stage : {"ring", "opening", "ended"}
-        rows : float64 (n, d)
-            Features at the last stage.
+        `rows` are features at the last stage, float64 (n, d).
         """
         width = WIDTHS[stage]
         with threadpool_limits(1 if len(rows) < _WORTH_A_THREAD else None):
@@ -83,18 +74,12 @@ class Baselines:
 
 
 def _logistic(width: int) -> Pipeline:
-    """Logistic regression: numbers imputed and scaled, codes one-hot."""
+    """Return a logistic regression: numbers imputed and scaled, codes one-hot."""
     codes = [place for place, feature in enumerate(FEATURES[:width]) if feature.words]
     numbers = [place for place in range(width) if place not in codes]
+    scaled = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler())
     columns = ColumnTransformer(
-        [
-            (
-                "numbers",
-                make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler()),
-                numbers,
-            ),
-            ("codes", OneHotEncoder(handle_unknown="ignore"), codes),
-        ],
+        [("numbers", scaled, numbers), ("codes", OneHotEncoder(handle_unknown="ignore"), codes)],
         sparse_threshold=0.0,
     )
     return make_pipeline(columns, LogisticRegression(max_iter=3_000))

@@ -3,13 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.certification.bounds import exact_interval
 from model.kernels import log_kernel
 
-Numbers = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 GROUPS = 10
 _STEPS = 50
 _CLOSE = 1e-9
@@ -24,8 +22,8 @@ class Calibration(NamedTuple):
     intercept: float
 
 
-def quantile_groups(likelihood: Numbers) -> NDArray[np.int64]:
-    """Put calls into `GROUPS` groups of about equal size by their likelihood; equal ones stay together.
+def quantile_groups(likelihood: Floats) -> Integers:
+    """Assign calls to `GROUPS` groups of about equal size by their likelihood; equal ones stay together.
 
     Examples
     --------
@@ -37,19 +35,18 @@ def quantile_groups(likelihood: Numbers) -> NDArray[np.int64]:
 
 
 def measure_calibration(
-    log_odds: Numbers,
-    likelihood: Numbers,
+    log_odds: Floats,
+    likelihood: Floats,
     genuine: Booleans,
-    groups: NDArray[np.int64],
-    weights: Numbers | None = None,
+    groups: Integers,
+    weights: Floats | None = None,
     start: tuple[float, float] = (0.0, 0.0),
 ) -> Calibration:
-    """Measure how true probabilities are.
+    """Measure how true probabilities of not genuine are.
 
     Parameters
     ----------
     log_odds, likelihood : float64 (n,)
-        Of not genuine.
     genuine : bool (n,)
     groups : int64 (n,)
         From `quantile_groups`.
@@ -76,7 +73,7 @@ def measure_calibration(
 
 
 @log_kernel
-def _recalibrated(x: Numbers, y: Numbers, weights: Numbers, slope: float, intercept: float) -> tuple[float, float]:
+def _recalibrated(x: Floats, y: Floats, weights: Floats, slope: float, intercept: float) -> tuple[float, float]:
     """Fit y on x by logistic regression: Newton's method in two unknowns."""
     for _ in range(_STEPS):
         first, second, a, b, c = 0.0, 0.0, 0.0, 0.0, 0.0
@@ -101,8 +98,8 @@ def _recalibrated(x: Numbers, y: Numbers, weights: Numbers, slope: float, interc
     return np.nan, np.nan
 
 
-def reliability(likelihood: Numbers, genuine: Booleans, groups: NDArray[np.int64]) -> list[dict[str, float]]:
-    """Predicted against observed share of calls closed as not genuine, by group, with exact binomial intervals."""
+def reliability(likelihood: Floats, genuine: Booleans, groups: Integers) -> list[dict[str, float]]:
+    """Return predicted and observed share of not genuine by group, with exact binomial intervals."""
     rows = []
     for group in np.unique(groups).tolist():
         here = groups == group

@@ -5,11 +5,10 @@ Nothing is fitted on the calls that are evaluated. docs/metrics.md explains ever
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.calls.call_events import UNLABELLED
 from model.certification.certificate import Certificate
@@ -32,8 +31,6 @@ from model.policy.stage_scores import stage_scores
 from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.training.dataset import Dataset, subsample
 
-Numbers = NDArray[np.float64]
-Rows = NDArray[np.bool_]
 FORMAT = 1
 DISCIPLINES = ("first_come", "by_score", "fixed", "rule_without_guardrails", "rule", "oracle")
 ACTING = ("ring", "opening")
@@ -50,9 +47,9 @@ class Effort:
     seeds : int
         Weeks and patience are drawn so often; for the price of the guardrails a quarter of it.
     resamples : int
-        Callers are drawn so often.
+        Callers are drawn so often; the less often the more calls there are.
     most_calls : int
-        A seed replays about so many calls at most, and callers are drawn the less often the more calls there are.
+        A seed replays about so many calls at most.
     most_judged : int
         Ranking and calibration look at so many calls at most, drawn at random.
     """
@@ -64,7 +61,7 @@ class Effort:
     most_judged: int = 200_000
 
     def resamples_for(self, calls: int) -> int:
-        """Give how often callers are drawn from so many calls: at least 20 times."""
+        """Return how often callers are drawn from so many calls: at least 20 times."""
         return max(20, min(self.resamples, self.resamples * 2 * self.most_calls // max(1, calls)))
 
 
@@ -82,18 +79,12 @@ def evaluate(
 
     Parameters
     ----------
-    window : Window
+    window : EvaluationWindow
         Later than all that was fitted.
-    policy : Policy
-    certificate : Certificate
-    earlier : Past, optional
-        The log as the release was trained on: for the yardsticks and the price of the guardrails, which are null
-        without it.
-    params : Params
-        Of the release.
+    earlier : Dataset, optional
+        The log as the release was trained on: for the baselines and the price of the guardrails, null without it.
     about : mapping
         What else stands at the top of the document: `count_splits` and `evaluated_on`.
-    effort : Effort, optional
 
     Returns
     -------
@@ -118,17 +109,13 @@ def evaluate(
     for stage in STAGES:
         document["stages"][stage], document["yardsticks"][stage] = _ranking(window, stage, yardsticks, effort)
     if replayable:
-        factors = {
-            "rule": window.scores[QUEUE_STAGE].factor,
-            "rule_without_guardrails": window.scores[QUEUE_STAGE].unguarded,
-        }
-        calls = window.queued_calls(factors)
-        size = {"operators": effort.operators, "most_calls": effort.most_calls}
-        waits = measure_over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, seeds=effort.seeds, **size)
-        document["waits"] = waits
+        scores = window.scores[QUEUE_STAGE]
+        calls = window.queued_calls({"rule": scores.factor, "rule_without_guardrails": scores.unguarded})
+        size = {"operators": effort.operators, "most_calls": effort.most_calls, "seeds": effort.seeds}
+        document["waits"] = measure_over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, **size)
         document["guardrails"] = _prices(window, policy, earlier, calls, effort)
         document |= _fairness(window, policy, calls, effort)
-        document["summary"] = _summary(window, waits, bands[QUEUE_STAGE])
+        document["summary"] = _summary(window, document["waits"], bands[QUEUE_STAGE])
     return round_document(document)  # type: ignore[no-any-return]
 
 
@@ -154,9 +141,7 @@ def _settings(window: EvaluationWindow, policy: Policy, effort: Effort) -> dict[
         "most_judged": effort.most_judged,
         "mean_patience_genuine_s": PATIENCE_S[0],
         "mean_patience_others_s": PATIENCE_S[1],
-        "kappa": policy.deferral.kappa,
-        "base_s": policy.deferral.base_s,
-        "max_defer_s": policy.deferral.max_defer_s,
+        **asdict(policy.deferral),
     }
 
 
@@ -250,7 +235,7 @@ def _summary(window: EvaluationWindow, waits: Mapping[str, Any], bands: Mapping[
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the figures that two trainings are compared by first: few enough to be read side by side."""
+    """Return the figures that two trainings are compared by first: few enough to be read side by side."""
     ranking = ("auc", "average_precision_genuine", "brier", "calibration_error", "calibration_slope")
     return {
         "stages": {stage: {name: metrics["stages"][stage][name] for name in ranking} for stage in STAGES},
@@ -260,12 +245,12 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reliability(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the groups of calls by likelihood, of all stages, as rows of one table."""
+    """Return the groups of calls by likelihood, of all stages, as rows of one table."""
     return [{"stage": stage, **group} for stage in STAGES for group in metrics["stages"][stage]["reliability"] or []]
 
 
 def round_document(value: Any) -> Any:
-    """Make a document that can be compared line by line: keys sorted, six significant digits, null for NaN.
+    """Return a document that can be compared line by line: keys sorted, six significant digits, null for NaN.
 
     Examples
     --------

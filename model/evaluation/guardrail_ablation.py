@@ -1,30 +1,27 @@
-"""What each guardrail costs: the rule with it on and off, each time with a curve fitted to those that are on."""
+"""Guardrail ablation: the rule with each on and off, each time with a curve fitted to those that are on."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats
 from model.evaluation.scenarios import CONDITIONS, QueuedCalls, measure_over_seeds
 from model.policy.deferral_curve import fit_factor
 from model.policy.guardrails import GUARDRAILS, PROTECTED, SILENCE
 from model.policy.policy import Policy
 from model.policy.stage_scores import StageScores
 
-Numbers = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
-
 
 def enable_all_guardrails(policy: Policy) -> Policy:
-    """Give the policy with every guardrail on, so that scoring a call tells of each whether it holds."""
+    """Return the policy with every guardrail on, so that scoring a call tells of each whether it holds."""
     caps = tuple(rail.cap if np.isnan(cap) else cap for rail, cap in zip(GUARDRAILS, policy.caps, strict=True))
     return replace(policy, caps=caps)
 
 
-def apply_guardrails(scores: StageScores, caps: tuple[float, ...], on: Collection[int]) -> tuple[Numbers, Numbers]:
-    """Give the score and the cap of calls, scored with `enable_all_guardrails`, when only some guardrails are on."""
+def apply_guardrails(scores: StageScores, caps: tuple[float, ...], on: Collection[int]) -> tuple[Floats, Floats]:
+    """Return score and cap of calls, scored with `enable_all_guardrails`, when only some guardrails are on."""
     cap = np.ones(len(scores.held))
     for rail in on:
         cap = np.where(scores.held >> rail & 1, np.minimum(cap, caps[rail]), cap)
@@ -33,7 +30,7 @@ def apply_guardrails(scores: StageScores, caps: tuple[float, ...], on: Collectio
 
 def ablate_guardrails(
     policy: Policy,
-    fitted: tuple[StageScores, Booleans, Numbers],
+    fitted: tuple[StageScores, Booleans, Floats],
     scores: StageScores,
     calls: QueuedCalls,
     *,
@@ -48,13 +45,9 @@ def ablate_guardrails(
     policy : Policy
         As released.
     fitted : tuple
-        Scores with `enable_all_guardrails`, genuine and handling_s of the calls that the policy's curves were fitted
-        on.
+        Scores, genuine and handling_s of the calls that the policy's curves were fitted on.
     scores : StageScores
-        With `enable_all_guardrails`, of the calls to be replayed.
-    calls : Queued
-        Those calls.
-    operators, seeds, most_calls : int
+        Of the calls to be replayed; both scored with `enable_all_guardrails`.
 
     Returns
     -------
@@ -95,7 +88,7 @@ def ablate_guardrails(
 
 
 def _short(found: Mapping[str, Mapping[str, Mapping[str, float]]], discipline: str) -> dict[str, float]:
-    """Five numbers that say what a set of guardrails does."""
+    """Return the figures that say what a set of guardrails does."""
     free = [found[condition.name][discipline] for condition in CONDITIONS if not condition.hang_ups]
     lost = {
         f"lost_{condition.load}": found[condition.name][discipline]["lost_share"]

@@ -1,48 +1,44 @@
-"""How good scores are: how well they put genuine calls first, and the yardsticks beside them."""
+"""How good scores are: how well they put genuine calls first, and the baselines beside them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from model.certification.bootstrap import Interval, bootstrap_weights, caller_index, percentile_interval
+from model.arrays import Booleans, Floats, Integers
+from model.certification.bootstrap import bootstrap_weights, caller_index, percentile_interval
 from model.evaluation.calibration import Calibration, measure_calibration, quantile_groups, reliability
 from model.kernels import log_kernel
 
-Numbers = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
-
 
 class RankedCalls(NamedTuple):
-    """Calls in the order of their score, lowest first; `ends` are the ends (not included) of runs of equal scores."""
+    """Calls by score, lowest first; `ends` are the ends (not included) of runs of equal scores."""
 
-    order: NDArray[np.int64]
+    order: Integers
     genuine: Booleans
-    ends: NDArray[np.int64]
+    ends: Integers
 
 
-def rank_calls(genuine: Booleans, score: Numbers) -> RankedCalls:
-    """Sort calls by score once, so that every draw of callers can be measured without sorting again."""
+def rank_calls(genuine: Booleans, score: Floats) -> RankedCalls:
+    """Sort calls by score once, so that every resample can be measured without sorting again."""
     order = np.argsort(score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])) + 1, len(order))
     return RankedCalls(order, genuine[order], ends)
 
 
-def auc_and_precision(calls: RankedCalls, weights: Numbers | None = None) -> tuple[float, float]:
-    """AUC, and average precision of genuine calls when the lowest scores come first.
+def auc_and_precision(calls: RankedCalls, weights: Floats | None = None) -> tuple[float, float]:
+    """Return AUC, and the average precision of genuine calls when the lowest scores come first.
 
     Parameters
     ----------
-    calls : Ranked
     weights : float64 (n,), optional
         In the order of the log; 1 by default.
 
     Returns
     -------
     auc : float
-        The chance that a call closed as not genuine scores higher than a genuine one, ties counting half. NaN when
-        one kind lacks.
+        The chance that a call closed as not genuine scores higher than a genuine one, ties counting half. NaN when one
+        kind lacks.
     average_precision : float
         As scikit-learn's average_precision_score of the genuine calls. NaN without any.
 
@@ -58,7 +54,7 @@ def auc_and_precision(calls: RankedCalls, weights: Numbers | None = None) -> tup
 
 
 @log_kernel
-def _walk(genuine: Booleans, ends: NDArray[np.int64], weights: Numbers) -> tuple[float, float]:
+def _walk(genuine: Booleans, ends: Integers, weights: Floats) -> tuple[float, float]:
     below, pairs, precision, seen = 0.0, 0.0, 0.0, 0.0
     start = 0
     for end in ends:
@@ -81,13 +77,13 @@ def _walk(genuine: Booleans, ends: NDArray[np.int64], weights: Numbers) -> tuple
 
 def evaluate_ranking(
     genuine: Booleans,
-    log_odds: Numbers,
-    likelihood: Numbers,
-    yardsticks: Mapping[str, Numbers],
-    callers: NDArray[np.int64],
+    log_odds: Floats,
+    likelihood: Floats,
+    yardsticks: Mapping[str, Floats],
+    callers: Integers,
     resamples: int,
 ) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """Measure the scores of one stage and the yardsticks' on the same calls and the same draws of callers.
+    """Measure the scores of one stage and the baselines' on the same calls and the same resamples of callers.
 
     Parameters
     ----------
@@ -98,7 +94,6 @@ def evaluate_ranking(
         Scores, higher for less genuine.
     callers : int64 (n,)
         -1 without a number.
-    resamples : int
 
     Returns
     -------
@@ -125,29 +120,28 @@ def evaluate_ranking(
     constant = base * (1.0 - base)
     own = auc_and_precision(mine)
     scorecard = {
-        **_three("auc", percentile_interval(own[0], ranks[:, 0])),
-        **_three("average_precision_genuine", percentile_interval(own[1], ranks[:, 1])),
+        **_with_interval("auc", own[0], ranks[:, 0]),
+        **_with_interval("average_precision_genuine", own[1], ranks[:, 1]),
         "base_rate_genuine": base,
         "brier_skill": 1.0 - whole.brier / constant if constant > 0.0 else np.nan,
-        **_three("brier", percentile_interval(whole.brier, truth[:, 0])),
-        **_three("calibration_error", percentile_interval(whole.error, truth[:, 1])),
-        **_three("calibration_slope", percentile_interval(whole.slope, truth[:, 2])),
-        **_three("calibration_intercept", percentile_interval(whole.intercept, truth[:, 3])),
+        **_with_interval("brier", whole.brier, truth[:, 0]),
+        **_with_interval("calibration_error", whole.error, truth[:, 1]),
+        **_with_interval("calibration_slope", whole.slope, truth[:, 2]),
+        **_with_interval("calibration_intercept", whole.intercept, truth[:, 3]),
         "reliability": reliability(likelihood, genuine, groups),
     }
     beside = {}
     for name, calls in others.items():
         theirs, drawn = auc_and_precision(calls), np.array(drawn_ranks[name]).reshape(-1, 2)
         beside[name] = {
-            **_three("auc", percentile_interval(theirs[0], drawn[:, 0])),
-            **_three("average_precision_genuine", percentile_interval(theirs[1], drawn[:, 1])),
-            **_three("auc_above_scorecard", percentile_interval(theirs[0] - own[0], drawn[:, 0] - ranks[:, 0])),
-            **_three(
-                "average_precision_above_scorecard", percentile_interval(theirs[1] - own[1], drawn[:, 1] - ranks[:, 1])
-            ),
+            **_with_interval("auc", theirs[0], drawn[:, 0]),
+            **_with_interval("average_precision_genuine", theirs[1], drawn[:, 1]),
+            **_with_interval("auc_above_scorecard", theirs[0] - own[0], drawn[:, 0] - ranks[:, 0]),
+            **_with_interval("average_precision_above_scorecard", theirs[1] - own[1], drawn[:, 1] - ranks[:, 1]),
         }
     return scorecard, beside
 
 
-def _three(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def _with_interval(name: str, value: float, resampled: Floats) -> dict[str, float]:
+    interval = percentile_interval(value, resampled)
+    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}

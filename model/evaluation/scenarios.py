@@ -1,12 +1,12 @@
 """What callers live through under each discipline: replays of a window of calls, many times over.
 
 A load is set by scaling handling time against the gaps between calls. Then the clock is chosen so that the mean
-handling time is the log's own again: it is as if so many more people had called. Otherwise a small centre
-would have to be given calls of an hour to be busy at all, and neither a patience of minutes nor a cap of 300 s
-would mean anything beside them.
+handling time is the log's own again: it is as if so many more people had called. Otherwise a small centre would need
+calls of an hour to be busy at all, and neither a patience of minutes nor a cap of 300 s would mean anything beside
+them.
 
-What varies from seed to seed is which weeks there were (drawn with replacement; days when there are fewer than
-four whole weeks) and how patient callers are.
+What varies from seed to seed is which weeks there were (drawn with replacement; days when there are fewer than four
+whole weeks) and how patient callers are.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.calls.call_events import Events
 from model.certification.bootstrap import percentile_interval
 from model.policy.deferral import DeferralSettings
 from model.policy.queue_replay import (
-    Integers,
     QueueReplay,
     Rule,
     gap_closed,
@@ -30,8 +30,6 @@ from model.policy.queue_replay import (
     summarise_waits,
 )
 
-Numbers = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 DAY_US = 86_400_000_000
 #: Mean patience of genuine callers and of the others, seconds, exponential; with these a centre at load 0.95
 #: loses about one genuine caller in ten.
@@ -63,8 +61,6 @@ class QueuedCalls:
 
     Parameters
     ----------
-    received_us : int64
-    handling_s : float64
     genuine : bool
         Closed as genuine.
     score : float64
@@ -74,26 +70,26 @@ class QueuedCalls:
     """
 
     received_us: Integers
-    handling_s: Numbers
+    handling_s: Floats
     genuine: Booleans
-    score: Numbers
-    factors: Mapping[str, Numbers]
+    score: Floats
+    factors: Mapping[str, Floats]
 
     def take(self, rows: NDArray[np.intp], received_us: Integers) -> "QueuedCalls":
-        """Give some of the calls, arriving at other times."""
+        """Return some of the calls, arriving at other times."""
         factors = {name: factor[rows] for name, factor in self.factors.items()}
         return QueuedCalls(received_us, self.handling_s[rows], self.genuine[rows], self.score[rows], factors)
 
     def scaled_to_load(self, load: float, operators: int) -> "QueuedCalls":
-        """Let the calls arrive so fast that they bring `load`; ValueError without work or time."""
+        """Return the calls arriving so fast that they bring `load`; ValueError without work or time."""
         scaled = handling_for_load(self.received_us, self.handling_s, operators, load)
         slower = float(scaled.sum() / self.handling_s.sum())
         since = (self.received_us - self.received_us[0]) / slower
         return QueuedCalls(np.rint(since).astype(np.int64), self.handling_s, self.genuine, self.score, self.factors)
 
 
-def handling_times(events: Events) -> Numbers:
-    """Give the seconds of operator's time that each call took; the mean where that is not known."""
+def handling_times(events: Events) -> Floats:
+    """Return the seconds of operator's time that each call took; the mean where that is not known."""
     known = events.duration_s[~np.isnan(events.duration_s)]
     return np.where(np.isnan(events.duration_s), known.mean() if len(known) else 60.0, events.duration_s)
 
@@ -128,7 +124,7 @@ def resample_weeks(calls: QueuedCalls, seed: int, most_calls: int) -> QueuedCall
     return calls.take(every, calls.received_us[every] + np.concatenate(shifts))
 
 
-def draw_patience(genuine: Booleans, seed: int) -> Numbers:
+def draw_patience(genuine: Booleans, seed: int) -> Floats:
     """Draw how long callers wait before they hang up, in seconds."""
     rng = np.random.default_rng([seed, 1])
     return rng.exponential(np.where(genuine, *PATIENCE_S))
@@ -198,21 +194,18 @@ def measure_waits(
             found = known[discipline] if discipline in known else result(discipline)
             anybody, mine = summarise_waits(found), summarise_waits(found, calls.genuine)
             longest = summarise_waits(first).longest_s
-            yield (
-                condition.name,
-                discipline,
-                {
-                    "mean_wait_s": mine.mean_s,
-                    "p95_wait_s": mine.p95_s,
-                    "p99_9_wait_s": mine.p99_9_s,
-                    "longest_wait_s": mine.longest_s,
-                    "lost_share": mine.lost_share,
-                    "gap_closed": gap_closed(fcfs, mine, oracle),
-                    "longest_anybody_s": anybody.longest_s,
-                    "longest_ratio": anybody.longest_s / longest if longest > 0.0 else np.nan,
-                    "longest_held_back_s": float(found.defer_s[calls.genuine].max(initial=0.0)),
-                },
-            )
+            numbers = {
+                "mean_wait_s": mine.mean_s,
+                "p95_wait_s": mine.p95_s,
+                "p99_9_wait_s": mine.p99_9_s,
+                "longest_wait_s": mine.longest_s,
+                "lost_share": mine.lost_share,
+                "gap_closed": gap_closed(fcfs, mine, oracle),
+                "longest_anybody_s": anybody.longest_s,
+                "longest_ratio": anybody.longest_s / longest if longest > 0.0 else np.nan,
+                "longest_held_back_s": float(found.defer_s[calls.genuine].max(initial=0.0)),
+            }
+            yield condition.name, discipline, numbers
 
 
 def measure_over_seeds(
@@ -225,13 +218,9 @@ def measure_over_seeds(
     seeds: int,
     most_calls: int,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure every seed's weeks: the mean of each number over seeds, and its interval.
+    """Return the mean of each number over seeds, by condition and discipline, with `_low` and `_high` beside it.
 
-    Returns
-    -------
-    dict
-        By condition, discipline and number, with `_low` and `_high` beside each: the 2.5 % and 97.5 % quantiles of the
-        seeds. NaN in the seeds where a number could not be measured is left out.
+    These are the 2.5 % and 97.5 % quantiles of the seeds; NaN where a number could not be measured is left out.
     """
     found: dict[tuple[str, str, str], list[float]] = {}
     for seed in range(seeds):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from model.arrays import Booleans, Floats, Integers
 from model.calls.columns import LINES
 from model.certification.bootstrap import bootstrap_sums, caller_index, percentile_interval
 from model.evaluation.scenarios import Condition, QueuedCalls, replay_discipline
@@ -14,9 +14,6 @@ from model.history.caller_history import SILENT_RATIO
 from model.policy.deferral import DeferralSettings
 from model.scorecard.features import NAMES
 
-Numbers = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 CONDITIONS = (Condition(0.95, hang_ups=False), Condition(0.95, hang_ups=True), Condition(1.2, hang_ups=True))
 #: field 2.1: frequent callers make five calls a month or more.
 CHRONIC_CALLS = 5.0
@@ -33,8 +30,8 @@ SLICES = (
 )  # fmt: skip
 
 
-def slice_masks(features: Numbers, callers: Integers, not_genuine: Booleans) -> dict[str, Booleans]:
-    """Name the slices that each call belongs to, by what its log's own columns and history say.
+def slice_masks(features: Floats, callers: Integers, not_genuine: Booleans) -> dict[str, Booleans]:
+    """Return which calls belong to each slice, by what their log's own columns and history say: bool (n,) each.
 
     Parameters
     ----------
@@ -44,10 +41,6 @@ def slice_masks(features: Numbers, callers: Integers, not_genuine: Booleans) -> 
         -1 without a number.
     not_genuine : bool (n,)
         Whether the call's number also has calls closed as not genuine, at any time in the log.
-
-    Returns
-    -------
-    dict of str to bool (n,)
     """
     column = {name: features[:, place] for place, name in enumerate(NAMES)}
     opening, heard = column["opening_silence_ratio"], column["silence_ratio"]
@@ -70,31 +63,28 @@ def slice_masks(features: Numbers, callers: Integers, not_genuine: Booleans) -> 
 class Outcomes:
     """What each genuine caller's call lived through, mean over seeds; arrays of one length."""
 
-    first_come_s: Numbers
-    rule_s: Numbers
-    over: Numbers
-    lost_first_come: Numbers
-    lost: Numbers
+    first_come_s: Floats
+    rule_s: Floats
+    over: Floats
+    lost_first_come: Floats
+    lost: Floats
 
 
 def replay_outcomes(
     calls: QueuedCalls, condition: Condition, deferral: DeferralSettings, operators: int, seeds: int
 ) -> Outcomes:
-    """Replay calls as they came, first come, first served and under the rule, with the same patience in both.
+    """Replay calls first come, first served and under the rule, with the same patience in both.
 
     Parameters
     ----------
-    calls : Queued
+    calls : QueuedCalls
         With the factor of "rule".
-    condition : Condition
-    deferral : DeferralSettings
-    operators : int
     seeds : int
         Without hang-ups nothing varies, and one is enough.
 
     Returns
     -------
-    Lived
+    Outcomes
         One row a genuine call; `over` has a column for each of `LONGER_S`.
     """
     clocked = calls.scaled_to_load(condition.load, operators)
@@ -117,11 +107,9 @@ def compare_slices(
 
     Parameters
     ----------
-    lived : Lived
     members : mapping of str to bool (g,)
         From `slice_masks`, of the same genuine calls.
     callers : int64 (g,)
-    resamples : int
 
     Returns
     -------
@@ -143,7 +131,7 @@ def compare_slices(
     }
 
 
-def _compared(lived: Outcomes, mask: Booleans, sums: Numbers, drawn: Numbers, callers: int) -> dict[str, float | int]:
+def _compared(lived: Outcomes, mask: Booleans, sums: Floats, drawn: Floats, callers: int) -> dict[str, float | int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         calls, first_s, rule_s, lost_first, lost = sums
         ratio = percentile_interval(rule_s / first_s, drawn[:, 2] / drawn[:, 1])
@@ -169,7 +157,7 @@ def _compared(lived: Outcomes, mask: Booleans, sums: Numbers, drawn: Numbers, ca
 
 
 def worse_off(found: Mapping[str, Mapping[str, float | int]]) -> list[str]:
-    """Name the slices that are shown to wait longer, or to be lost more often, than first come, first served.
+    """Return the slices that are shown to wait longer, or to be lost more often, than first come, first served.
 
     Examples
     --------
@@ -183,6 +171,6 @@ def worse_off(found: Mapping[str, Mapping[str, float | int]]) -> list[str]:
 
 
 def not_shown_to_gain(found: Mapping[str, Mapping[str, float | int]]) -> list[str]:
-    """Name the other slices whose waits are not shown to be shorter: no interval, or its upper end is not below 1."""
+    """Return the other slices whose waits are not shown to be shorter: the interval does not end below 1."""
     worse = worse_off(found)
     return [name for name, row in found.items() if name not in worse and not row["wait_ratio_high"] < 1.0]

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats
 from model.calls.call_events import Events
 from model.certification.bootstrap import caller_index
 from model.certification.bounds import exact_interval
@@ -18,32 +18,26 @@ from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.scorecard.scorecard import Scorecard
 
-Numbers = NDArray[np.float64]
-Rows = NDArray[np.bool_]
-
 
 class EvaluationWindow:
     """The calls of a stretch of time, scored at every stage: what is evaluated.
 
     Parameters
     ----------
-    events : Events
     table : FeatureTable
-        Of the same log, so that each call's history is known.
+        Of the whole log, so that each call's history is known.
     rows : bool (n,)
         The calls of the log that lie in the window, all of which are replayed.
     closed : bool (n,)
         Those with a label old enough to be counted on; the others take time and are not judged.
-    scorecards : mapping of str to Scorecard
-    policy : Policy
     """
 
     def __init__(
         self,
         events: Events,
         table: FeatureTable,
-        rows: Rows,
-        closed: Rows,
+        rows: Booleans,
+        closed: Booleans,
         scorecards: Mapping[str, Scorecard],
         policy: Policy,
     ) -> None:
@@ -59,13 +53,13 @@ class EvaluationWindow:
         self.features = table.matrix(rows)
         self.scores = {stage: stage_scores(table, scorecards[stage], policy, rows) for stage in STAGES}
 
-    def queued_calls(self, factors: Mapping[str, Numbers]) -> QueuedCalls:
-        """Give the calls for a replay."""
+    def queued_calls(self, factors: Mapping[str, Floats]) -> QueuedCalls:
+        """Return the calls for a replay."""
         score = self.scores[QUEUE_STAGE].likelihood
         return QueuedCalls(self.received_us, self.handling_s, self.genuine, score, factors)
 
     def describe(self) -> dict[str, Any]:
-        """Give its period and its counts."""
+        """Return its period and its counts."""
         closed = self.closed
         ends = (
             [pd.Timestamp(int(at), unit="us", tz="UTC").isoformat() for at in self.received_us[[0, -1]]]

@@ -1,12 +1,12 @@
 """A caller's past as a small vector of sums, advanced by one kernel offline and online.
 
-The vector ("state") holds two times, those of the last and the first call, and for each half-life one sum of each
-quantity. What a call contributes to a sum loses weight with the age of the CALL, from its received_at, and is
-added when it becomes known. So a late event, and a correction (what is known now less what was known before),
-are one addition each, and two partial histories merge by ageing to a common moment and adding.
+The vector ("state") holds the times of the last and the first call, and for each half-life one sum of each quantity.
+What a call contributes loses weight with the age of the CALL, from its received_at, and is added when it becomes
+known. So a late event, and a correction (what is known now less what was known before), are one addition each, and two
+partial histories merge by decaying to a common moment and adding.
 
-Reading at `as_of` gives a vector of the same form: aged to that moment, clipped at 0, and with what has decayed
-to less than 1e-9 of a call taken as nothing, so that no noise is ever divided by noise. Reading never writes.
+Reading at `as_of` gives a vector of the same form: decayed to that moment, clipped at 0, and with less than 1e-9 of a
+call taken as nothing, so that no noise is ever divided by noise. Reading never writes.
 
 Times are microseconds since 1970 as float64, which holds them exactly until the year 2255.
 """
@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Floats
 from model.kernels import kernel
 
 #: Stands in every release; a history made under another version must be rebuilt.
@@ -52,17 +52,14 @@ RECEIVED, ENDED, LABELLED = range(3)  # the kinds of event, in the order in whic
 _LAMBDA = tuple(math.log(2.0) / (half_life * 1e6) for half_life in HALF_LIVES_S)
 _SPANS = len(HALF_LIVES_S)
 
-State = NDArray[np.float64]
-Times = NDArray[np.int64]
-Ratios = NDArray[np.float64]
+State = Floats
 
 
 class Event(NamedTuple):
-    """One thing that became known about one call.
+    """One thing that became known about one call, at `known_at_us`; its weight decays from `received_at_us`.
 
-    `known_at_us` is when; `received_at_us` is the call's own arrival, from which its weight decays. `answered`,
-    `duration_s` and `silence_ratio` (NaN when unknown) belong to ENDED; `genuine` and `not_genuine` (-1, 0 or 1:
-    what this label adds to what was known of the call) to LABELLED.
+    `answered`, `duration_s` and `silence_ratio` (NaN when unknown) belong to ENDED; `genuine` and `not_genuine` (-1, 0
+    or 1: what this label adds to what was known of the call) to LABELLED.
     """
 
     known_at_us: int
@@ -77,7 +74,7 @@ class Event(NamedTuple):
 
 
 def empty_state() -> State:
-    """Give the state of a caller of whom nothing is known: `SIZE` zeros."""
+    """Return the state of a caller of whom nothing is known: `SIZE` zeros."""
     return np.zeros(SIZE)
 
 
@@ -151,7 +148,7 @@ def read(state: State, as_of_us: float, history: State) -> None:
 
 
 def merge(one: State, other: State) -> State:
-    """Join two partial histories of the same caller.
+    """Merge two partial histories of the same caller.
 
     Examples
     --------
@@ -173,35 +170,21 @@ def merge(one: State, other: State) -> State:
 
 
 def apply_events(state: State, events: Iterable[Event]) -> None:
-    """Add events to a state, in place, in the order of the contract: time known, kind, then the call."""
+    """Add events to a state, in place, by time known, kind and call."""
     for event in sorted(events, key=event_order):
-        apply(
-            state,
-            event.kind,
-            float(event.received_at_us),
-            event.answered,
-            event.duration_s,
-            event.silence_ratio,
-            event.genuine,
-            event.not_genuine,
-        )
+        apply(state, event.kind, float(event.received_at_us), *event[4:])
 
 
 def event_order(event: Event) -> tuple[int, int, int, str]:
-    """Give the place of an event among others: time known, kind, received_at, call_id."""
+    """Return the sort key of an event: time known, kind, received_at, call_id."""
     return event[:4]
 
 
 class Caller:
     """One caller online: a state, and the events that no reading has yet come after.
 
-    A reading at `as_of` may use only what was known strictly before it, so an event waits in `pending` until a
-    later call reads past it. Served in order, a log then gives the same bits as `replay`.
-
-    Parameters
-    ----------
-    state : ndarray of shape (SIZE,), optional
-    pending : sequence of Event, optional
+    A reading at `as_of` may use only what was known strictly before it, so an event waits in `pending` until a later
+    call reads past it. Served in order, a log then gives the same bits as `LogHistories`.
     """
 
     __slots__ = ("pending", "state")
@@ -215,21 +198,16 @@ class Caller:
         self.pending.append(event)
 
     def settle(self, as_of_us: int) -> None:
-        """Fold into the state what was known strictly before `as_of_us`."""
-        if self.pending:
-            due = [event for event in self.pending if event.known_at_us < as_of_us]
-            if due:
-                self.pending = [event for event in self.pending if event.known_at_us >= as_of_us]
-                apply_events(self.state, due)
+        """Apply to the state what was known strictly before `as_of_us`."""
+        due = [event for event in self.pending if event.known_at_us < as_of_us]
+        if due:
+            self.pending = [event for event in self.pending if event.known_at_us >= as_of_us]
+            apply_events(self.state, due)
 
     def read(self, as_of_us: int, *elsewhere: "Caller") -> State:
-        """Give the history at `as_of_us`, an array of shape (SIZE,); nothing is changed by it.
+        """Return the history at `as_of_us`, an array of shape (SIZE,); nothing is changed by it.
 
-        Parameters
-        ----------
-        as_of_us : int
-        *elsewhere : Caller
-            What else is known of the same caller: other events, of which none is known here.
+        `elsewhere` is what else is known of the same caller: other events, of which none is known here.
         """
         state = self._known(as_of_us)
         for other in elsewhere:
@@ -239,7 +217,7 @@ class Caller:
         return history
 
     def _known(self, as_of_us: int) -> State:
-        """Give the state with what was known strictly before `as_of_us`."""
+        """Return the state with what was known strictly before `as_of_us`."""
         due = [event for event in self.pending if event.known_at_us < as_of_us]
         if not due:
             return self.state

@@ -9,14 +9,12 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.calls.call_events import Events
 from model.history.caller_history import ENDED, LABELLED, RECEIVED, SIZE, apply, read
 from model.kernels import log_kernel
 
-Integers = NDArray[np.int64]
-Numbers = NDArray[np.float64]
 T = TypeVar("T")
 
 
@@ -72,15 +70,15 @@ def _replay(
     last: int,
     received_us: Integers,
     ended_us: Integers,
-    answered: NDArray[np.bool_],
-    duration_s: Numbers,
-    silence_ratio: Numbers,
+    answered: Booleans,
+    duration_s: Floats,
+    silence_ratio: Floats,
     label_call: Integers,
     label_us: Integers,
-    label_genuine: Numbers,
-    label_not_genuine: Numbers,
-    histories: Numbers,
-    states: Numbers,
+    label_genuine: Floats,
+    label_not_genuine: Floats,
+    histories: Floats,
+    states: Floats,
 ) -> None:
     never = np.iinfo(np.int64).max
     state = np.zeros(SIZE)
@@ -130,20 +128,15 @@ def _replay(
 
 
 class LogHistories:
-    """A log gathered by caller, ready to be replayed in parts or as a whole.
-
-    Parameters
-    ----------
-    events : Events
-    """
+    """A log gathered by caller, whose histories are computed in parts or as a whole."""
 
     def __init__(self, events: Events) -> None:
         self.events = events
         self._calls = Grouping(*_gather(events.caller, events.callers))
         self._labels = Grouping(*_gather(events.caller[events.label_row], events.callers))
 
-    def first_call(self) -> NDArray[np.bool_]:
-        """Say of each call whether its number was never seen before it; False without a number."""
+    def first_call(self) -> Booleans:
+        """Return of each call whether its number was never seen before it; False without a number."""
         first = np.zeros(len(self.events), dtype=np.bool_)
         rows, starts = self._calls.rows, self._calls.starts
         if len(rows):
@@ -152,14 +145,14 @@ class LogHistories:
             first[rows] = self.events.received_us[rows] == opening
         return first
 
-    def parts(self, work: Callable[[Integers, Numbers], T], calls: int = 250_000) -> Iterator[T]:
+    def parts(self, work: Callable[[Integers, Floats], T], calls: int = 250_000) -> Iterator[T]:
         """Do some work on the calls in parts, until all have had their turn; the parts are in no order of time.
 
         Parameters
         ----------
         work : callable
-            Is given the rows of a part, int64 (m,), and their histories, float64 (m, SIZE): zeros without a number.
-            It runs on a thread of its own.
+            Is given the rows of a part, int64 (m,), and their histories, float64 (m, SIZE): zeros without a number. It
+            runs on a thread of its own.
         calls : int
             About how many calls make a part; one caller is never divided.
 
@@ -191,15 +184,15 @@ class LogHistories:
                         pending.append(threads.submit(job))
                     yield done
 
-    def histories(self) -> Numbers:
-        """Give the history of every call, an array of shape (n, SIZE)."""
+    def histories(self) -> Floats:
+        """Return the history of every call, an array of shape (n, SIZE)."""
         histories = np.zeros((len(self.events), SIZE))
         for rows, part in self.parts(lambda rows, part: (rows, part)):
             histories[rows] = part
         return histories
 
-    def states(self) -> Numbers:
-        """Give the state of every caller once all events are known, an array of shape (callers, SIZE)."""
+    def states(self) -> Floats:
+        """Return the state of every caller once all events are known, an array of shape (callers, SIZE)."""
         states = np.zeros((self.events.callers, SIZE))
         if self.events.callers:
             self._run(0, self.events.callers, np.empty((len(self._calls.rows), SIZE)), states)
@@ -211,7 +204,7 @@ class LogHistories:
         edges = np.unique(np.append(np.searchsorted(starts, wanted), self.events.callers))
         return list(pairwise(edges.tolist()))
 
-    def _run(self, first: int, last: int, histories: Numbers, states: Numbers) -> None:
+    def _run(self, first: int, last: int, histories: Floats, states: Floats) -> None:
         e = self.events
         _replay(
             self._calls.rows, self._calls.starts, self._labels.rows, self._labels.starts, first, last,

@@ -8,8 +8,8 @@ call's own, so that no two calls of one moment can see each other and order with
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.kernels import kernel, log_kernel
 
 RECENT_MINUTES = 10
@@ -24,12 +24,10 @@ SURGE_US = (WEEKS * WEEK_HOURS + 1) * 60 * MINUTE_US
 PRIOR_HOURS = 2.0
 PRIOR_CALLS = 1.0
 
-Counts = NDArray[np.int64]
-
 
 @kernel
-def usual_per_hour(per_hour: Counts, hour: int) -> float:
-    """Give the usual number of calls in the hour numbered `hour` (an index into `per_hour`); NaN when none came before.
+def usual_per_hour(per_hour: Integers, hour: int) -> float:
+    """Return the usual number of calls in an hour (an index into `per_hour`); NaN when none came before.
 
     The mean of the same hour of the week over the last `WEEKS` weeks, shrunk towards the mean of all those weeks.
     """
@@ -48,7 +46,7 @@ def usual_per_hour(per_hour: Counts, hour: int) -> float:
 
 
 @kernel
-def surge_ratio(per_minute: Counts, minute: int, usual: float) -> float:
+def surge_ratio(per_minute: Integers, minute: int, usual: float) -> float:
     """Compare the last `RECENT_MINUTES` whole minutes before `minute` with `usual` calls an hour; at least 1."""
     if np.isnan(usual):
         return 1.0
@@ -60,12 +58,12 @@ def surge_ratio(per_minute: Counts, minute: int, usual: float) -> float:
 
 
 @kernel
-def _both(per_minute: Counts, minute: int, usual_calls: float, usual_new: float) -> tuple[float, float]:
+def _both(per_minute: Integers, minute: int, usual_calls: float, usual_new: float) -> tuple[float, float]:
     return surge_ratio(per_minute[0], minute, usual_calls), surge_ratio(per_minute[1], minute, usual_new)
 
 
 @log_kernel
-def _ratios(per_minute: Counts, per_hour: Counts, minutes: Counts) -> NDArray[np.float64]:
+def _ratios(per_minute: Integers, per_hour: Integers, minutes: Integers) -> Floats:
     ratios = np.empty(len(minutes))
     usual, hour = np.nan, -1
     for row in range(len(minutes)):  # in order of time, so each hour's usual rate is found once
@@ -76,8 +74,8 @@ def _ratios(per_minute: Counts, per_hour: Counts, minutes: Counts) -> NDArray[np
     return ratios
 
 
-def surge_ratios(received_us: Counts, first_call: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Give the two surge ratios of every call of a log.
+def surge_ratios(received_us: Integers, first_call: Booleans) -> Floats:
+    """Return the surge ratios of all calls and of numbers never seen before, float64 (n, 2), each at least 1.
 
     Parameters
     ----------
@@ -85,11 +83,6 @@ def surge_ratios(received_us: Counts, first_call: NDArray[np.bool_]) -> NDArray[
         In increasing order.
     first_call : bool (n,)
         Whether the call's number was never seen before.
-
-    Returns
-    -------
-    float64 (n, 2)
-        Of all calls and of numbers never seen before, each at least 1.
     """
     ratios = np.ones((len(received_us), 2))
     if len(received_us):
@@ -103,7 +96,7 @@ def surge_ratios(received_us: Counts, first_call: NDArray[np.bool_]) -> NDArray[
 
 
 def first_minute(received_us: int) -> int:
-    """Give the minute (since 1970) in which the hour of a log's first call begins: counting starts there."""
+    """Return the minute (since 1970) in which the hour of a log's first call begins: counting starts there."""
     return received_us // MINUTE_US // HOUR_MINUTES * HOUR_MINUTES
 
 
@@ -119,8 +112,7 @@ class Surge:
     Parameters
     ----------
     start : int, optional
-        The minute since 1970 from which it counts, as `first_minute` gives it; by default that of the first call
-        that is added. Calls before it are not counted.
+        The minute since 1970 from which it counts (`first_minute`); by default that of the first call that is added.
     """
 
     def __init__(self, start: int | None = None) -> None:
@@ -160,7 +152,7 @@ class Surge:
             self._usual = (-1, np.nan, np.nan)
 
     def read(self, as_of_us: int) -> tuple[float, float]:
-        """Give the two ratios at a moment, as `surge_ratios` gives them for a log."""
+        """Return the two ratios at a moment, as `surge_ratios` gives them for a log."""
         if self.start is None:
             return 1.0, 1.0
         minute = as_of_us // MINUTE_US - self.start
@@ -170,8 +162,8 @@ class Surge:
         return _both(self._minutes, minute, self._usual[1], self._usual[2])
 
 
-def _moved(counts: Counts, gone: int, size: int) -> Counts:
-    """Give `size` counts of each row, without the first `gone` ones."""
+def _moved(counts: Integers, gone: int, size: int) -> Integers:
+    """Return `size` counts of each row, without the first `gone` ones."""
     moved = np.zeros((len(counts), size), dtype=np.int64)
     stay = counts[:, gone : gone + size]
     moved[:, : stay.shape[1]] = stay

@@ -6,8 +6,8 @@ The same kernels as for a log (`model.release.scored_log`), so that a call is to
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Floats, Integers
 from model.kernels import kernel
 from model.policy.deferral_curve import defer_factor
 from model.policy.guardrails import apply_guardrails
@@ -15,23 +15,21 @@ from model.policy.policy import Policy
 from model.scorecard.features import WIDTHS, fill_features
 from model.scorecard.scorecard import Scorecard, explain, likelihood
 
-Numbers = NDArray[np.float64]
-
 
 @kernel
 def _assess(
-    history: Numbers,
-    call: Numbers,
+    history: Floats,
+    call: Floats,
     protected: bool,
     intercept: float,
-    edges: Numbers,
-    starts: NDArray[np.int64],
-    values: Numbers,
-    caps: Numbers,
-    limits: Numbers,
-    curve: tuple[Numbers, Numbers, Numbers, float],
-    plain: tuple[Numbers, Numbers, Numbers, float],
-    out: Numbers,
+    edges: Floats,
+    starts: Integers,
+    values: Floats,
+    caps: Floats,
+    limits: Floats,
+    curve: tuple[Floats, Floats, Floats, float],
+    plain: tuple[Floats, Floats, Floats, float],
+    out: Floats,
 ) -> tuple[float, float, float, float, int]:
     row, contributions = out[0], out[1]
     fill_features(history, call, row)
@@ -51,7 +49,7 @@ class Assessment(NamedTuple):
     factor, unguarded : float
         The defer_factor with and without guardrails, 0 to 1.
     held : int
-        Bit i is set when guardrail i holds (`model.policy.guardrails.guardrail_names`).
+        Bit i is set when guardrail i holds (`guardrail_names`).
     features, contributions : list of float
         What was known, and what each of it added to the log-odds.
     """
@@ -66,13 +64,7 @@ class Assessment(NamedTuple):
 
 
 class Assessor:
-    """Assesses calls at one stage.
-
-    Parameters
-    ----------
-    scorecard : Scorecard
-    policy : Policy
-    """
+    """Assesses calls at the stage of a scorecard."""
 
     __slots__ = ("_settings", "_width")
 
@@ -82,16 +74,8 @@ class Assessor:
         self._settings = (scorecard.intercept, *scorecard.arrays, *policy.settings, *tables)
         self._width = WIDTHS[stage]
 
-    def assess(self, history: Numbers, call: Numbers, *, protected: bool = False) -> Assessment:
-        """Assess one call.
-
-        Parameters
-        ----------
-        history, call : float64
-            As `fill_features` takes them.
-        protected : bool
-            Whether the number is on the protected list.
-        """
+    def assess(self, history: Floats, call: Floats, *, protected: bool = False) -> Assessment:
+        """Assess one call; history and call as `fill_features` takes them, `protected` by the list of numbers."""
         out = np.empty((2, self._width))
         found = _assess(history, call, protected, *self._settings, out)
         features, contributions = out.tolist()

@@ -1,7 +1,7 @@
 """How long a call may be asked to wait for others: the arithmetic from an expected wait to a queue key.
 
-Four small functions of values and time, compiled, so that the replay of a log and the service (one call at a
-time) run the very same code. A queue carries one number from call to call, the held wait E~:
+Four compiled functions of values and time, so that the replay of a log and the service run the very same code. A queue
+carries one number from call to call, the held wait E~:
 
     E        = expected_wait_s(waiting, mean_handling_s, operators, busy)
     E~       = decaying_maximum(E, E~ before, elapsed_s, kappa, base_s, max_defer_s)
@@ -20,16 +20,15 @@ Two promises rest on it, for one queue whose keys stay as they are:
    f H - f H dt / M > f H - dt. On the way from above M to below it, with x = H / M: M (1 + ln x) - dt is no smaller
    than H (1 - dt / M) from dt = M ln x on, because x ln x >= x - 1.
 
-One absurd number does not hold a queue. E counts up to where a tenth of a full deferral is at M already (H = 10 M),
-and from there H is back at M after M ln 10 and at 0 after M (1 + ln 10): with M = 300 s, nobody is at the largest
-deferral for it after 11.5 minutes, and nothing of it is left after 16.5.
+One absurd number does not hold a queue: E counts up to H = 10 M, from where H is back at M after M ln 10 and at 0
+after M (1 + ln 10). With M = 300 s nothing of it is left after 16.5 minutes.
 
-The second needs E~ to go on falling below zero, to -base_s / kappa, while E is unknown or nobody is on duty.
-If it stopped at zero, a queue that never knew its wait would be deferred by base_s; if the deferral dropped to 0
-at once, a later call would pass the deferred ones that still wait (docs/queueing.md has the smallest example).
+The second promise needs E~ to go on falling below zero, to -base_s / kappa, while E is unknown or nobody is on duty. If
+it stopped at zero, a queue that never knew its wait would be deferred by base_s; if the deferral dropped to 0 at once,
+a later call would pass the deferred ones that still wait (docs/queueing.md has the smallest example).
 
-Values that make no sense (NaN, infinite, negative) give no deferral. In Python pass floats, with NaN for
-unknown: each other type costs one more compilation.
+Values that make no sense (NaN, infinite, negative) give no deferral. Pass floats, with NaN for unknown: each other type
+costs one more compilation.
 """
 
 import math
@@ -45,26 +44,16 @@ LONGEST_HELD = 10.0
 
 @dataclass(frozen=True)
 class DeferralSettings:
-    """The three settings of the rule, stored in a release.
+    """The three settings of the rule, stored in a release; a ValueError when one is out of range.
 
     Parameters
     ----------
-    kappa : float, > 0
+    kappa : float, > 0, finite
         Seconds a fully deferred call gives way, for each second of expected wait.
-    base_s : float, >= 0, seconds
+    base_s : float, >= 0, finite
         What it gives way besides, however short the queue.
-    max_defer_s : float, >= 0, seconds
-        No call ever gives way for longer than this.
-
-    Raises
-    ------
-    ValueError
-        If one is outside its range or not a number, or kappa or base_s is infinite.
-
-    Examples
-    --------
-    >>> DeferralSettings()
-    DeferralSettings(kappa=2.0, base_s=120.0, max_defer_s=300.0)
+    max_defer_s : float, >= 0
+        No call ever gives way for longer; infinite in experiments.
     """
 
     kappa: float = 2.0
@@ -82,15 +71,13 @@ class DeferralSettings:
 
 @kernel
 def expected_wait_s(waiting: float, mean_handling_s: float, operators: float, busy: float) -> float:
-    """Wait that a call would face first come, first served: (waiting + 1) mean handling / operators.
+    """Return the wait that a call would face first come, first served: (waiting + 1) mean handling / operators.
 
     Parameters
     ----------
     waiting : float, >= 0
         Calls in the queue, without this one.
-    mean_handling_s : float, > 0, seconds
-    operators : float, > 0
-        Operators on duty.
+    mean_handling_s, operators : float, > 0
     busy : float, >= 0
         Operators with a call; below `operators` means that one is free.
 
@@ -101,10 +88,8 @@ def expected_wait_s(waiting: float, mean_handling_s: float, operators: float, bu
 
     Examples
     --------
-    >>> expected_wait_s(5.0, 60.0, 3.0, 3.0)
-    120.0
-    >>> expected_wait_s(0.0, 60.0, 3.0, 2.0), expected_wait_s(5.0, 60.0, math.nan, 3.0)
-    (0.0, 0.0)
+    >>> [expected_wait_s(5.0, 60.0, 3.0, busy) for busy in (3.0, 2.0, math.nan)]
+    [120.0, 0.0, 0.0]
     """
     if not (waiting >= 0.0 and mean_handling_s > 0.0 and operators > 0.0 and busy >= operators):
         return 0.0
@@ -116,7 +101,7 @@ def expected_wait_s(waiting: float, mean_handling_s: float, operators: float, bu
 def decaying_maximum(
     expected_s: float, before_s: float, elapsed_s: float, kappa: float, base_s: float, max_defer_s: float
 ) -> float:
-    """Held wait E~ of a queue: the larger of E now and E~ before, less elapsed / kappa.
+    """Return the held wait E~ of a queue: the larger of E now and E~ before, less elapsed / kappa.
 
     What brings every call to the largest deferral fades faster: see the head of this file.
 
@@ -129,12 +114,12 @@ def decaying_maximum(
     elapsed_s : float, seconds
         From that call's received_at to this one's; below 0 (they came out of order) counts as 0.
     kappa, base_s, max_defer_s : float
-        As in `DeferralSettings`; max_defer_s may be infinite in experiments.
+        As in `DeferralSettings`.
 
     Returns
     -------
     float
-        Seconds, finite or `NOTHING_HELD`. It may be below 0: see the head of this file.
+        Seconds, finite or `NOTHING_HELD`; it may be below 0.
 
     Examples
     --------
@@ -176,7 +161,7 @@ def defer_s(
     base_s: float,
     max_defer_s: float,
 ) -> float:
-    """Seconds that a call gives way: min(max_defer_s, factor (kappa E~ + base_s)); 0 if an operator is free.
+    """Return the seconds that a call gives way: min(max_defer_s, factor (kappa E~ + base_s)); 0 if an operator is free.
 
     Parameters
     ----------
@@ -185,21 +170,12 @@ def defer_s(
     held_expected_s : float, seconds
         E~ including this call, from `decaying_maximum`.
     operator_free : bool
-        Whether an operator is known to be free; False when that is unknown.
-    kappa, base_s, max_defer_s : float
-        As in `DeferralSettings`; max_defer_s may be infinite in experiments.
-
-    Returns
-    -------
-    float
-        Seconds, 0 to max_defer_s. 0 if the queue never had a known expected wait.
+        False when that is unknown.
 
     Examples
     --------
-    >>> defer_s(0.5, 60.0, False, 2.0, 120.0, 300.0)
-    120.0
-    >>> defer_s(1.0, 600.0, False, 2.0, 120.0, 300.0)
-    300.0
+    >>> defer_s(0.5, 60.0, False, 2.0, 120.0, 300.0), defer_s(1.0, 600.0, False, 2.0, 120.0, 300.0)
+    (120.0, 300.0)
     >>> defer_s(1.0, 600.0, True, 2.0, 120.0, 300.0), defer_s(1.0, NOTHING_HELD, False, 2.0, 120.0, 300.0)
     (0.0, 0.0)
     """
@@ -213,26 +189,19 @@ def defer_s(
 
 @kernel
 def queue_key_us(received_at_us: int, defer_s: float) -> int:
-    """Place of a call in the queue: received_at + defer_s rounded down to 1 ms, never before received_at.
+    """Return the place of a call in the queue: received_at + defer_s rounded down to 1 ms, never before received_at.
 
-    Rounding down keeps the key within defer_s, so within the cap. It is the key that is rounded, not the
-    deferral: rounding is then the same rising function for every call, and two calls cannot change places by
-    it (equal keys go by received_at). Taking the larger of that and received_at leaves a call that is not
-    deferred exactly where it arrived. A deferral less than a nanosecond short of a whole microsecond counts
-    as that microsecond, where float arithmetic lands; arrivals are whole microseconds, so this lets no other
-    call in front.
+    Rounding down keeps the key within defer_s, so within the cap. It is the key that is rounded, not the deferral:
+    rounding is then the same rising function for every call, and two calls cannot change places by it (equal keys go
+    by received_at). A deferral less than a nanosecond short of a whole microsecond counts as that microsecond, where
+    float arithmetic lands; arrivals are whole microseconds, so this lets no other call in front.
 
     Parameters
     ----------
     received_at_us : int
-        Microseconds since the epoch.
+        Microseconds since the epoch, like the result.
     defer_s : float, seconds
         Negative, not finite or above 30 years counts as 0.
-
-    Returns
-    -------
-    int
-        Microseconds since the epoch, from received_at_us to received_at_us + 1e6 defer_s.
 
     Examples
     --------

@@ -25,9 +25,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Floats
 from model.kernels import kernel, log_kernel
 
-Floats = npt.NDArray[np.float64]
 Table = tuple[Floats, Floats, Floats, float]
 
 KNOTS = 500
@@ -44,10 +44,8 @@ class FactorCurve:
     ----------
     scores : tuple of float, strictly rising, 0 to 1
         Knots of L; empty for a curve that is 0 everywhere.
-    work_below : tuple of float, rising, 0 to 1
-        L at the knots. Between them L is interpolated, outside it keeps the value at the end.
-    genuine_rarer : tuple of float, rising, 0 to 1
-        R at the knots, between and outside them likewise.
+    work_below, genuine_rarer : tuple of float, rising, 0 to 1
+        L and R at the knots; interpolated between them, outside as at the end.
     scale : float, 0 to 1
         s.
 
@@ -84,7 +82,7 @@ class FactorCurve:
             raise ValueError(f"scale is {self.scale}, expected 0 to 1")
 
     def factors(self, score: npt.ArrayLike, cap: npt.ArrayLike = 1.0) -> Floats:
-        """Deferral factor of calls.
+        """Return the defer_factor of calls: s min(cap, h), 0 to min(cap, s); never smaller for a larger score.
 
         Parameters
         ----------
@@ -92,53 +90,34 @@ class FactorCurve:
             Guarded score (probability of not genuine). NaN or outside 0 to 1 gives 0.
         cap : array_like of shape (n,) or scalar, 0 to 1
             The lowest cap among the guardrails that hold; 1 without any. NaN or below 0 gives 0.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            s min(cap, h), 0 to min(cap, s); never smaller for a larger score.
         """
         p = np.atleast_1d(np.asarray(score, dtype=np.float64))
         caps = np.broadcast_to(np.asarray(cap, dtype=np.float64), p.shape)
         return _factors(p, caps, *self.table())
 
     def table(self) -> Table:
-        """Give the curve as `defer_factor` takes it."""
+        """Return the curve as `defer_factor` takes it."""
         return np.array(self.scores), np.array(self.work_below), np.array(self.genuine_rarer), self.scale
 
     def to_json(self) -> dict[str, Any]:
-        """Give the curve as plain JSON values."""
-        return {
-            "scale": self.scale,
-            "scores": list(self.scores),
-            "work_below": list(self.work_below),
-            "genuine_rarer": list(self.genuine_rarer),
-        }
+        """Return plain JSON values."""
+        names = ("scores", "work_below", "genuine_rarer")
+        return {"scale": self.scale, **{name: list(getattr(self, name)) for name in names}}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what `to_json` gave.
-
-        Raises
-        ------
-        KeyError
-            If a key is missing.
-        ValueError
-            As the class.
-        """
-        return cls(
-            tuple(float(score) for score in value["scores"]),
-            tuple(float(share) for share in value["work_below"]),
-            tuple(float(share) for share in value["genuine_rarer"]),
-            float(value["scale"]),
+        """Read what `to_json` gave; a missing key is a KeyError."""
+        scores, work_below, genuine_rarer = (
+            tuple(map(float, value[name])) for name in ("scores", "work_below", "genuine_rarer")
         )
+        return cls(scores, work_below, genuine_rarer, float(value["scale"]))
 
 
 @kernel
 def defer_factor(
     score: float, cap: float, scores: Floats, work_below: Floats, genuine_rarer: Floats, scale: float
 ) -> float:
-    """Deferral factor of one call; the arguments are those of `FactorCurve`, the table as three arrays.
+    """Return the defer_factor of one call; the table of `FactorCurve` as three arrays.
 
     Examples
     --------
@@ -159,7 +138,7 @@ def defer_factor(
 
 @kernel
 def _between(low: float, high: float, part: float) -> float:
-    """Go a part of the way from low to high, never past high."""
+    """Interpolate between low and high, never past high."""
     return min(low + (high - low) * part, high)
 
 
@@ -239,17 +218,17 @@ def fit_factor(
 
 
 def _share_below(weights: npt.NDArray[np.number]) -> Floats:
-    """Share of the weight that lies before each place."""
+    """Return the share of the weight that lies before each place."""
     done = np.concatenate((np.zeros(1), np.cumsum(weights, dtype=np.float64)))
     share: Floats = np.minimum(done[:-1] / done[-1], 1.0)
     return share
 
 
 def _thinned(h: Floats) -> npt.NDArray[np.intp]:
-    """Choose at most `KNOTS` knots: both sides of each of 250 levels of h, so steps stay steps.
+    """Return at most `KNOTS` knots: both sides of each of 250 levels of h, so that steps stay steps.
 
-    Between two kept knots h either moves by less than one level or has no knot left out, so the factor is off
-    by less than 1/248.
+    Between two kept knots h either moves by less than one level or has no knot left out, so the factor is off by less
+    than 1/248.
     """
     if len(h) <= KNOTS:
         return np.arange(len(h))

@@ -5,13 +5,10 @@ Arrays are in the order of received_at; times are whole microseconds. A binary h
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Booleans, Floats, Integers
 from model.kernels import kernel, log_kernel
 from model.policy.deferral import NOTHING_HELD, decaying_maximum, defer_s, expected_wait_s, queue_key_us
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 NEVER_US = np.iinfo(np.int64).max
 
@@ -61,7 +58,7 @@ def run_queue(
     max_defer_s: float,
     shift_from: Integers,
     shift_operators: Integers,
-) -> tuple[Integers, npt.NDArray[np.bool_], Floats, Integers]:
+) -> tuple[Integers, Booleans, Floats, Integers]:
     """Answer the calls one by one.
 
     Parameters

@@ -8,13 +8,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.history.caller_history import FIELDS
 from model.kernels import kernel, log_kernel
 from model.scorecard.features import CALL, FEATURES
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,6 @@ class Guardrail:
 
     Parameters
     ----------
-    name : str
     cap : float
         The largest defer_factor (before the scale s) where it holds, 0 to 1.
     limit : float
@@ -64,7 +61,7 @@ _RECENTLY_UNANSWERED = 0.25
 
 
 def guardrail_names(held: int) -> list[str]:
-    """Give the names of the guardrails whose bits are set.
+    """Return the names of the guardrails whose bits are set.
 
     Examples
     --------
@@ -75,17 +72,17 @@ def guardrail_names(held: int) -> list[str]:
 
 
 @kernel
-def _nobody_spoke(history: Numbers) -> bool:
-    """Whether nobody was heard to speak in the one earlier call: anybody may ring in another's number and say nothing."""
+def _nobody_spoke(history: Floats) -> bool:
+    """Whether the one earlier call was silent: anybody may ring in another's number and say nothing."""
     closed_unheard = history[_NOT_GENUINE] >= 1.0 and history[_LISTENED] == 0.0
     return bool(history[_CALLS] == 1.0 and (history[_SILENT_EVER] >= 1.0 or closed_unheard))
 
 
 @kernel
 def apply_guardrails(
-    history: Numbers, call: Numbers, contributions: Numbers, protected: bool, caps: Numbers, limits: Numbers
+    history: Floats, call: Floats, contributions: Floats, protected: bool, caps: Floats, limits: Floats
 ) -> tuple[float, float, int]:
-    """Ask every guardrail about one call.
+    """Apply every guardrail to one call.
 
     Parameters
     ----------
@@ -140,17 +137,17 @@ def apply_guardrails(
 
 @log_kernel
 def apply_guardrails_to_rows(
-    histories: Numbers,
-    calls: Numbers,
-    contributions: Numbers,
-    protected: NDArray[np.bool_],
-    caps: Numbers,
-    limits: Numbers,
-    relief: Numbers,
-    cap: Numbers,
-    held: NDArray[np.int64],
+    histories: Floats,
+    calls: Floats,
+    contributions: Floats,
+    protected: Booleans,
+    caps: Floats,
+    limits: Floats,
+    relief: Floats,
+    cap: Floats,
+    held: Integers,
 ) -> None:
-    """Ask every guardrail about many calls: `apply_guardrails` for each row, into the last three arrays."""
+    """Apply every guardrail to many calls, into the last three arrays."""
     for row in range(len(calls)):
         relief[row], cap[row], held[row] = apply_guardrails(
             histories[row], calls[row], contributions[row], protected[row], caps, limits

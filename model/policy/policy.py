@@ -7,20 +7,18 @@ factor and the queue.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Floats
 from model.policy.deferral import DeferralSettings
 from model.policy.deferral_curve import FactorCurve
 from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 from model.scorecard.features import STAGES
-
-Numbers = NDArray[np.float64]
 
 
 class Band(IntEnum):
@@ -43,13 +41,10 @@ class Policy:
 
     Parameters
     ----------
-    curves : mapping of str to FactorCurve
-        By stage, fitted with the guardrails on.
-    unguarded : mapping of str to FactorCurve
-        The same fitted without guardrails: what they cost is the difference.
+    curves, unguarded : mapping of str to FactorCurve
+        By stage, fitted with the guardrails on and off: what they cost is the difference.
     caps, limits : tuple of float
         By guardrail; a cap of NaN switches it off.
-    deferral : DeferralSettings
     """
 
     curves: Mapping[str, FactorCurve]
@@ -59,18 +54,14 @@ class Policy:
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
 
     @cached_property
-    def settings(self) -> tuple[Numbers, Numbers]:
-        """Caps and limits, as the kernels of `model.policy.guardrails` take them."""
+    def settings(self) -> tuple[Floats, Floats]:
+        """Caps and limits, as `apply_guardrails` takes them."""
         return np.array(self.caps), np.array(self.limits)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the policy as strict JSON."""
+        """Return strict JSON."""
         return {
-            "deferral": {
-                "kappa": self.deferral.kappa,
-                "base_s": self.deferral.base_s,
-                "max_defer_s": self.deferral.max_defer_s,
-            },
+            "deferral": asdict(self.deferral),
             "guardrails": {
                 guardrail.name: {
                     "enabled": not math.isnan(cap),
@@ -98,7 +89,7 @@ class Policy:
 
 
 def band_of(guarded: float, factor: float, threshold: float | None) -> Band:
-    """Give the band of a scored call: no deferral is `normal`, and only a certified threshold flags.
+    """Return the band of a scored call: no deferral is `normal`, and only a certified threshold flags.
 
     Examples
     --------

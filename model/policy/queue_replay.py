@@ -19,12 +19,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Booleans, Floats, Integers
 from model.kernels import kernel
 from model.policy.deferral import DeferralSettings, queue_key_us
 from model.policy.event_loop import NEVER_US, run_queue
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Shifts = tuple[npt.ArrayLike, npt.ArrayLike]
 
 
@@ -38,7 +37,6 @@ class Rule:
         The calls' defer_factor.
     mean_handling_s : array_like of shape (n,) or scalar, seconds
         What the queue believes a call takes; NaN where the expected wait is unknown.
-    settings : DeferralSettings
     """
 
     factor: npt.ArrayLike
@@ -66,7 +64,7 @@ class QueueReplay:
 
     left_at_us: Integers
     wait_s: Floats
-    lost: npt.NDArray[np.bool_]
+    lost: Booleans
     defer_s: Floats
     order: Integers
 
@@ -171,7 +169,7 @@ def replay(
 
 
 def keys_by_score(score: npt.ArrayLike) -> Integers:
-    """Keys of strict order by score: the smallest first, whoever waits.
+    """Return the keys of strict order by score: the smallest first, whoever waits.
 
     Examples
     --------
@@ -183,7 +181,7 @@ def keys_by_score(score: npt.ArrayLike) -> Integers:
 
 @kernel
 def keys_after(received_at_us: Integers, defer_s: Floats) -> Integers:
-    """Keys of a deferral known beforehand; both arrays of shape (n,).
+    """Return the keys of a deferral known beforehand; both arrays of shape (n,).
 
     Examples
     --------
@@ -203,13 +201,8 @@ def handling_for_load(received_at_us: npt.ArrayLike, handling_s: npt.ArrayLike, 
     ----------
     received_at_us : array_like of int64, shape (n,)
     handling_s : array_like of shape (n,), seconds
-    operators : int, >= 1
     load : float, > 0
         Work offered from the first arrival to the last, per operator and second.
-
-    Returns
-    -------
-    ndarray of shape (n,), seconds
 
     Raises
     ------
@@ -236,7 +229,7 @@ def summarise_waits(result: QueueReplay, callers: npt.ArrayLike | None = None) -
     Examples
     --------
     >>> summarise_waits(replay([0, 0], [5.0, 5.0], [0, 0], operators=1))  # doctest: +ELLIPSIS
-    Waits(calls=2, mean_s=2.5, p95_s=4.75, p99_9_s=4.99..., longest_s=5.0, lost_share=0.0)
+    WaitSummary(calls=2, mean_s=2.5, p95_s=4.75, p99_9_s=4.99..., longest_s=5.0, lost_share=0.0)
     """
     mask = np.ones(len(result.lost), np.bool_) if callers is None else np.asarray(callers, dtype=np.bool_)
     wait_s = result.wait_s[mask]
@@ -254,7 +247,7 @@ def summarise_waits(result: QueueReplay, callers: npt.ArrayLike | None = None) -
 
 
 def gap_closed(fcfs: WaitSummary, rule: WaitSummary, oracle: WaitSummary) -> float:
-    """Share of the way from first come, first served (0) to a perfect oracle (1), in mean wait.
+    """Return the share of the way from first come, first served (0) to a perfect oracle (1), in mean wait.
 
     NaN if the two do not differ; the three are summaries of the same genuine callers.
     """

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.policy.guardrails import apply_guardrails_to_rows
 from model.policy.policy import Policy
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import NAMES, WIDTHS
 from model.scorecard.scorecard import Scorecard, likelihoods
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,6 @@ class StageScores:
 
     Parameters
     ----------
-    log_odds : float64 (n,)
     likelihood, guarded : float64 (n,)
         The probability of being closed as not genuine, before and after the guardrail on silence.
     cap : float64 (n,)
@@ -31,29 +28,26 @@ class StageScores:
         The defer_factor with and without guardrails.
     """
 
-    log_odds: Numbers
-    likelihood: Numbers
-    guarded: Numbers
-    cap: Numbers
-    held: NDArray[np.int64]
-    factor: Numbers
-    unguarded: Numbers
+    log_odds: Floats
+    likelihood: Floats
+    guarded: Floats
+    cap: Floats
+    held: Integers
+    factor: Floats
+    unguarded: Floats
 
 
 def stage_scores(
     table: FeatureTable,
     scorecard: Scorecard,
     policy: Policy,
-    wanted: NDArray[np.bool_] | None = None,
-    protected: NDArray[np.bool_] | None = None,
+    wanted: Booleans | None = None,
+    protected: Booleans | None = None,
 ) -> StageScores:
-    """Score the wanted calls of a log at the scorecard's stage, in order of time.
+    """Score the calls of a log at the scorecard's stage, in order of time.
 
     Parameters
     ----------
-    table : FeatureTable
-    scorecard : Scorecard
-    policy : Policy
     wanted : bool (n,), optional
         The calls to score; all by default.
     protected : bool (n,), optional

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from model.arrays import Booleans
 from model.calls.call_events import Events, events_of, microseconds, sort_calls
 from model.certification.drift import select_recent_calls
 from model.certification.profile import Sample, build_profile
@@ -21,18 +21,15 @@ MAX_CALLS = 200_000
 
 
 def build_sample(
-    table: FeatureTable, events: Events, rows: NDArray[np.bool_], scorecards: Mapping[str, Scorecard], now_us: int
+    table: FeatureTable, events: Events, rows: Booleans, scorecards: Mapping[str, Scorecard], now_us: int
 ) -> Sample:
     """Look at some calls of a log, as known at `now_us`.
 
     Parameters
     ----------
-    table : FeatureTable
     events : Events
         Of the whole log, so that each call's history is known.
     rows : bool (n,)
-    scorecards : mapping of str to Scorecard
-    now_us : int
     """
     features = table.matrix(rows)
     log_odds = {}

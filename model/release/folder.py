@@ -34,14 +34,9 @@ class Release:
 
     Parameters
     ----------
-    name : str
     scorecards : mapping of str to Scorecard
         By stage.
-    policy : Policy
-    certificate : Certificate
-    time_zone, region : str
     labels : mapping of str to {0, 1}
-    manifest : mapping
     profile : mapping, optional
         What calls looked like when it was made (`model.certification.profile`).
     """
@@ -102,7 +97,6 @@ def copy_release(source: Path, folder: Path) -> None:
     ----------
     source : Path
         A release that was read: it is not checked once more.
-    folder : Path
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

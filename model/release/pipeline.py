@@ -45,10 +45,6 @@ class ReleaseContent:
 
     Parameters
     ----------
-    past : Past
-    estimators, scorecards : mapping by stage
-    policy : Policy
-    certificate : Certificate
     metrics : mapping
         Measured on the certify split, as docs/metrics.md says.
     profile : mapping
@@ -122,12 +118,10 @@ def make_release(
     ----------
     calls : pandas.DataFrame
         As `read_calls` gives it.
-    params : Params
     now : datetime
         Aware; the certificate counts its days from here.
     until : Timestamp, optional
         Train on what was known at this moment.
-    corrections : pandas.DataFrame, optional
     effort : Effort, optional
         How thorough the evaluation on the certify split is.
 
@@ -212,14 +206,11 @@ def evaluate_release(
 
     Parameters
     ----------
-    release : Release
     calls : pandas.DataFrame
         As `read_calls` gives it, the earlier calls included: they are the callers' histories, and the yardsticks are
         fitted on what of them was known when the release was made.
-    corrections : pandas.DataFrame, optional
     since : Timestamp, optional
         Evaluate calls received at or after this moment; by default at or after the release's `until`.
-    effort : Effort, optional
 
     Raises
     ------

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from model.arrays import Booleans
 from model.calls.call_events import UNLABELLED, microseconds
 from model.certification.bootstrap import Interval, bootstrap_sums, bootstrap_weights, caller_index, percentile_interval
 from model.errors import PromotionError, TrainingError
@@ -28,8 +28,6 @@ from model.release.promotion_margins import Margins, Measure
 from model.scorecard.features import QUEUE_STAGE
 from model.training.dataset import prepare_dataset
 
-Numbers = NDArray[np.float64]
-Rows = NDArray[np.bool_]
 #: Nobody hangs up, and a centre that is nearly always busy: where the order of the queue matters.
 CONDITION = Condition(0.95, hang_ups=False)
 
@@ -44,8 +42,6 @@ class Difference(NamedTuple):
     measure : {"auc", "wait"}
         auc: the chance that a call closed as not genuine scores above one of theirs. wait: their mean wait in busy
         hours, as the release would act, as a share of that under first come, first served.
-    callers : int
-    champion, challenger : float
     worse : Interval
         By bootstrap over callers, the same draws for both releases.
     """
@@ -68,8 +64,6 @@ class Comparison:
         Names of the releases.
     since, until : datetime or None
         The first and the last of the calls that were compared on; None when there was nothing to compare.
-    calls, genuine_callers : int
-    differences : tuple of Difference
     reasons : tuple of str
         Why the challenger may not take over, in words; empty when it may.
     notes : tuple of str
@@ -122,12 +116,9 @@ def compare(
     ----------
     champion : Release or None
         None when nothing serves yet.
-    challenger : Release
     calls : pandas.DataFrame, optional
         As `read_calls` gives it, the earlier calls included: they are the callers' histories. Without it only an
         expired champion, or none, can be followed.
-    corrections : pandas.DataFrame, optional
-    margins : Margins
     now : datetime
         Aware.
     effort : Effort, optional
@@ -220,7 +211,7 @@ def _differences(
 
 
 def _ranking(
-    windows: list[EvaluationWindow], inside: Mapping[str, Rows], effort: Effort
+    windows: list[EvaluationWindow], inside: Mapping[str, Booleans], effort: Effort
 ) -> dict[str, tuple[float, float, Interval]]:
     closed = np.flatnonzero(windows[0].closed)
     if len(closed) > effort.most_judged:
@@ -246,7 +237,7 @@ def _ranking(
 
 
 def _waits(
-    windows: list[EvaluationWindow], releases: tuple[Release, Release], inside: Mapping[str, Rows], effort: Effort
+    windows: list[EvaluationWindow], releases: tuple[Release, Release], inside: Mapping[str, Booleans], effort: Effort
 ) -> dict[str, tuple[float, float, Interval]]:
     lived = []
     for window, release in zip(windows, releases, strict=True):

@@ -57,11 +57,8 @@ class Version:
 
     Parameters
     ----------
-    number : int
     release : str
         Its name.
-    registered_at : datetime
-    aliases : tuple of str
     run_id : str
         The run that it was tracked in.
     tags : dict of str to str
@@ -81,7 +78,6 @@ class Registry:
 
     Parameters
     ----------
-    name : str
     uri : str, optional
         Of the tracking server or database.
     """
@@ -162,7 +158,6 @@ class Registry:
 
         Parameters
         ----------
-        version : Version
         because : str
             What the comparison said, or the reason of whoever forced it.
         forced : bool

@@ -3,9 +3,7 @@
 import json
 from collections.abc import Collection
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from model.calls.call_events import events_of, sort_calls
 from model.calls.phone_numbers import normalise_number
@@ -16,8 +14,6 @@ from model.release.folder import Release
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.reasons import reasons
 from model.scorecard.scorecard import Scorecard
-
-Numbers = NDArray[np.float64]
 
 
 def score_log(
@@ -33,11 +29,9 @@ def score_log(
     ----------
     calls : pandas.DataFrame
         As `read_calls` gives it.
-    release : Release
     stage : {"ring", "opening", "ended"}
-    corrections : pandas.DataFrame, optional
     protected : collection of str
-        Numbers on the protected list.
+        Floats on the protected list.
 
     Returns
     -------

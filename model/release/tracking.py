@@ -37,7 +37,6 @@ def register(folder: Path, evaluation: Path | None, registry: Registry) -> tuple
         Of the release.
     evaluation : Path, optional
         Folder that `saring evaluate` wrote.
-    registry : Registry
 
     Returns
     -------

@@ -80,7 +80,6 @@ def answer(metrics: Document, certificate: Certificate) -> Answer:
     ----------
     metrics : mapping
         As docs/metrics.md says; what is null was not measured.
-    certificate : Certificate
     """
     summary, worse = metrics["summary"] or {}, worse_off(metrics)
     every = (metrics["slices"] or {}).get(CONDITIONS[0], {}).get("all", {})

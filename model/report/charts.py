@@ -16,12 +16,10 @@ class Axis:
 
     Parameters
     ----------
-    low, high : float
     ticks : tuple of (float, str)
         Where a line is drawn, and what stands there.
     warp : {"plain", "ratio", "wide"}
         Equal differences, equal ratios, or nearly equal differences below `unit` and ratios above it.
-    unit : float
     even : float, optional
         Where neither side is ahead; drawn dashed.
     """

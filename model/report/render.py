@@ -34,10 +34,8 @@ def report(
     ----------
     metrics : mapping
         As docs/metrics.md says; null is told in words.
-    certificate : Certificate
     scorecards : mapping of str to Scorecard
         By stage.
-    policy : Policy
     facts : mapping
         As the manifest holds them: release, created_at, until, time_zone, region, labels, data, params, ...
     """

@@ -39,7 +39,6 @@ class StepChart(NamedTuple):
 
     Parameters
     ----------
-    feature : Feature
     missing_share : float
         Of the training calls, in which it was not known.
     missing : str

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats, Integers
 from model.calls.call_events import Events
 from model.calls.columns import ENDED_BY, LINES
 from model.history.log_histories import LogHistories
@@ -14,8 +15,6 @@ from model.history.surge import surge_ratios
 from model.kernels import log_kernel
 from model.scorecard.features import CALL, FEATURES, fill_feature_rows, utc_offset_s
 
-Numbers = NDArray[np.float64]
-Rows = NDArray[np.bool_]
 Small = NDArray[np.float32]  # for codes: a caller's calls lie all over the log, and small columns stay in the cache
 
 
@@ -52,16 +51,10 @@ class FeatureTable:
             "ended_by": _codes(calls["ended_by"], ENDED_BY, missing=None),
         }
 
-    def parts(self, wanted: Rows | None = None) -> Iterator["Part"]:
-        """Give the calls in parts, until every wanted one has been given; the parts are in no order of time.
+    def parts(self, wanted: Booleans | None = None) -> Iterator["Part"]:
+        """Yield the wanted calls (all by default) in parts, in no order of time."""
 
-        Parameters
-        ----------
-        wanted : bool (n,), optional
-            The calls to give; all by default.
-        """
-
-        def part(rows: NDArray[np.int64], histories: Numbers) -> Part:
+        def part(rows: Integers, histories: Floats) -> Part:
             if wanted is not None:
                 here = wanted[rows]
                 rows, histories = rows[here], histories[here]
@@ -74,8 +67,8 @@ class FeatureTable:
 
         yield from self.replay.parts(part)
 
-    def matrix(self, wanted: Rows | None = None) -> Numbers:
-        """Give the features of every wanted call at the last stage, in order of time: float64 (m, len(FEATURES)).
+    def matrix(self, wanted: Booleans | None = None) -> Floats:
+        """Return the features of the wanted calls at the last stage, in order of time: float64 (m, len(FEATURES)).
 
         An earlier stage's rows are its first `WIDTHS[stage]` columns.
         """
@@ -89,14 +82,14 @@ class FeatureTable:
 class Part(NamedTuple):
     """Some calls of a log: their rows (m,), histories (m, SIZE), vectors (m, len(CALL)) and features."""
 
-    rows: NDArray[np.int64]
-    histories: Numbers
-    calls: Numbers
-    features: Numbers
+    rows: Integers
+    histories: Floats
+    calls: Floats
+    features: Floats
 
 
 @log_kernel
-def _take(column: NDArray[np.generic], rows: NDArray[np.int64], calls: Numbers, place: int) -> None:
+def _take(column: NDArray[np.generic], rows: Integers, calls: Floats, place: int) -> None:
     for row in range(len(rows)):  # as calls[:, place] = column[rows], but without holding the interpreter
         calls[row, place] = column[rows[row]]
 
@@ -108,7 +101,7 @@ def _codes(values: pd.Series, words: tuple[str, ...], missing: int | None) -> Sm
     return np.array([*(codes[word] for word in found), nothing], dtype=np.float32)[places]
 
 
-def _local_times(received_us: NDArray[np.int64], time_zone: str) -> tuple[Numbers, Small]:
+def _local_times(received_us: Integers, time_zone: str) -> tuple[Floats, Small]:
     """As `features.local_time`, for many calls in order: the offset is asked for once for each quarter of an hour."""
     quarters = received_us // 900_000_000
     starts = np.flatnonzero(np.diff(quarters, prepend=-1))

@@ -13,8 +13,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Floats
 from model.calls.columns import ENDED_BY, LINES
 from model.history.caller_history import FIELDS
 from model.kernels import kernel, log_kernel
@@ -41,12 +41,10 @@ class Feature:
 
     Parameters
     ----------
-    name : str
     stage : {"ring", "opening", "ended"}
         The first stage at which it is known.
     group : {"history", "line", "time", "surge", "call"}
         The heading under which a person reads it.
-    unit : str
     direction : {-1, 0, 1}
         1: a higher value may only raise the likelihood of a prank; -1: only lower it; 0: free.
     how : {GIVEN, SUM, RATIO, SINCE}
@@ -124,12 +122,12 @@ _WITH = np.array([feature.with_ for feature in FEATURES])
 
 
 @kernel
-def fill_features(history: NDArray[np.float64], call: NDArray[np.float64], row: NDArray[np.float64]) -> None:
+def fill_features(history: Floats, call: Floats, row: Floats) -> None:
     """Write the features of one call into `row`, as many as `row` is long.
 
     Parameters
     ----------
-    history : float64 (history.SIZE,)
+    history : float64 (SIZE,)
         As read strictly before the call; zeros when nothing is known.
     call : float64 (len(CALL),)
     row : float64 (at most len(FEATURES),)
@@ -149,7 +147,7 @@ def fill_features(history: NDArray[np.float64], call: NDArray[np.float64], row: 
 
 
 @log_kernel
-def fill_feature_rows(histories: NDArray[np.float64], calls: NDArray[np.float64], rows: NDArray[np.float64]) -> None:
+def fill_feature_rows(histories: Floats, calls: Floats, rows: Floats) -> None:
     """Write the features of many calls: `fill_features` for each row of three matrices."""
     for call in range(len(calls)):
         fill_features(histories[call], calls[call], rows[call])
@@ -157,10 +155,10 @@ def fill_feature_rows(histories: NDArray[np.float64], calls: NDArray[np.float64]
 
 @lru_cache(maxsize=65_536)
 def utc_offset_s(time_zone: str, quarter: int) -> int:
-    """Give a zone's offset from UTC at the start of a quarter of an hour, numbered since 1970.
+    """Return a zone's offset from UTC at the start of a quarter of an hour, numbered since 1970.
 
-    Zones change at quarters. Newfoundland, Labrador and Gaza did so a minute later until 2011, Casey until 2022:
-    there the last quarter before a change is fourteen minutes too long.
+    Zones change at quarters. Newfoundland, Labrador and Gaza did so a minute later until 2011, Casey until 2022: there
+    the last quarter before a change is fourteen minutes too long.
 
     Examples
     --------
@@ -173,7 +171,7 @@ def utc_offset_s(time_zone: str, quarter: int) -> int:
 
 
 def local_time(received_us: int, time_zone: str) -> tuple[float, float]:
-    """Give the local hour, 0 to 24, and the weekday, 0 for Monday.
+    """Return the local hour, 0 to 24, and the weekday, 0 for Monday.
 
     Examples
     --------

@@ -72,7 +72,7 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
 
 
 def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
-    """Give reasons that have a `text` with the text of a language.
+    """Return reasons that have a `text` with the text of a language.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) ->
 
 @lru_cache(16_384)
 def _in_language(name: str, value: float | str | None, language: Language) -> str | None:
-    """Say a reason's value; None for a feature or a word that only another version knew."""
+    """Return a reason's value in words; None for a feature or a word that only another version knew."""
     if name not in NAMES:
         return None
     feature = FEATURES[NAMES.index(name)]
@@ -98,7 +98,7 @@ def _in_language(name: str, value: float | str | None, language: Language) -> st
 
 @lru_cache(16_384)
 def _text(place: int, value: float) -> str:
-    """Say a value in words; most values of most calls are those of another call."""
+    """Return a value in words; most values of most calls are those of another call."""
     return feature_text(FEATURES[place], value)
 
 

@@ -1,8 +1,7 @@
 """Additive step functions: a score is a sum of look-ups, and its terms are its reasons.
 
-The log-odds of a call are an intercept (those of the mean training call) and one contribution for each feature,
-found by the step its value falls in: a step reaches up to and with its upper edge. Nothing is estimated: the
-contributions of a call add up to its log-odds.
+The log-odds of a call are an intercept (those of the mean training call) and one contribution for each feature, found
+by the step its value falls in: a step reaches up to and with its upper edge.
 """
 
 import math
@@ -11,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Floats, Integers
 from model.errors import ScorecardError
 from model.kernels import kernel, log_kernel
 from model.language.catalogue import catalogue
 from model.scorecard.features import FEATURES, NAMES, WIDTHS
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,6 @@ class Steps:
 
     Parameters
     ----------
-    feature : str
     edges : float64 (k,)
         Upper edges of all steps but the last, increasing; each belongs to the step below it.
     contributions : float64 (k + 1,)
@@ -39,15 +35,15 @@ class Steps:
     """
 
     feature: str
-    edges: Numbers
-    contributions: Numbers
+    edges: Floats
+    contributions: Floats
     missing: float
-    shares: Numbers
+    shares: Floats
 
 
 @kernel
 def likelihood(log_odds: float) -> float:
-    """Turn log-odds into a probability, which is never lower for higher log-odds.
+    """Return the probability of log-odds, which is never lower for higher log-odds.
 
     Examples
     --------
@@ -58,8 +54,8 @@ def likelihood(log_odds: float) -> float:
 
 
 @log_kernel
-def likelihoods(log_odds: Numbers) -> Numbers:
-    """Turn many log-odds into probabilities, each as `likelihood` does."""
+def likelihoods(log_odds: Floats) -> Floats:
+    """Return the probabilities of many log-odds, each as `likelihood` does."""
     found = np.empty(len(log_odds))
     for row in range(len(log_odds)):
         found[row] = likelihood(log_odds[row])
@@ -67,11 +63,11 @@ def likelihoods(log_odds: Numbers) -> Numbers:
 
 
 @kernel
-def explain(row: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Numbers, out: Numbers) -> float:
-    """Write each feature's contribution into `out` and give their sum.
+def explain(row: Floats, edges: Floats, starts: Integers, values: Floats, out: Floats) -> float:
+    """Write each feature's contribution into `out` and return their sum.
 
-    The edges of feature f are `edges[starts[f]:starts[f + 1]]`; its contributions stand in `values` from
-    `starts[f] + 2 * f`, one more than edges and then that of a missing value.
+    The edges of feature f are `edges[starts[f]:starts[f + 1]]`; its contributions stand in `values` from `starts[f] +
+    2 * f`, one more than edges and then that of a missing value.
     """
     total = 0.0
     for feature in range(len(row)):
@@ -94,7 +90,7 @@ def explain(row: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Num
 
 
 @log_kernel
-def _explain_rows(rows: Numbers, edges: Numbers, starts: NDArray[np.int64], values: Numbers, out: Numbers) -> None:
+def _explain_rows(rows: Floats, edges: Floats, starts: Integers, values: Floats, out: Floats) -> None:
     for row in range(len(rows)):
         explain(rows[row], edges, starts, values, out[row])
 
@@ -108,7 +104,7 @@ class Scorecard:
     intercept : float
         Log-odds of a call whose contributions are all 0.
     steps : sequence of Steps
-        One for each feature, in the order of the features' table.
+        One for each feature, in the order of the features' table; a ScorecardError when they are others.
     """
 
     def __init__(self, stage: str, intercept: float, steps: Sequence[Steps]) -> None:
@@ -123,23 +119,11 @@ class Scorecard:
             np.concatenate([np.append(step.contributions, step.missing) for step in steps]),
         )
 
-    def contributions(self, rows: Numbers, features: Sequence[str]) -> Numbers:
-        """Give the contribution of every feature in every row, in log-odds.
+    def contributions(self, rows: Floats, features: Sequence[str]) -> Floats:
+        """Return the contribution of every feature in every row, float64 (n, d), in log-odds.
 
-        Parameters
-        ----------
-        rows : float64 (n, d)
-        features : sequence of str
-            What the columns of `rows` are.
-
-        Returns
-        -------
-        float64 (n, d)
-
-        Raises
-        ------
-        ScorecardError
-            When `features` are not those of this scorecard, in its order.
+        `features` names the columns of `rows`; a ScorecardError when they are not those of this scorecard, in its
+        order.
         """
         if tuple(features) != self.features or rows.shape[1:] != (len(self.features),):
             raise ScorecardError(
@@ -150,25 +134,19 @@ class Scorecard:
         _explain_rows(rows, *self.arrays, out)
         return out
 
-    def log_odds(self, contributions: Numbers) -> Numbers:
+    def log_odds(self, contributions: Floats) -> Floats:
         """Add up contributions (n, d) into log-odds (n,), term after term as `score` does for one call."""
         return self.intercept + np.cumsum(contributions, axis=1)[:, -1]
 
-    def score(self, row: Numbers) -> tuple[float, Numbers]:
-        """Score one call: its log-odds, and its contributions (d,).
-
-        Raises
-        ------
-        ScorecardError
-            When `row` is not as long as the list of features.
-        """
+    def score(self, row: Floats) -> tuple[float, Floats]:
+        """Return the log-odds and the contributions (d,) of one call; a ScorecardError for a row of another length."""
         if row.shape != (len(self.features),):
             raise ScorecardError(f"stage {self.stage}: a row of shape {row.shape}, expected {len(self.features)}")
         out = np.empty(len(row))
         return self.intercept + explain(row, *self.arrays, out), out
 
     def to_json(self) -> dict[str, Any]:
-        """Give the scorecard as strict JSON: for each feature its steps, each with its upper edge (null: no end)."""
+        """Return strict JSON: for each feature its steps, each with its upper edge (null: no end)."""
         table = dict(zip(NAMES, FEATURES, strict=True))
         return {
             "intercept": self.intercept,
@@ -200,8 +178,8 @@ class Scorecard:
         Raises
         ------
         ScorecardError
-            When its features are not those of its stage in this version, its steps are not in order, or a number
-            is not finite.
+            When its features are not those of its stage in this version, its steps are not in order, or a number is not
+            finite.
         """
         steps = []
         if not math.isfinite(document["intercept"]):

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from model.arrays import Floats, Integers
 from model.simulation.personas import City, Persona
-from model.simulation.sampling import Floats, Ints, assign_groups, run_starts
+from model.simulation.sampling import assign_groups, run_starts
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Calendar:
     """
 
     start: pd.Timestamp
-    hour: Ints
-    weekday: Ints
-    month: Ints
+    hour: Integers
+    weekday: Integers
+    month: Integers
     edges_s: Floats
 
     @classmethod
@@ -45,7 +46,7 @@ class Calendar:
 
 
 def arrival_times(
-    who: Persona, calendar: Calendar, caller: Ints, event: Ints, busy_s: Floats, rng: np.random.Generator
+    who: Persona, calendar: Calendar, caller: Integers, event: Integers, busy_s: Floats, rng: np.random.Generator
 ) -> Floats:
     """Say when each call of one persona arrives.
 

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from model.arrays import Booleans, Floats, Integers
 from model.calls.columns import GENUINE
 from model.simulation.call_times import Calendar, arrival_times
 from model.simulation.personas import City, Persona, cities, load_city
-from model.simulation.sampling import Flags, Floats, Ints, Names, apportion, assign_groups, deal, roll, run_starts
+from model.simulation.sampling import Names, apportion, assign_groups, deal, roll, run_starts
 
 __all__ = ["CityLog", "cities", "simulate"]
 
@@ -132,7 +133,7 @@ def _calls_of(
     }
 
 
-def _is_earliest(at: Floats, group: Ints) -> Flags:
+def _is_earliest(at: Floats, group: Integers) -> Booleans:
     """Mark the earliest member of each group."""
     order = np.lexsort((at, group))
     earliest = np.zeros(len(group), dtype=bool)
@@ -147,13 +148,13 @@ class _Phones:
         self._area_code = city.area_code
         self._rng = rng
         self._count = 0
-        self._pools: dict[str, tuple[Ints, Names, Floats]] = {}
+        self._pools: dict[str, tuple[Integers, Names, Floats]] = {}
         for name, pool in city.pools.items():
             n = max(1, round(pool.numbers * growth))
             use = np.exp(pool.popularity * rng.standard_normal(n))
             self._pools[name] = (self._new(n), roll(pool.lines, n, rng), use / use.sum())
 
-    def given(self, who: Persona, callers: int, rng: np.random.Generator) -> tuple[Ints, Names]:
+    def given(self, who: Persona, callers: int, rng: np.random.Generator) -> tuple[Integers, Names]:
         """Give each caller a number and a line, their own or those of a telephone from the persona's pool.
 
         A telephone has its line for good; but a share of the callers withholds the number or has no SIM.
@@ -166,19 +167,19 @@ class _Phones:
         shown = roll({"": 1 - sum(hidden.values()), **hidden}, callers, rng)
         return numbers[telephone], np.where(shown == "", lines[telephone], shown)
 
-    def written(self, number: Ints, line: Names) -> pd.Series:
+    def written(self, number: Integers, line: Names) -> pd.Series:
         """Write numbers in E.164, null where the line shows none. Digits are random: they tell of nobody."""
         digits = pd.Series(20_000_000 + self._rng.choice(70_000_000, self._count, replace=False)).astype("str")
         mobile = pd.Series(self._rng.choice(MOBILE_PREFIXES, self._count)).astype("str")
         prefix = mobile[number].mask(np.isin(line, WIRED), self._area_code).reset_index(drop=True)
         return ("+62" + prefix + digits[number].reset_index(drop=True)).mask(np.isin(line, ANONYMOUS))
 
-    def _new(self, n: int) -> Ints:
+    def _new(self, n: int) -> Integers:
         self._count += n
         return np.arange(self._count - n, self._count)
 
 
-def _heard(who: Persona, city: City, caller: Ints, rng: np.random.Generator) -> dict[str, Floats]:
+def _heard(who: Persona, city: City, caller: Integers, rng: np.random.Generator) -> dict[str, Floats]:
     """Say what the opening and the conversation sound like, if there is one.
 
     Callers have habits: `city.habit` is their share of the variance. A call that opens in silence tends to
@@ -204,7 +205,7 @@ def _heard(who: Persona, city: City, caller: Ints, rng: np.random.Generator) -> 
 
 
 def _recorded(
-    heard: dict[str, Floats], answered: Flags, line: Names, city: City, rng: np.random.Generator
+    heard: dict[str, Floats], answered: Booleans, line: Names, city: City, rng: np.random.Generator
 ) -> dict[str, Floats]:
     """Leave out what the log does not get: a conversation that never was, and audio that was not analysed."""
     chance = rng.random(len(line))

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+from model.arrays import Booleans, Floats, Integers
+
 Names = npt.NDArray[np.object_]
 Mix = Mapping[str, float]
 
@@ -50,7 +49,7 @@ class Spread(NamedTuple):
         return shares
 
 
-def assign_groups(n: int, size: Spread, rng: np.random.Generator) -> Ints:
+def assign_groups(n: int, size: Spread, rng: np.random.Generator) -> Integers:
     """Put n things, in order, into groups of a varying size of at least 1; the last takes what is left.
 
     Returns
@@ -67,7 +66,7 @@ def assign_groups(n: int, size: Spread, rng: np.random.Generator) -> Ints:
     return np.searchsorted(np.cumsum(sizes), np.arange(n), side="right").astype(np.int64)
 
 
-def run_starts(group: Ints) -> Flags:
+def run_starts(group: Integers) -> Booleans:
     """Mark where each run of equal values, none of them negative, begins.
 
     Examples
@@ -75,11 +74,11 @@ def run_starts(group: Ints) -> Flags:
     >>> run_starts(np.array([0, 0, 1, 2, 2]))
     array([ True, False,  True,  True, False])
     """
-    begins: Flags = np.diff(group, prepend=-1) != 0
+    begins: Booleans = np.diff(group, prepend=-1) != 0
     return begins
 
 
-def apportion(mix: Mix, total: int) -> Ints:
+def apportion(mix: Mix, total: int) -> Integers:
     """Divide a total in proportion to a mix, by largest remainder: the parts add up exactly.
 
     Examples
@@ -89,7 +88,7 @@ def apportion(mix: Mix, total: int) -> Ints:
     """
     weights = np.array(list(mix.values()), dtype=np.float64)
     exact = total * weights / weights.sum()
-    parts: Ints = np.floor(exact).astype(np.int64)
+    parts: Integers = np.floor(exact).astype(np.int64)
     missing = total - int(parts.sum())
     parts[np.argsort(parts - exact, kind="stable")[:missing]] += 1
     return parts

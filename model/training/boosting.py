@@ -1,4 +1,4 @@
-"""Fits the boosting of each stage, calibrates it on later calls, and folds it into a scorecard."""
+"""Fits the boosting of each stage, calibrates it on later calls, and distils it into a scorecard."""
 
 import warnings
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
 
+from model.arrays import Floats
 from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, STAGES, WIDTHS
@@ -17,15 +18,13 @@ from model.scorecard.scorecard import Scorecard
 from model.training.dataset import Dataset, mask_missing_features, subsample
 from model.training.distillation import distil, platt_parameters
 
-Numbers = NDArray[np.float64]
-Rows = NDArray[np.bool_]
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
 WORTH_A_THREAD = 200_000
 
 
 def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
-    """Fit, calibrate and fold the model of each stage.
+    """Fit, calibrate and distil the model of each stage.
 
     Returns
     -------
@@ -49,22 +48,20 @@ def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassif
     label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
     estimators, scorecards = {}, {}
     fitted = mask_missing_features(rows)
-    weighted = bool((past.weights != 1.0).any())
+    weights = past.weights if (past.weights != 1.0).any() else None
+    fit_weights, later_weights = (None if weights is None else weights[part] for part in (fit, past.calibrate))
     # On few rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
     with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
         for stage in STAGES:
             width = WIDTHS[stage]
-            boosting = make_boosting(stage, params).fit(
-                fitted[:, :width], label, past.weights[fit] if weighted else None
-            )
-            weights = past.weights[past.calibrate] if weighted else None
-            estimators[stage] = _calibrated(boosting, later[:, :width], later_label, weights)
+            boosting = make_boosting(stage, params).fit(fitted[:, :width], label, fit_weights)
+            estimators[stage] = _calibrated(boosting, later[:, :width], later_label, later_weights)
             scorecards[stage] = distil(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
 
 
 def make_boosting(stage: str, params: Params) -> HistGradientBoostingClassifier:
-    """Give the boosting of a stage, not yet fitted: without interactions, each feature in its allowed direction."""
+    """Return the unfitted boosting of a stage: no interactions, each feature in its allowed direction."""
     return HistGradientBoostingClassifier(
         interaction_cst="no_interactions",
         monotonic_cst=[feature.direction for feature in FEATURES[: WIDTHS[stage]]],
@@ -75,7 +72,7 @@ def make_boosting(stage: str, params: Params) -> HistGradientBoostingClassifier:
 
 
 def _calibrated(
-    boosting: HistGradientBoostingClassifier, rows: Numbers, label: NDArray[np.int8], weights: Numbers | None
+    boosting: HistGradientBoostingClassifier, rows: Floats, label: NDArray[np.int8], weights: Floats | None
 ) -> CalibratedClassifierCV:
     """Fit Platt's two parameters on the decision function of calls later than those fitted on."""
     every = np.arange(len(label))

@@ -5,16 +5,14 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats
 from model.calls.call_events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, sort_calls
 from model.errors import TrainingError
 from model.params import Params
 from model.policy.policy import Band
 from model.scorecard.feature_table import FeatureTable
 
-Numbers = NDArray[np.float64]
-Rows = NDArray[np.bool_]
 MATURE = 0.95
 #: A feature that is missing more often than this is left out.
 MOSTLY_MISSING = 0.999
@@ -30,8 +28,6 @@ class Dataset:
     ----------
     calls : pandas.DataFrame
         In the order of `sort_calls`.
-    events : Events
-    table : FeatureTable
     until_us : int
         The moment at which the log was known.
     maturity_s : float
@@ -47,10 +43,10 @@ class Dataset:
     table: FeatureTable
     until_us: int
     maturity_s: float
-    fit: Rows
-    calibrate: Rows
-    certify: Rows
-    weights: Numbers
+    fit: Booleans
+    calibrate: Booleans
+    certify: Booleans
+    weights: Floats
 
     @property
     def too_young(self) -> int:
@@ -61,16 +57,14 @@ class Dataset:
 def prepare_dataset(
     calls: pd.DataFrame, params: Params, until: pd.Timestamp | None = None, corrections: pd.DataFrame | None = None
 ) -> Dataset:
-    """Arrange a call log for training.
+    """Prepare a call log for training.
 
     Parameters
     ----------
     calls : pandas.DataFrame
         As `read_calls` gives it.
-    params : Params
     until : Timestamp, optional
         What became known at or after it is left out; by default the moment after the last thing known.
-    corrections : pandas.DataFrame, optional
 
     Raises
     ------
@@ -109,8 +103,8 @@ def prepare_dataset(
     )
 
 
-def subsample(past: Dataset, params: Params) -> Rows:
-    """Give the calls to fit on, bool (n,): of the commoner kind at most as many as the settings allow, at random."""
+def subsample(past: Dataset, params: Params) -> Booleans:
+    """Return the calls to fit on, bool (n,): of the commoner kind a random sample as large as the settings allow."""
     rng = np.random.default_rng(params.seed)
     fit = past.fit.copy()
     for kind in (0, 1):
@@ -120,14 +114,14 @@ def subsample(past: Dataset, params: Params) -> Rows:
     return fit
 
 
-def split_holdout(calls: pd.DataFrame) -> tuple[Rows, Rows]:
-    """Say which calls belong to the random share, and which were deferred or marked though they could have.
+def split_holdout(calls: pd.DataFrame) -> tuple[Booleans, Booleans]:
+    """Return the calls of the random share, and those that were deferred or marked though they could have been in it.
 
     Parameters
     ----------
     calls : pandas.DataFrame
-        With the columns `held_out`, `shown_band`, `defer_s`, `release` and `received_at` of an export; without them,
-        no call belongs to either.
+        With `held_out`, `shown_band`, `defer_s`, `release` and `received_at` of an export; without them, no call
+        belongs to either.
 
     Returns
     -------
@@ -146,19 +140,14 @@ def split_holdout(calls: pd.DataFrame) -> tuple[Rows, Rows]:
     return held_out, acted_on & (calls["received_at"].between(first, last)).to_numpy(np.bool_)
 
 
-def training_weights(calls: pd.DataFrame, share: Literal["ignore", "weight", "only"]) -> Numbers:
-    """Say how much each call counts in training.
+def training_weights(calls: pd.DataFrame, share: Literal["ignore", "weight", "only"]) -> Floats:
+    """Return how much each call counts in training, float64 (n,).
 
     Parameters
     ----------
-    calls : pandas.DataFrame
     share : {"ignore", "weight", "only"}
         ignore: all count alike. only: what was deferred or marked counts nothing, and the random share stands for it.
         weight: half of that; both together count for as much as there are of them, each for a half.
-
-    Returns
-    -------
-    float64 (n,)
     """
     weights = np.ones(len(calls))
     held_out, acted_on = split_holdout(calls)
@@ -170,7 +159,7 @@ def training_weights(calls: pd.DataFrame, share: Literal["ignore", "weight", "on
     return weights
 
 
-def mask_missing_features(rows: Numbers) -> Numbers:
+def mask_missing_features(rows: Floats) -> Floats:
     """Make the features constant that hardly any call has: they are then never split on.
 
     scikit-learn cannot find the bins of a feature that is missing in all the rows it looks at, 200,000 at most.
@@ -179,7 +168,7 @@ def mask_missing_features(rows: Numbers) -> Numbers:
 
 
 def _cuts(events: Events, params: Params) -> tuple[int, int]:
-    """Divide time where the rarer kind of call has its shares, so that each part has some of it."""
+    """Cut time where the rarer kind of call has its shares, so that each part has some of it."""
     counts = np.bincount(events.outcome[events.outcome != UNLABELLED], minlength=2)
     rarer = events.received_us[events.outcome == np.argmin(counts)]
     most = len(rarer) - 1

@@ -1,17 +1,16 @@
-"""Folds a calibrated boosting without interactions into a scorecard: the same function, written as sums."""
+"""Distils a calibrated boosting without interactions into a scorecard: the same function, written as sums."""
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from model.arrays import Floats
 from model.scorecard.features import NAMES, WIDTHS
 from model.scorecard.scorecard import Scorecard, Steps
 
-Numbers = NDArray[np.float64]
 
-
-def distil(estimator: CalibratedClassifierCV, rows: Numbers, stage: str) -> Scorecard:
+def distil(estimator: CalibratedClassifierCV, rows: Floats, stage: str) -> Scorecard:
     """Write a calibrated boosting as step functions, centred on the mean of `rows`.
 
     Parameters
@@ -20,7 +19,6 @@ def distil(estimator: CalibratedClassifierCV, rows: Numbers, stage: str) -> Scor
         Platt's calibration of a HistGradientBoostingClassifier whose trees use one feature each.
     rows : float64 (n, d)
         The training rows: each contribution is 0 on their mean.
-    stage : str
 
     Returns
     -------
@@ -65,14 +63,14 @@ def distil(estimator: CalibratedClassifierCV, rows: Numbers, stage: str) -> Scor
 
 
 def platt_parameters(estimator: CalibratedClassifierCV) -> tuple[float, float]:
-    """Give slope and offset of the calibration: log-odds = slope * decision function + offset."""
+    """Return slope and offset of the calibration: log-odds = slope * decision function + offset."""
     (calibrated,) = estimator.calibrated_classifiers_
     (sigmoid,) = calibrated.calibrators
     return -float(sigmoid.a_), -float(sigmoid.b_)
 
 
-def _steps(trees: list[NDArray[np.void]]) -> tuple[Numbers, Numbers, float]:
-    """Add trees over one feature into edges (k,), values (k + 1,) and the value of a missing feature."""
+def _steps(trees: list[NDArray[np.void]]) -> tuple[Floats, Floats, float]:
+    """Sum trees over one feature into edges (k,), values (k + 1,) and the value of a missing feature."""
     cuts = [nodes["num_threshold"][nodes["is_leaf"] == 0] for nodes in trees]
     edges = np.unique(np.concatenate([np.empty(0), *cuts]))
     edges = edges[np.isfinite(edges)]  # a cut at infinity parts only the missing from the known
@@ -86,7 +84,7 @@ def _steps(trees: list[NDArray[np.void]]) -> tuple[Numbers, Numbers, float]:
     return edges[step[:-1]], values[step], missing
 
 
-def _predict(nodes: NDArray[np.void], values: Numbers) -> Numbers:
+def _predict(nodes: NDArray[np.void], values: Floats) -> Floats:
     at = np.zeros(len(values), dtype=np.int64)
     while not (done := nodes["is_leaf"][at].astype(bool)).all():
         left = np.where(np.isnan(values), nodes["missing_go_to_left"][at] == 1, values <= nodes["num_threshold"][at])

@@ -1,8 +1,8 @@
-"""Whether the system's own doing shows in its labels: calls that it deferred or marked beside those that it could have.
+"""Label bias: whether the system's own doing shows in its labels.
 
 A random share of the calls that would be deferred or marked is not (`held_out`). Whatever differs between the two,
-beyond chance, the system did itself: callers who waited longer hang up and leave no label, and an operator who reads
-a mark may close a call otherwise. A model that learns from such labels learns its own opinion.
+beyond chance, the system did itself: callers who waited longer hang up and leave no label, and an operator who reads a
+mark may close a call otherwise. A model that learns from such labels learns its own opinion.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from model.arrays import Booleans, Floats
 from model.calls.call_events import UNLABELLED, Events
 from model.certification.bootstrap import bootstrap_sums, caller_index, percentile_interval
 from model.training.dataset import split_holdout
 
-Numbers = NDArray[np.float64]
-Rows = NDArray[np.bool_]
 #: Fewer closed calls of the random share say nothing.
 FEWEST = 30
 RESAMPLES = 400
@@ -27,15 +25,13 @@ MEASURES = ("without_label", "hung_up", "not_genuine", "observed_less_predicted"
 _HUNG_UP = ("abandoned", "unanswered")
 
 
-def label_bias(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numbers) -> dict[str, Any]:
+def label_bias(calls: pd.DataFrame, events: Events, rows: Booleans, likelihood: Floats) -> dict[str, Any]:
     """Compare the random share with the calls that were deferred or marked.
 
     Parameters
     ----------
-    calls : pandas.DataFrame
-        As `sort_calls` gives it.
-    events : Events
-        Of the same calls.
+    calls, events
+        Of the same calls, in the order of `sort_calls`.
     rows : bool (n,)
         The calls to look at.
     likelihood : float64 (m,)
@@ -45,8 +41,9 @@ def label_bias(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numb
     -------
     dict
         `says`: no_share (no call was held out), cannot_say (fewer than `FEWEST` of either kind were closed), no_sign,
-        or biased; `held_out_calls`, `acted_on_calls`; and `measures`, each with `held_out`, `acted_on` and `difference`
-        with its interval, by bootstrap over callers, wide enough for four comparisons. Null where there is nothing.
+        or biased; `held_out_calls`, `acted_on_calls`; and `measures`, each with `held_out`, `acted_on` and
+        `difference` with its interval, by bootstrap over callers, wide enough for four comparisons. Null where there
+        is nothing.
     """
     held_out, acted_on = (arm[rows] for arm in split_holdout(calls))
     outcome = events.outcome[rows]
@@ -88,14 +85,14 @@ def label_bias(calls: pd.DataFrame, events: Events, rows: Rows, likelihood: Numb
     return found
 
 
-def _shares(sums: Numbers) -> Numbers:
+def _shares(sums: Floats) -> Floats:
     """Divide every first column by the second."""
     with np.errstate(invalid="ignore"):
         return np.asarray(sums[:, ::2] / sums[:, 1::2], dtype=np.float64)
 
 
 def describe_label_bias(effect: Mapping[str, Any]) -> str:
-    """Say it in words.
+    """Return the finding in words.
 
     Examples
     --------

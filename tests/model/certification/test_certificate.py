@@ -207,7 +207,7 @@ def test_the_same_calls_give_the_same_certificate():
         (("stages", 1, "deferral", "on"), 1, "on"),
         (("stages", 1, "deferral", "on"), False, "agree"),
         (("stages", 1, "deferral", "delta_load"), 0.5, "add up"),
-        (("issued_at",), "2026-11-23T00:00:00", "aware"),
+        (("issued_at",), "2026-11-23T00:00:00", "timezone"),
     ],
 )
 def test_a_tampered_certificate_is_refused_by_name(path, value, message):

@@ -2,6 +2,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -47,13 +48,13 @@ def test_at_the_promised_share_e_is_expected_to_be_one(alpha):
 @given(pairs=events)
 def test_the_state_survives_json_and_the_events_give_it_again(pairs):
     monitor = watch(pairs)
-    assert Monitor(**json.loads(json.dumps(monitor.to_dict()))) == monitor
+    assert Monitor(**json.loads(json.dumps(asdict(monitor)))) == monitor
     assert watch(pairs) == monitor
 
 
 @given(pairs=events, cut=st.integers(0, 60))
 def test_stopping_and_going_on_is_the_same_as_going_on(pairs, cut):
-    monitor = Monitor(**watch(pairs[:cut]).to_dict())
+    monitor = Monitor(**asdict(watch(pairs[:cut])))
     for x, month in pairs[cut:]:
         monitor.update(x, month)
     assert monitor == watch(pairs)

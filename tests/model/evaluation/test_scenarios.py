@@ -31,7 +31,7 @@ def made_up(days=35, per_day=200, seed=4):
 
 def test_a_load_is_work_for_each_operator_and_second_and_handling_keeps_its_seconds():
     calls = made_up()
-    busy = calls.on_clock(1.2, operators=3)
+    busy = calls.scaled_to_load(1.2, operators=3)
     span_s = np.ptp(busy.received_us) / 1e6
     assert busy.handling_s.sum() / (3 * span_s) == pytest.approx(1.2)
     np.testing.assert_array_equal(busy.handling_s, calls.handling_s)
@@ -95,7 +95,7 @@ def test_fixed_deferral_is_full_at_the_largest_factor_and_less_above_zero():
 
 
 def test_the_same_seed_gives_the_same_callers_the_same_patience_under_every_discipline():
-    busy = made_up(days=10).on_clock(2.0, 3)
+    busy = made_up(days=10).scaled_to_load(2.0, 3)
     condition = Condition(2.0, hang_ups=True)
     first = replay_discipline(busy, "first_come", condition, SETTINGS, 3, seed=5)
     np.testing.assert_array_equal(
