@@ -1,5 +1,7 @@
 """The settings of training: `params.yaml`, read once and carried in the release."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -9,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.calls.columns import DEFAULT_LABELS, DISPOSITIONS, GENUINE
-from model.errors import ParamsError
+from model.errors import ParamsError, list_problems
 from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -130,7 +132,7 @@ class Params(_Strict):
         return value
 
     def caps(self) -> tuple[float, ...]:
-        """Give the cap of every guardrail, in their order; NaN where one is off."""
+        """Return the cap of every guardrail, in their order; NaN where one is off."""
         rails = [self.guardrails.get(rail.name, Rail()) for rail in GUARDRAILS]
         return tuple(
             float("nan") if not mine.enabled else rail.cap if mine.cap is None else mine.cap
@@ -138,7 +140,7 @@ class Params(_Strict):
         )
 
     def limits(self) -> tuple[float, ...]:
-        """Give the limit of every guardrail, in their order."""
+        """Return the limit of every guardrail, in their order."""
         rails = [self.guardrails.get(rail.name, Rail()) for rail in GUARDRAILS]
         return tuple(
             rail.limit if mine.limit is None else mine.limit for rail, mine in zip(GUARDRAILS, rails, strict=True)
@@ -153,23 +155,23 @@ PIPELINE = ("data", "evaluation", "promotion")
 def read_params(path: Path | None) -> Params:
     """Read `params.yaml`; without a path, the defaults.
 
-    Raises
-    ------
-    ParamsError
-        Naming every setting that is wrong, its value and what was expected.
+    A ParamsError names every setting that is wrong, its value and what was expected.
     """
     if path is None:
         return Params()
-    try:
+    with told_by_name(path):
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         if isinstance(document, dict):
             document = {name: value for name, value in document.items() if name not in PIPELINE}
         return Params.model_validate(document)
+
+
+@contextmanager
+def told_by_name(path: Path, section: str = "") -> Iterator[None]:
+    """Raise a ParamsError that names every wrong setting when a file cannot be read or does not fit its model."""
+    try:
+        yield
     except ValidationError as error:
-        wrong = [
-            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['input']!r}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise ParamsError(f"{path}: " + "; ".join(wrong)) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path}: {list_problems(error.errors(), section)}") from None
+    except (OSError, UnicodeDecodeError, AttributeError, yaml.YAMLError) as error:
         raise ParamsError(f"{path}: cannot be read: {error}") from error

@@ -13,13 +13,7 @@ Said = Callable[[Mapping[str, Any]], str]
 
 
 class Catalogue:
-    """The texts of one language.
-
-    Parameters
-    ----------
-    language : {"en", "id"}
-    texts : mapping of str to Text
-        By dotted name, as `read_texts` gives them.
+    """The texts of one language, by dotted name.
 
     Examples
     --------
@@ -33,27 +27,22 @@ class Catalogue:
         self._compiled: dict[str, Said] = {}
 
     def __call__(self, name: str, **values: Any) -> str:
-        """Say a text.
+        """Return a text with values in its gaps; a KeyError when the catalogue does not have it.
 
-        Parameters
-        ----------
-        name : str
-            A KeyError when the catalogue does not have it.
-        **values
-            For its gaps; a tuple holds a value and what else its kind asks for, such as the ends of a range.
+        A tuple holds a value and what else its kind asks for, such as the ends of a range.
         """
         return (self._compiled.get(name) or self._compile(name))(values)
 
     def get(self, name: str, otherwise: str) -> str:
-        """Say a text without gaps, or something else when the catalogue does not have it."""
+        """Return a text without gaps, or something else when the catalogue does not have it."""
         return self(name) if name in self._texts else otherwise
 
     def under(self, *beginnings: str) -> dict[str, Text]:
-        """Give the texts whose names begin so, their gaps still open."""
+        """Return the texts whose names begin so, their gaps still open."""
         return {name: text for name, text in self._texts.items() if name.startswith(beginnings)}
 
     def _compile(self, name: str) -> Said:
-        """Take a text apart once; thereafter it is only filled in."""
+        """Parse a text once; thereafter it is only filled in."""
         text = self._texts[name]
         if isinstance(text, str):
             said = self._filled(text)
@@ -79,19 +68,19 @@ class Catalogue:
         )
 
     def _written(self, kind: str, *digits: str) -> Callable[[Any], str]:
-        """Give how the value of a gap is written."""
+        """Return how the value of a gap is written."""
         write, more = partial(KINDS[kind], language=self.language), [int(one) for one in digits]
         return lambda value: write(*value, *more) if type(value) is tuple else write(value, *more)
 
 
 @cache
 def catalogue(language: Language) -> Catalogue:
-    """Give the catalogue of `model` in a language."""
+    """Return the catalogue of `model` in a language."""
     return Catalogue(language, texts_of(language))
 
 
 def in_each_language(name: str, **values: Any) -> dict[Language, str]:
-    """Say a text in every language.
+    """Return a text in every language.
 
     Examples
     --------

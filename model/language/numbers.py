@@ -10,7 +10,7 @@ from model.language.texts import Language, locale_of, texts_of
 
 
 def is_known(*values: float | None) -> bool:
-    """Say whether every value was measured.
+    """Return whether every value was measured.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def choose_denominator(shares: Iterable[float | None], denominators: tuple[int, 
 
 
 def format_decimal(value: float | None, digits: int = 1, *, language: Language = "en") -> str:
-    """Write a number with thousands marked, and so many decimals.
+    """Return a number with thousands marked, and so many decimals.
 
     Examples
     --------
@@ -50,12 +50,12 @@ def format_decimal(value: float | None, digits: int = 1, *, language: Language =
 
 
 def format_count(value: float | None, *, language: Language = "en") -> str:
-    """Write a whole number."""
+    """Return a whole number."""
     return format_decimal(value, 0, language=language)
 
 
 def format_digits(value: float, digits: int, *, language: Language = "en") -> str:
-    """Write a number with so many digits that count.
+    """Return a number with so many digits that count.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def format_digits(value: float, digits: int, *, language: Language = "en") -> st
 
 
 def format_amount(value: float, *, language: Language = "en") -> str:
-    """Write a sum of weights: whole when it is, or when nobody asks for its tenths.
+    """Return a sum of weights: whole when it is, or when nobody asks for its tenths.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def format_amount(value: float, *, language: Language = "en") -> str:
 
 
 def format_percent(share: float, digits: int = 0, *, language: Language = "en") -> str:
-    """Write a share in percent, with so many decimals.
+    """Return a share in percent, with so many decimals.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def format_percent(share: float, digits: int = 0, *, language: Language = "en") 
 
 
 def format_precise(share: float, *, language: Language = "en") -> str:
-    """Write a share in percent, with as many decimals as it has.
+    """Return a share in percent, with as many decimals as it has.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def format_precise(share: float, *, language: Language = "en") -> str:
 
 
 def format_people(share: float | None, whole: int = 100, *, language: Language = "en") -> str:
-    """Write a share as a count of people, without the whole.
+    """Return a share as a count of people, without the whole.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def format_people(share: float | None, whole: int = 100, *, language: Language =
 
 
 def format_share(share: float | None, whole: int = 100, *, language: Language = "en") -> str:
-    """Write a share as a count of a hundred people, or of another whole.
+    """Return a share as a count of a hundred people, or of another whole.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def format_share(share: float | None, whole: int = 100, *, language: Language = 
 
 
 def format_limit(share: float, *, language: Language = "en") -> str:
-    """Write a limit as a count of people, rounded up so that it is never told too low.
+    """Return a limit as a count of people, rounded up so that it is never told too low.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def format_limit(share: float, *, language: Language = "en") -> str:
 
 
 def format_range(low: float | None, high: float | None, digits: int = 1, *, language: Language = "en") -> str:
-    """Write an interval; "" when it was not measured.
+    """Return an interval; "" when it was not measured.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def format_range(low: float | None, high: float | None, digits: int = 1, *, lang
 
 
 def format_people_range(low: float | None, high: float | None, *, language: Language = "en") -> str:
-    """Write an interval of shares as counts of a hundred people, rounded outward; "" when it was not measured.
+    """Return an interval of shares as counts of a hundred people, rounded outward; "" when it was not measured.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def format_people_range(low: float | None, high: float | None, *, language: Lang
 
 
 def format_duration(seconds: float | None, *, language: Language = "en") -> str:
-    """Write a stretch of time in the unit that a person would choose.
+    """Return a stretch of time in the unit that a person would choose.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def format_duration(seconds: float | None, *, language: Language = "en") -> str:
 
 
 def format_elapsed(seconds: float, *, language: Language = "en") -> str:
-    """Write how long ago something was, in the largest unit of which there are at least two.
+    """Return how long ago something was, in the largest unit of which there are at least two.
 
     Examples
     --------
@@ -199,7 +199,7 @@ def format_elapsed(seconds: float, *, language: Language = "en") -> str:
 
 
 def format_clock(hours: float, *, language: Language = "en") -> str:
-    """Write a time of day.
+    """Return a time of day.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def format_clock(hours: float, *, language: Language = "en") -> str:
 
 
 def format_day(at: datetime | str | None, zone: str = "UTC", *, language: Language = "en") -> str:
-    """Write the local day of a moment.
+    """Return the local day of a moment.
 
     Examples
     --------

@@ -30,13 +30,13 @@ def read_texts(file: Traversable) -> dict[str, Text]:
 
 @cache
 def texts_of(language: Language) -> Mapping[str, Text]:
-    """Give the texts of `model`."""
+    """Return the texts of `model`."""
     return read_texts(files(__package__) / f"{language}.toml")
 
 
 @cache
 def locale_of(language: Language) -> "Locale":
-    """Give what Babel (CLDR) knows of a language; the first time takes some 50 ms."""
+    """Return what Babel (CLDR) knows of a language; the first time takes some 50 ms."""
     from babel import Locale
 
     return Locale.parse(_REGIONS[language])

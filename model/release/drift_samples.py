@@ -23,7 +23,7 @@ MAX_CALLS = 200_000
 def build_sample(
     table: FeatureTable, events: Events, rows: Booleans, scorecards: Mapping[str, Scorecard], now_us: int
 ) -> Sample:
-    """Look at some calls of a log, as known at `now_us`.
+    """Return some calls of a log, as known at `now_us`.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def build_sample(
 
 
 def training_profile(past: Dataset, scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:
-    """Take the fingerprint of a training: of its calls later than those fitted on, the latest of them."""
+    """Return the profile of a training's calls later than those fitted on, the latest of them."""
     received = past.events.received_us
     first = received[past.calibrate | past.certify].min(initial=received[-1])
     rows = received >= first
@@ -61,7 +61,7 @@ def latest_calls(
     *,
     since: pd.Timestamp | None = None,
 ) -> Sample:
-    """Look at the calls of a log from `since` on, or at its `latest` ones.
+    """Return the calls of a log from `since` on, or its recent ones (`select_recent_calls`).
 
     Parameters
     ----------

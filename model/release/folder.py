@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -30,12 +31,10 @@ PROFILE = "fingerprint.json"
 
 @dataclass(frozen=True)
 class Release:
-    """What serving needs of a release.
+    """What serving needs of a release; scorecards by stage.
 
     Parameters
     ----------
-    scorecards : mapping of str to Scorecard
-        By stage.
     labels : mapping of str to {0, 1}
     profile : mapping, optional
         What calls looked like when it was made (`model.certification.profile`).
@@ -52,7 +51,7 @@ class Release:
     profile: Mapping[str, Any] | None = None
 
     def proof(self, stage: str) -> StageProof | None:
-        """Give what is proven at a stage; None at one that does not act on the queue."""
+        """Return what is proven at a stage; None at one that does not act on the queue."""
         return next((proof for proof in self.certificate.stages if proof.stage == stage), None)
 
 
@@ -62,58 +61,33 @@ def write_release(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, 
     Parameters
     ----------
     folder : Path
-        Must not exist, or be empty, or be an earlier release, which is then replaced.
+        Must not exist, or be empty, or be an earlier release, which is then replaced; else a ReleaseError.
     files : mapping of str to bytes
         Contents by file name.
     facts : mapping
         What the manifest says besides the files' hashes.
-
-    Raises
-    ------
-    ReleaseError
-        When `folder` exists and is not a release.
     """
     ours = (folder / MANIFEST).is_file() or (folder.is_dir() and not any(folder.iterdir()))
     if folder.exists() and not ours:
         raise ReleaseError(f"{folder}: exists and is not a release, expected a new folder or an earlier release")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    part, old = scratch / "new", scratch / "old"
-    try:
+    with _replaced(folder) as part:
         part.mkdir()
         for name, content in files.items():
             _write(part / name, content)
         hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
         _write(part / MANIFEST, to_bytes({"format": FORMAT, **facts, "files": hashes}))
-        _swap(part, folder, old)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def copy_release(source: Path, folder: Path) -> None:
-    """Copy a release to another place, byte for byte; it appears whole or not at all, in place of the one before.
-
-    Parameters
-    ----------
-    source : Path
-        A release that was read: it is not checked once more.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        shutil.copytree(source, scratch / "new")
-        _swap(scratch / "new", folder, scratch / "old")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    """Copy a release, already checked, byte for byte; it appears whole or not at all, in place of the one before."""
+    with _replaced(folder) as part:
+        shutil.copytree(source, part)
 
 
 def read_release(folder: Path) -> Release:
     """Read a release, refusing one that is incomplete, was changed, or is of another version.
 
-    Raises
-    ------
-    ReleaseError
-        With the file and the reason.
+    A ReleaseError names the file and the reason.
     """
     manifest = _read_json(folder / MANIFEST, "a release folder has one, written last")
     try:
@@ -143,20 +117,28 @@ def read_release(folder: Path) -> Release:
         raise ReleaseError(f"{folder}: is not as this version writes it: {type(error).__name__}: {error}") from error
 
 
-def _swap(part: Path, folder: Path, old: Path) -> None:
-    """Put a folder in the place of another one."""
-    if folder.exists():
-        folder.rename(old)
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Yield where a folder is to be made, which then takes the place of the one before."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    part, old = scratch / "new", scratch / "old"
     try:
-        part.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
+        yield part
+        if folder.exists():
+            folder.rename(old)
+        try:
+            part.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def to_bytes(document: Any) -> bytes:
-    """Write strict JSON that a person can read; NaN and infinity are refused."""
+    """Return strict JSON that a person can read; NaN and infinity are refused."""
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

@@ -31,21 +31,9 @@ class ScorecardModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self._stages: dict[str, Any] = json.loads(text)["stages"]
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Score rows.
+        """Return `prank_likelihood` of each row, before any guardrail; columns of a later stage may be absent.
 
-        Parameters
-        ----------
-        context
-            Of MLflow; not needed.
-        model_input : pandas.DataFrame
-            Columns of a later stage may be absent.
-        params : dict, optional
-            `stage`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            `prank_likelihood`, the probability of being closed as not genuine, before any guardrail.
+        `params` may name the `stage`.
         """
         stage = (params or {}).get("stage", "opening")
         if stage not in self._stages:

@@ -1,4 +1,4 @@
-"""From a call log to a release: look back, train, set the policy, certify, measure."""
+"""From a call log to a release: prepare, train, set the policy, certify, measure."""
 
 import io
 import platform
@@ -45,6 +45,7 @@ class ReleaseContent:
 
     Parameters
     ----------
+    estimators, scorecards : mapping by stage
     metrics : mapping
         Measured on the certify split, as docs/metrics.md says.
     profile : mapping
@@ -61,7 +62,7 @@ class ReleaseContent:
     profile: Mapping[str, Any]
 
     def files(self) -> dict[str, bytes]:
-        """Give the files of the release folder, but for the manifest."""
+        """Return the files of the release folder, but for the manifest."""
         estimators = io.BytesIO()
         joblib.dump(dict(self.estimators), estimators)
         facts = self.facts(self.certificate.issued_at)
@@ -79,7 +80,7 @@ class ReleaseContent:
         }
 
     def facts(self, created_at: datetime) -> dict[str, Any]:
-        """Give what the manifest says of the release."""
+        """Return what the manifest says of the release."""
         until = pd.Timestamp(self.past.until_us, unit="us", tz="UTC")
         return {
             "release": f"{until:%Y-%m-%d}-{self.certificate.fingerprint[:8]}",
@@ -112,7 +113,7 @@ def make_release(
     corrections: pd.DataFrame | None = None,
     effort: Effort | None = None,
 ) -> ReleaseContent:
-    """Make a release from a call log.
+    """Make a release from a call log; a TrainingError when no model can be made of it.
 
     Parameters
     ----------
@@ -124,11 +125,6 @@ def make_release(
         Train on what was known at this moment.
     effort : Effort, optional
         How thorough the evaluation on the certify split is.
-
-    Raises
-    ------
-    TrainingError
-        When no model can be made of the log.
     """
     past = prepare_dataset(calls, params, until, corrections)
     estimators, scorecards = train(past, params)
@@ -169,7 +165,7 @@ def set_policy(past: Dataset, scorecards: Mapping[str, Scorecard], params: Param
 
 
 def data_hash(events: Events) -> str:
-    """Give the sha-256 of what training saw of a log: arrivals, callers, ends and labels."""
+    """Return the sha-256 of what training saw of a log: arrivals, callers, ends and labels."""
     digest = sha256()
     for part in (events.received_us, events.caller, events.ended_us, events.label_row, events.label_us, events.outcome):
         digest.update(np.ascontiguousarray(part).tobytes())
@@ -207,7 +203,7 @@ def evaluate_release(
     Parameters
     ----------
     calls : pandas.DataFrame
-        As `read_calls` gives it, the earlier calls included: they are the callers' histories, and the yardsticks are
+        As `read_calls` gives it, the earlier calls included: they are the callers' histories, and the baselines are
         fitted on what of them was known when the release was made.
     since : Timestamp, optional
         Evaluate calls received at or after this moment; by default at or after the release's `until`.

@@ -43,7 +43,7 @@ class Difference(NamedTuple):
         auc: the chance that a call closed as not genuine scores above one of theirs. wait: their mean wait in busy
         hours, as the release would act, as a share of that under first come, first served.
     worse : Interval
-        By bootstrap over callers, the same draws for both releases.
+        By bootstrap over callers, the same resamples for both releases.
     """
 
     slice_: str
@@ -56,12 +56,10 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the gate saw.
+    """The gate's outcome.
 
     Parameters
     ----------
-    champion, challenger : str
-        Names of the releases.
     since, until : datetime or None
         The first and the last of the calls that were compared on; None when there was nothing to compare.
     reasons : tuple of str
@@ -86,7 +84,7 @@ class Comparison:
         return not self.reasons
 
     def sentence(self) -> str:
-        """Say the outcome, and what it rests on."""
+        """Return the outcome, and what it rests on."""
         if self.reasons:
             return f"{self.challenger} may not take over: " + "; ".join(self.reasons)
         if self.since is None:
@@ -110,12 +108,10 @@ def compare(
     now: datetime,
     effort: Effort | None = None,
 ) -> Comparison:
-    """Ask the gate.
+    """Compare a challenger with the champion (None when nothing serves yet) on the same later calls.
 
     Parameters
     ----------
-    champion : Release or None
-        None when nothing serves yet.
     calls : pandas.DataFrame, optional
         As `read_calls` gives it, the earlier calls included: they are the callers' histories. Without it only an
         expired champion, or none, can be followed.
@@ -167,7 +163,7 @@ def compare(
 def _windows(
     releases: tuple[Release, Release], calls: pd.DataFrame, corrections: pd.DataFrame | None
 ) -> list[EvaluationWindow]:
-    """Give the calls that are later than what either was trained on, as each of the two sees them."""
+    """Return the calls that are later than what either was trained on, as each of the two sees them."""
     since = max(pd.Timestamp(release.manifest["until"]) for release in releases)
     since_us = int(microseconds(pd.Series([since]))[0])
     windows = []

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from model.errors import ParamsError
 from model.evaluation.slices import SLICES
+from model.params import told_by_name
 
 Measure = Literal["auc", "wait"]
 Margin = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -34,8 +34,8 @@ class Margins(BaseModel):
         Of the mean wait of genuine callers, as a share of that under first come, first served.
     slice_auc, slice_wait : float
         The same within one slice of genuine callers.
-    slices : mapping of str to Own
-        Slices with margins of their own: who rings and says nothing, unless told otherwise.
+    slices : mapping of str to SliceMargins
+        Slices with margins of their own.
     least_callers : int
         A slice of fewer callers is told and not judged: chance alone would decide.
     """
@@ -57,7 +57,7 @@ class Margins(BaseModel):
         return value
 
     def of(self, name: str, measure: Measure) -> float:
-        """Give the margin of a slice, or of "all".
+        """Return the margin of a slice, or of "all".
 
         Examples
         --------
@@ -67,31 +67,19 @@ class Margins(BaseModel):
         """
         if name == "all":
             return self.auc if measure == "auc" else self.wait
-        own = self.slices.get(name, SliceMargins())
-        mine = own.auc if measure == "auc" else own.wait
-        return mine if mine is not None else self.slice_auc if measure == "auc" else self.slice_wait
+        own: float | None = getattr(self.slices.get(name, SliceMargins()), measure)
+        return own if own is not None else self.slice_auc if measure == "auc" else self.slice_wait
 
 
 def read_margins(path: Path | None) -> Margins:
-    """Read the section `promotion`; without a path that of `params.yaml` here, and without both, the defaults.
+    """Read the section `promotion` of a file, by default of `params.yaml` here; without it, the defaults.
 
-    Raises
-    ------
-    ParamsError
-        Naming every setting that is wrong.
+    A ParamsError names every setting that is wrong.
     """
     if path is None:
         if not DEFAULT_PATH.is_file():
             return Margins()
         path = DEFAULT_PATH
-    try:
+    with told_by_name(path, "promotion"):
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Margins.model_validate(document.get("promotion") or {})
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(['promotion', *map(str, one['loc'])])}: {one['input']!r}: {one['msg']}"
-            for one in error.errors()
-        ]
-        raise ParamsError(f"{path}: " + "; ".join(wrong)) from None
-    except (OSError, UnicodeDecodeError, AttributeError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path}: cannot be read: {error}") from error

@@ -34,11 +34,7 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> "Address":
-        """Read an address.
-
-        Raises
-        ------
-        RegistryError
+        """Read an address; a RegistryError when it is none.
 
         Examples
         --------
@@ -57,8 +53,6 @@ class Version:
 
     Parameters
     ----------
-    release : str
-        Its name.
     run_id : str
         The run that it was tracked in.
     tags : dict of str to str
@@ -74,13 +68,7 @@ class Version:
 
 
 class Registry:
-    """The registered model, on the server of MLFLOW_TRACKING_URI or, without one, in `mlflow.db` in this folder.
-
-    Parameters
-    ----------
-    uri : str, optional
-        Of the tracking server or database.
-    """
+    """The registered model, at `uri`, else MLFLOW_TRACKING_URI, else in `mlflow.db` in this folder."""
 
     def __init__(self, name: str = NAME, uri: str | None = None) -> None:
         self.name, self.uri = name, uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
@@ -92,7 +80,7 @@ class Registry:
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def versions(self) -> list[Version]:
-        """Give every version, the newest first; none when nothing was registered yet."""
+        """Return every version, the newest first; none when nothing was registered yet."""
         with _told():
             rows = list(self._client.search_model_versions(f"name = '{self.name}'"))
             aliases: dict[int, list[str]] = {}
@@ -102,13 +90,7 @@ class Registry:
         return sorted(found, key=lambda one: -one.number)
 
     def find(self, which: str) -> Version:
-        """Give the version of an alias or of a number.
-
-        Raises
-        ------
-        RegistryError
-            When there is none.
-        """
+        """Return the version of an alias or of a number; a RegistryError when there is none."""
         every = self.versions()
         for one in every:
             if which in one.aliases or which == str(one.number):
@@ -117,12 +99,7 @@ class Registry:
         raise RegistryError(f"{self.uri}: {self.name} has no version {which}; there are: {there}")
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Copy a version's release to `folder/release`, and give that; it is read by nobody yet, and may be broken.
-
-        Raises
-        ------
-        RegistryError
-        """
+        """Copy a version's release to `folder/release`, unchecked, and return that path; else a RegistryError."""
         from mlflow.artifacts import download_artifacts
 
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -139,7 +116,7 @@ class Registry:
         return folder / "release"
 
     def assign_alias(self, number: int) -> Version:
-        """Take note that a version was registered: it waits as challenger, or serves when there is no champion yet."""
+        """Make a new version the challenger, or the champion when there is none yet."""
         champion = self._holder(CHAMPION)
         with _told():
             self._client.set_registered_model_alias(self.name, CHALLENGER if champion else CHAMPION, str(number))
@@ -154,16 +131,7 @@ class Registry:
             self._client.set_model_version_tag(self.name, str(number), name, value)
 
     def promote(self, version: Version, because: str, *, forced: bool, by: str) -> None:
-        """Make a version the champion, and put down why.
-
-        Parameters
-        ----------
-        because : str
-            What the comparison said, or the reason of whoever forced it.
-        forced : bool
-        by : str
-            Who did it.
-        """
+        """Make a version the champion, and put down why: what the comparison said, or who forced it."""
         champion = self._holder(CHAMPION)
         if champion == version.number:
             raise PromotionError(f"version {version.number} ({version.release}) is the champion already")
@@ -177,12 +145,9 @@ class Registry:
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def rollback(self, because: str, *, by: str) -> tuple[Version, Version]:
-        """Give the place of the champion back to the one before it; gives the one that goes and the one that comes.
+        """Give the place of the champion back to the one before it; return the one that goes and the one that comes.
 
-        Raises
-        ------
-        PromotionError
-            When there was none before it.
+        A PromotionError when there was none before it.
         """
         going = self.find(CHAMPION)
         before = self._champions(going.number)[:-1]
@@ -196,7 +161,7 @@ class Registry:
         return going, coming
 
     def _champions(self, champion: int | None) -> list[int]:
-        """Give who was champion, one after the other, up to the one that is: an alias may be moved by other hands."""
+        """Return who was champion, one after the other, up to now: an alias may be moved by other hands."""
         kept = [int(word) for word in self._model().tags.get(_CHAMPIONS, "").split()]
         return kept if champion is None or kept[-1:] == [champion] else [*kept, champion]
 

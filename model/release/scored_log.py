@@ -31,13 +31,13 @@ def score_log(
         As `read_calls` gives it.
     stage : {"ring", "opening", "ended"}
     protected : collection of str
-        Floats on the protected list.
+        Numbers on the protected list.
 
     Returns
     -------
     pandas.DataFrame
-        One row a call in order of time: call_id, stage, prank_likelihood, band, defer_factor,
-        defer_factor_unguarded, deferral_on, guardrails (list), reasons (JSON). No random share is held out.
+        One row a call in order of time: call_id, stage, prank_likelihood, band, defer_factor, defer_factor_unguarded,
+        deferral_on, guardrails (list), reasons (JSON). No random share is held out.
     """
     calls = sort_calls(calls)
     events = events_of(calls, release.labels, release.region, corrections)

@@ -96,7 +96,7 @@ def _tracked(
 
 
 def release_tags(release: Release, digest: str) -> dict[str, str]:
-    """Give what a run, and the version that comes of it, say of a release."""
+    """Return what a run, and the version that comes of it, say of a release."""
     manifest = release.manifest
     return {
         "release": release.name,
@@ -112,13 +112,14 @@ def release_tags(release: Release, digest: str) -> dict[str, str]:
 
 
 def comparable_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Give the figures of a `metrics.json` that runs are compared by, each under a path.
+    """Return the figures of a `metrics.json` that runs are compared by, each under a path.
 
     Examples
     --------
     >>> stage = {"auc": 0.9, "brier": None}
-    >>> comparable_metrics({"stages": dict.fromkeys(("ring", "opening", "ended"), stage), "summary": None, "slices":
-    None}) {'ring/auc': 0.9, 'opening/auc': 0.9, 'ended/auc': 0.9}
+    >>> stages = dict.fromkeys(("ring", "opening", "ended"), stage)
+    >>> comparable_metrics({"stages": stages, "summary": None, "slices": None})
+    {'ring/auc': 0.9, 'opening/auc': 0.9, 'ended/auc': 0.9}
     """
     found = {f"{stage}/{name}": metrics["stages"][stage].get(name) for stage in STAGES for name in _OF_STAGE}
     found |= {f"summary/{name}": value for name, value in (metrics["summary"] or {}).items()}
@@ -166,7 +167,7 @@ def _flat(document: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
 
 
 def _revision() -> dict[str, str]:
-    """Say which revision of the code stands in the checkout, and whether it was changed since; nothing without git."""
+    """Return which revision of the code stands in the checkout, and whether it was changed; {} without git."""
 
     def git(*words: str) -> str:
         return subprocess.run(

@@ -18,19 +18,11 @@ QUIET = 0.4
 
 
 class Lost(NamedTuple):
-    """Genuine callers who hang up unanswered, each a share and of how many people it is told.
-
-    Parameters
-    ----------
-    rule, first_come : tuple of (float, int)
-        With the release, and first come, first served.
-    same : bool
-        Whether both are told by the same number.
-    """
+    """Genuine callers who hang up unanswered, each a share and of how many people it is told."""
 
     rule: tuple[float, int]
     first_come: tuple[float, int]
-    same: bool
+    same: bool  # whether both are told by the same number
 
 
 @dataclass(frozen=True)
@@ -74,13 +66,7 @@ class Answer:
 
 
 def answer(metrics: Document, certificate: Certificate) -> Answer:
-    """Find out what a release does to genuine callers.
-
-    Parameters
-    ----------
-    metrics : mapping
-        As docs/metrics.md says; what is null was not measured.
-    """
+    """Return what a release does to genuine callers; `metrics` as docs/metrics.md says, null: not measured."""
     summary, worse = metrics["summary"] or {}, worse_off(metrics)
     every = (metrics["slices"] or {}).get(CONDITIONS[0], {}).get("all", {})
     untold = (metrics["slices_not_shown_to_gain"] or {}).get(CONDITIONS[0], ())
@@ -98,7 +84,7 @@ def answer(metrics: Document, certificate: Certificate) -> Answer:
 
 
 def verdict(low: float | None, high: float | None, even: float = 1.0) -> Verdict:
-    """Say whether an interval lies wholly above ("worse") or below ("better") an even chance, or neither ("unsure").
+    """Return whether an interval lies wholly above ("worse") or below ("better") an even chance, or neither ("unsure").
 
     Examples
     --------
@@ -111,7 +97,7 @@ def verdict(low: float | None, high: float | None, even: float = 1.0) -> Verdict
 
 
 def worse_off(metrics: Document) -> dict[str, list[str]]:
-    """Give the slices that are worse off, each with the conditions in which it is; empty when none was measured.
+    """Return the slices that are worse off, each with the conditions in which it is.
 
     Examples
     --------
@@ -128,7 +114,7 @@ def worse_off(metrics: Document) -> dict[str, list[str]]:
 
 
 def busy_share(metrics: Document) -> float | None:
-    """Give the share of time that the operators of the replay were busy at the calls' own pace; None if not known."""
+    """Return the share of time that the operators of the replay were busy at the calls' own pace, if known."""
     window = metrics["window"]
     if metrics["summary"] is None or not window["from"] or not is_known(window["mean_handling_s"]):
         return None
@@ -162,7 +148,7 @@ def _spans(summary: Document) -> dict[str, tuple[float, float]] | None:
 
 
 def _allowed(certificate: Certificate) -> Iterator[tuple[StageProof, Certificate | None]]:
-    """Give the stage that orders the queue first, and then what differs from it."""
+    """Yield the stage that orders the queue first, and then what differs from it."""
     stages = sorted(certificate.stages, key=lambda proof: proof.stage != QUEUE_STAGE)
     for proof in stages:
         alone = replace(certificate, stages=(proof,))
@@ -171,7 +157,7 @@ def _allowed(certificate: Certificate) -> Iterator[tuple[StageProof, Certificate
 
 
 def _told(proof: StageProof) -> tuple[Any, ...]:
-    """Give what a certificate's sentence tells of a stage."""
+    """Return what a certificate's sentence tells of a stage."""
     flag = proof.flag
     proven = flag.threshold is not None
     return proven, flag.alpha, flag.genuine_callers if proven else flag.missing, proof.deferral.on

@@ -32,7 +32,7 @@ class Axis:
     even: float | None = None
 
     def share(self, value: float) -> float:
-        """Give how far along the axis a value stands, 0 to 1; beyond its ends, at them.
+        """Return how far along the axis a value stands, 0 to 1; beyond its ends, at them.
 
         Examples
         --------
@@ -43,7 +43,7 @@ class Axis:
         return min(1.0, max(0.0, (at - low) / (high - low))) if high > low else 0.5
 
     def percent(self, value: float) -> str:
-        """Give where a value stands on a track with its margins, in percent."""
+        """Return where a value stands on a track with its margins, in percent."""
         return f"{_MARGIN + (100.0 - 2.0 * _MARGIN) * self.share(value):.2f}"
 
     def _warped(self, value: float) -> float:
@@ -53,7 +53,7 @@ class Axis:
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Give round numbers between low and high, at most `most` and at least one.
+    """Return round numbers between low and high, at most `most` and at least one.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def share_axis(values: Iterable[float | None], low: float = 0.0, high: float = 0.1, even: float | None = None) -> Axis:
-    """Give an axis of shares, told as counts of a hundred, that reaches at least from `low` to `high`.
+    """Return an axis of shares, told as counts of a hundred, that reaches at least from `low` to `high`.
 
     Examples
     --------
@@ -84,18 +84,18 @@ def share_axis(values: Iterable[float | None], low: float = 0.0, high: float = 0
 
 
 def losses_axis(waits: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Axis:
-    """Give the axis of callers lost, for all rules at all loads with hang-ups."""
+    """Return the axis of callers lost, for all rules at all loads with hang-ups."""
     rows = [row for name, rules in waits.items() if name.startswith("hang_ups") for row in rules.values()]
     return share_axis(row["lost_share_high"] for row in rows)
 
 
 def prices_axis(guardrails: Mapping[str, Mapping[str, Any]]) -> Axis:
-    """Give the axis of what guardrails cost; either side of 0."""
+    """Return the axis of what guardrails cost; either side of 0."""
     return share_axis((row.get("price_gap_closed") for row in guardrails.values()), low=-0.02, even=0.0)
 
 
 def ratio_axis(rows: Iterable[Mapping[str, Any]]) -> Axis:
-    """Give an axis of waits against those first come, first served that is as wide as it must be."""
+    """Return an axis of waits against those first come, first served that is as wide as it must be."""
     ends = [end for row in rows for end in (row["wait_ratio"], row["wait_ratio_low"], row["wait_ratio_high"]) if end]
     furthest = max([1.0, *(max(end, 1.0 / end) for end in ends)])
     for high, low_words, high_words in ((1.25, "a fifth less", "a quarter more"), (1.5, "a third less", "half more")):
@@ -109,7 +109,7 @@ def ratio_axis(rows: Iterable[Mapping[str, Any]]) -> Axis:
 
 
 def reliability_axis(groups: Sequence[Mapping[str, Any]]) -> Axis:
-    """Give the axis of what was predicted and observed, from a stage's `reliability`; it starts where the data do."""
+    """Return the axis of predicted and observed, from a stage's `reliability`; it starts where the data do."""
     lowest = min(min(group["predicted"], group["observed_low"]) for group in groups)
     start = floor(lowest * 20.0 - 1e-9) / 20.0 if lowest > 0.0 else 0.0
     return Axis(start, 1.0, tuple((tick, f"{100 * tick:.3g}") for tick in round_ticks(start, 1.0, 5)))

@@ -28,7 +28,7 @@ def report(
     policy: Policy,
     facts: Mapping[str, Any],
 ) -> str:
-    """Write the report of a release: one HTML file, the answer first, nothing from the network.
+    """Return the report of a release: one HTML file, the answer first, nothing from the network.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def report(
 
 
 def model_card(metrics: Document, certificate: Certificate, policy: Policy, facts: Mapping[str, Any]) -> str:
-    """Write the model card of a release; the parameters are those of `report`."""
+    """Return the model card of a release (Markdown); the parameters are those of `report`."""
     card = _rendered("model_card.md", metrics, certificate, policy, facts)
     # Markdown needs no quotation marks escaped, and reads better without.
     card = card.replace("&#39;", "'").replace("&#34;", '"')
@@ -59,12 +59,12 @@ def model_card(metrics: Document, certificate: Certificate, policy: Policy, fact
 
 
 def draw_scorecard(scorecard: Scorecard) -> str:
-    """Draw every step function of a scorecard, as HTML for a page of one's own."""
+    """Return every step function of a scorecard as HTML, for a page of one's own."""
     return str(_templates().get_template("charts.jinja").module.scorecard(scorecard_charts(scorecard)))  # type: ignore[attr-defined]
 
 
 def flatten_settings(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Give nested settings, each under its dotted name.
+    """Yield nested settings, each under its dotted name.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def _rendered(
 
 
 def _lines(text: str) -> list[str]:
-    """Give the sentences that a macro wrote, one a line."""
+    """Return the sentences that a macro wrote, one a line."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -18,15 +18,7 @@ _TABLE = dict(zip(NAMES, FEATURES, strict=True))
 
 
 class Curve(NamedTuple):
-    """A step function: its lines, the bars of how many calls lie where, and the x axis.
-
-    Parameters
-    ----------
-    path, bars : str
-        As SVG paths.
-    lines, ticks : list of (float, str)
-        Heights and factors of the odds; places along the x axis and what stands there.
-    """
+    """A step function: its lines and bars as SVG paths, heights and factors of the odds, and the x axis."""
 
     path: str
     bars: str
@@ -40,9 +32,7 @@ class StepChart(NamedTuple):
     Parameters
     ----------
     missing_share : float
-        Of the training calls, in which it was not known.
-    missing : str
-        What it then does to the odds.
+        Of the training calls, in which it was not known; `missing` is what it then does to the odds.
     curve : Curve or None
         None for a categorical feature.
     kinds : list of (list of str, str, float)
@@ -65,7 +55,7 @@ class Group(NamedTuple):
 
 
 def scorecard_charts(scorecard: Scorecard) -> list[Group]:
-    """Draw every step function of a scorecard, grouped as a person is shown reasons."""
+    """Return every step function of a scorecard, grouped as a person is shown reasons."""
     scale = _odds(scorecard.steps)
     groups = []
     for name in dict.fromkeys(feature.group for feature in FEATURES):
@@ -78,12 +68,12 @@ def scorecard_charts(scorecard: Scorecard) -> list[Group]:
 
 
 def is_used(steps: Steps) -> bool:
-    """Say whether a feature can change a score at all."""
+    """Return whether a feature can change a score at all."""
     return bool(np.ptp(np.append(steps.contributions, steps.missing)) > 0.0)
 
 
 def _weight(steps: Steps) -> float:
-    """How much a feature moves the score of an average training call."""
+    """Return how much a feature moves the score of an average training call."""
     return float(np.abs(np.append(steps.contributions, steps.missing)) @ steps.shares)
 
 
@@ -94,7 +84,7 @@ def _chart(feature: Feature, steps: Steps, scale: Axis) -> StepChart:
 
 
 def _odds(steps: Sequence[Steps]) -> Axis:
-    """Give the axis of contributions, the same for all plots of a scorecard; ticks are factors of the odds."""
+    """Return the axis of contributions, the same for all plots of a scorecard; ticks are factors of the odds."""
     # The contribution of a missing value counts only where values are missing.
     shown = [np.append(s.contributions, s.missing if s.shares[-1] > 0.0 else 0.0) for s in steps]
     values = np.concatenate([*shown, [-0.3, 0.3]])
@@ -106,7 +96,7 @@ def _odds(steps: Sequence[Steps]) -> Axis:
 
 
 def _factor(log_odds: float) -> str:
-    """Write a contribution as what it does to the odds.
+    """Return a contribution as what it does to the odds.
 
     Examples
     --------

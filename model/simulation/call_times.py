@@ -1,4 +1,4 @@
-"""The rhythm of a made-up city: when its people call."""
+"""When the people of a made-up city call."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from model.simulation.sampling import assign_groups, run_starts
 
 @dataclass(frozen=True)
 class Calendar:
-    """The hours of a city's period, as its people live them.
+    """The hours of a city's period, as its people live them; moments are seconds since `start`.
 
-    Moments are seconds since `start`. `edges_s` has one entry more than there are hours.
+    `edges_s` has one entry more than there are hours.
     """
 
     start: pd.Timestamp
@@ -25,14 +25,14 @@ class Calendar:
 
     @classmethod
     def of(cls, city: City) -> "Calendar":
-        """Lay out the local hours of a city's period; a zone with summer time has its odd days too."""
+        """Return the local hours of a city's period; a zone with summer time has its odd days too."""
         hours = pd.date_range(city.starts, city.ends, freq="h", tz=city.time_zone, inclusive="left")
         hour, weekday, month = (np.asarray(part, np.int64) for part in (hours.hour, hours.day_of_week, hours.month))
         edges_s: Floats = 3600.0 * np.arange(len(hours) + 1, dtype=np.float64)
         return cls(hours[0], hour, weekday, month, edges_s)
 
     def elapsed(self, who: Persona) -> Floats:
-        """Give the share of a persona's calls that is due before each of `edges_s`, from 0 to 1."""
+        """Return the share of a persona's calls that is due before each of `edges_s`, from 0 to 1."""
         through = (np.arange(len(self.hour)) + 0.5) / len(self.hour)
         at, rate = np.array(who.trend).T
         weights = (
@@ -48,11 +48,11 @@ class Calendar:
 def arrival_times(
     who: Persona, calendar: Calendar, caller: Integers, event: Integers, busy_s: Floats, rng: np.random.Generator
 ) -> Floats:
-    """Say when each call of one persona arrives.
+    """Return when each call of one persona arrives, seconds since the calendar's start, shape (calls,).
 
-    An event falls where the persona's rhythm wants it, and its callers ring `event_s` after it began. A caller
-    who stays for days has several sessions, placed by the same rhythm within the stay; anybody else has one.
-    The calls of a session follow each other with gaps.
+    An event falls where the persona's rhythm wants it, and its callers ring `event_s` after it began. A caller who
+    stays for days has several sessions, placed by the same rhythm within the stay; anybody else has one. The calls of
+    a session follow each other with gaps.
 
     Parameters
     ----------
@@ -62,11 +62,6 @@ def arrival_times(
         What each caller calls about, counted from 0.
     busy_s : ndarray of float, shape (calls,)
         How long each call keeps its caller on the line.
-
-    Returns
-    -------
-    ndarray of float, shape (calls,)
-        Seconds since the calendar's start, within its period.
     """
     n = len(caller)
     edges_s, elapsed = calendar.edges_s, calendar.elapsed(who)

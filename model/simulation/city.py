@@ -1,9 +1,8 @@
 """A made-up city's call log.
 
-The engine knows mechanisms only: events that make several people call, callers who call again and again,
-numbers that several people share, what is heard, how and when a call is closed, and (in
-`model/simulation/call_times.py`) when people call. Who they are, and which published figure each of their habits rests
-on, is data: see `model/simulation/cities/personas.toml` and `docs/cities.md`.
+The engine knows mechanisms only: events that make several people call, callers who call again and again, numbers that
+several people share, what is heard, how and when a call is closed. Who they are, and which published figure each of
+their habits rests on, is data: see `model/simulation/cities/personas.toml` and `docs/cities.md`.
 """
 
 from dataclasses import dataclass
@@ -48,29 +47,23 @@ class CityLog:
 
 
 def simulate(city: str, seed: int = 0, *, calls: int | None = None) -> CityLog:
-    """Make up a city's call log; the same seed gives the same log, bit for bit.
+    """Simulate a city's call log; the same seed gives the same log, bit for bit.
 
     Parameters
     ----------
     city : str
-        One of `cities()`.
+        One of `cities()`; else a ValueError.
     seed : int
         From 0 upwards.
     calls : int, optional
-        How many calls, from 0 upwards; by default the city's own number. Callers, shared numbers and events
-        grow with it, the period does not.
+        From 0 upwards; by default the city's own number. Callers, shared numbers and events grow with it, the period
+        does not.
 
     Returns
     -------
     CityLog
-        `calls` in the call log's columns plus `x_persona` (who really called), sorted by `received_at`;
-        `corrections` with one row for each disposition that was replaced later, sorted by `disposed_at`.
-        Both are empty, with their columns, if `calls` is 0.
-
-    Raises
-    ------
-    ValueError
-        If no city has this name, or `seed` or `calls` is negative.
+        `calls` in the call log's columns plus `x_persona` (who really called), sorted by `received_at`; `corrections`
+        with one row for each disposition that was replaced later, sorted by `disposed_at`.
 
     Examples
     --------
@@ -100,7 +93,7 @@ def simulate(city: str, seed: int = 0, *, calls: int | None = None) -> CityLog:
 def _calls_of(
     who: Persona, n: int, city: City, calendar: Calendar, phones: "_Phones", rng: np.random.Generator
 ) -> Columns:
-    """Make up all calls of one persona; times in seconds since the city's start, callers as plain counts."""
+    """Simulate all calls of one persona; times in seconds since the city's start, callers as plain counts."""
     caller = assign_groups(n, who.calls_per_caller, rng)
     event = assign_groups(len(np.unique(caller)), who.callers_per_event, rng)
     number, line = phones.given(who, len(event), rng)
@@ -155,7 +148,7 @@ class _Phones:
             self._pools[name] = (self._new(n), roll(pool.lines, n, rng), use / use.sum())
 
     def given(self, who: Persona, callers: int, rng: np.random.Generator) -> tuple[Integers, Names]:
-        """Give each caller a number and a line, their own or those of a telephone from the persona's pool.
+        """Return a number and a line for each caller, their own or those of a telephone from the persona's pool.
 
         A telephone has its line for good; but a share of the callers withholds the number or has no SIM.
         """
@@ -168,7 +161,7 @@ class _Phones:
         return numbers[telephone], np.where(shown == "", lines[telephone], shown)
 
     def written(self, number: Integers, line: Names) -> pd.Series:
-        """Write numbers in E.164, null where the line shows none. Digits are random: they tell of nobody."""
+        """Return numbers in E.164, null where the line shows none. Digits are random: they tell of nobody."""
         digits = pd.Series(20_000_000 + self._rng.choice(70_000_000, self._count, replace=False)).astype("str")
         mobile = pd.Series(self._rng.choice(MOBILE_PREFIXES, self._count)).astype("str")
         prefix = mobile[number].mask(np.isin(line, WIRED), self._area_code).reset_index(drop=True)
@@ -180,10 +173,10 @@ class _Phones:
 
 
 def _heard(who: Persona, city: City, caller: Integers, rng: np.random.Generator) -> dict[str, Floats]:
-    """Say what the opening and the conversation sound like, if there is one.
+    """Return what the opening and the conversation sound like, if there is one.
 
-    Callers have habits: `city.habit` is their share of the variance. A call that opens in silence tends to
-    stay silent: half of the variance is common to both.
+    Callers have habits: `city.habit` is their share of the variance. A call that opens in silence tends to stay
+    silent: half of the variance is common to both.
     """
     n = len(caller)
     callers = len(np.unique(caller))
@@ -247,7 +240,7 @@ def _closed(
 
 
 def _as_frames(log: Columns, caller: pd.Series, city: City, calendar: Calendar) -> CityLog:
-    """Lay the arrays out as the call log and its corrections; the empty string becomes null."""
+    """Return the arrays as the call log and its corrections; the empty string becomes null."""
     start = np.datetime64(calendar.start.tz_convert(None), "us")
 
     def texts(values: npt.NDArray[Any]) -> pd.Series:

@@ -85,7 +85,7 @@ class City:
 
 
 def cities() -> tuple[str, ...]:
-    """Name the made-up cities that can be simulated, in alphabetical order.
+    """Return the made-up cities that can be simulated, in alphabetical order.
 
     Examples
     --------
@@ -97,17 +97,7 @@ def cities() -> tuple[str, ...]:
 
 
 def load_city(name: str) -> City:
-    """Read a city: what all cities have in common, overlaid with what its own file says.
-
-    Parameters
-    ----------
-    name : str
-        One of `cities()`.
-
-    Returns
-    -------
-    City
-        With the personas that have at least one call there, in the order of their names.
+    """Read a city with the personas that call there: what all cities have in common, overlaid with its own file.
 
     Raises
     ------
@@ -136,7 +126,7 @@ def load_city(name: str) -> City:
 
 
 def persona_table(city: City) -> str:
-    """Say who calls a city, how often, and what that rests on, as a Markdown table.
+    """Return who calls a city, how often, and what that rests on, as a Markdown table.
 
     Examples
     --------

@@ -16,8 +16,8 @@ Mix = Mapping[str, float]
 class Spread(NamedTuple):
     """A quantity that varies: its median, and a standard deviation on the scale it varies on.
 
-    That scale is the logarithm for amounts (counts, seconds), and the log-odds for shares. A spread of 0
-    makes it a constant; `least` and `most` are hard limits.
+    That scale is the logarithm for amounts (counts, seconds), and the log-odds for shares. A spread of 0 makes it a
+    constant; `least` and `most` are hard limits.
     """
 
     median: float
@@ -26,7 +26,7 @@ class Spread(NamedTuple):
     most: float = inf
 
     def amounts(self, noise: Floats) -> Floats:
-        """Turn standard normal noise into log-normal amounts.
+        """Return log-normal amounts of standard normal noise.
 
         Examples
         --------
@@ -37,7 +37,7 @@ class Spread(NamedTuple):
         return amounts
 
     def shares(self, noise: Floats) -> Floats:
-        """Turn standard normal noise into logit-normal shares between 0 and 1.
+        """Return logit-normal shares between 0 and 1 of standard normal noise.
 
         Examples
         --------
@@ -50,12 +50,7 @@ class Spread(NamedTuple):
 
 
 def assign_groups(n: int, size: Spread, rng: np.random.Generator) -> Integers:
-    """Put n things, in order, into groups of a varying size of at least 1; the last takes what is left.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        The group of each thing, counted from 0.
+    """Assign n things, in order, to groups (from 0) of a varying size of at least 1; the last takes what is left.
 
     Examples
     --------
