@@ -125,28 +125,6 @@ def load_city(name: str) -> City:
     return City(name=name, personas=personas, pools=pools, **_with_spreads(table["city"]))
 
 
-def persona_table(city: City) -> str:
-    """Return who calls a city, how often, and what that rests on, as a Markdown table.
-
-    Examples
-    --------
-    >>> print(persona_table(load_city("bengkulu")).splitlines()[0])
-    | persona | who | genuine | calls | share | calls a caller | rests on |
-    """
-    rows = [
-        "| persona | who | genuine | calls | share | calls a caller | rests on |",
-        "|---|---|---|---:|---:|---|---|",
-    ]
-    for who in sorted(city.personas, key=lambda persona: (not persona.genuine, -persona.calls)):
-        often = who.calls_per_caller
-        usual = f"{often.median:g}" + (f", up to {often.most:g}" if often.spread else "")
-        rows.append(
-            f"| {who.name} | {who.who} | {'yes' if who.genuine else 'no'} | {who.calls:,} "
-            f"| {who.calls / city.calls:.2%} | {usual} | {who.rests_on} |"
-        )
-    return "\n".join(rows)
-
-
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one table over another; a table of numbers only (a mix, a spread) is replaced whole."""
     laid = dict(below)

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from model.calls.columns import CATEGORIES, DEFAULT_LABELS, DISPOSITIONS, ENDED_BY, GENUINE, LINES
 from model.simulation.city import CityLog, cities, simulate
-from model.simulation.personas import load_city, persona_table
+from model.simulation.personas import City, load_city
 from model.simulation.sampling import Spread, apportion, assign_groups, deal
 
 TEXTS = ["call_id", "caller", "line", "centre", "queue", "ended_by", "disposition", "category", "x_persona"]
@@ -286,6 +286,21 @@ def test_false_calls_decay_after_a_launch() -> None:
     assert false_share.iloc[0] > 0.95
     assert false_share.iloc[:5].is_monotonic_decreasing
     assert month.value_counts()[0] > 3 * month.value_counts()[5]
+
+
+def persona_table(city: City) -> str:
+    rows = [
+        "| persona | who | genuine | calls | share | calls a caller | rests on |",
+        "|---|---|---|---:|---:|---|---|",
+    ]
+    for who in sorted(city.personas, key=lambda persona: (not persona.genuine, -persona.calls)):
+        often = who.calls_per_caller
+        usual = f"{often.median:g}" + (f", up to {often.most:g}" if often.spread else "")
+        rows.append(
+            f"| {who.name} | {who.who} | {'yes' if who.genuine else 'no'} | {who.calls:,} "
+            f"| {who.calls / city.calls:.2%} | {usual} | {who.rests_on} |"
+        )
+    return "\n".join(rows)
 
 
 @pytest.mark.parametrize("city", cities())
