@@ -158,9 +158,7 @@ def _yardsticks(earlier: Dataset | None, params: Params) -> Baselines | None:
 def _ranking(
     window: EvaluationWindow, stage: str, yardsticks: Baselines | None, effort: Effort
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    closed, scores = np.flatnonzero(window.closed), window.scores[stage]
-    if len(closed) > effort.most_judged:
-        closed = np.sort(np.random.default_rng(0).choice(closed, effort.most_judged, replace=False))
+    closed, scores = window.judged(effort.most_judged), window.scores[stage]
     beside = yardsticks.scores(stage, window.features[closed]) if yardsticks else {}
     own, others = evaluate_ranking(
         window.genuine[closed],
@@ -197,7 +195,7 @@ def _prices(
 
 def _fairness(window: EvaluationWindow, policy: Policy, calls: QueuedCalls, effort: Effort) -> dict[str, Any]:
     mine = window.genuine
-    members = slices.slice_masks(window.features[mine], window.callers[mine], window.number_not_genuine[mine])
+    members = window.genuine_slices()
     seeds = max(1, min(effort.seeds, effort.seeds * effort.most_calls // len(mine)))
     found = {}
     for condition in slices.CONDITIONS:

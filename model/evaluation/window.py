@@ -5,18 +5,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from model.arrays import Booleans, Floats
-from model.calls.call_events import Events
+from model.calls.call_events import UNLABELLED, Events
 from model.certification.bootstrap import caller_index
 from model.certification.bounds import exact_interval
 from model.certification.certificate import Certificate
 from model.evaluation.scenarios import QueuedCalls, handling_times
+from model.evaluation.slices import slice_masks
 from model.policy.policy import Band, Policy, band_of
 from model.policy.stage_scores import stage_scores
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.scorecard.scorecard import Scorecard
+from model.training.dataset import Dataset
 
 
 class EvaluationWindow:
@@ -52,6 +55,28 @@ class EvaluationWindow:
         self.number_not_genuine = doubtful[self.callers]
         self.features = table.matrix(rows)
         self.scores = {stage: stage_scores(table, scorecards[stage], policy, rows) for stage in STAGES}
+
+    @classmethod
+    def of_later_calls(
+        cls, past: Dataset, since: pd.Timestamp, maturity_s: float, scorecards: Mapping[str, Scorecard], policy: Policy
+    ) -> "EvaluationWindow":
+        """Return the calls received at or after `since`; judged are the closed ones that are `maturity_s` old."""
+        received = past.events.received_us
+        rows = received >= since.as_unit("us").value
+        closed = rows & (received <= past.until_us - maturity_s * 1e6) & (past.events.outcome != UNLABELLED)
+        return cls(past.events, past.table, rows, closed, scorecards, policy)
+
+    def judged(self, most: int) -> NDArray[np.intp]:
+        """Return the positions of its closed calls, `most` of them at random when there are more."""
+        closed = np.flatnonzero(self.closed)
+        if len(closed) > most:
+            closed = np.sort(np.random.default_rng(0).choice(closed, most, replace=False))
+        return closed
+
+    def genuine_slices(self) -> dict[str, Booleans]:
+        """Return which of its genuine calls belong to each slice."""
+        mine = self.genuine
+        return slice_masks(self.features[mine], self.callers[mine], self.number_not_genuine[mine])
 
     def queued_calls(self, factors: Mapping[str, Floats]) -> QueuedCalls:
         """Return the calls for a replay."""

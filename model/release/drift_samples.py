@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from model.arrays import Booleans
-from model.calls.call_events import Events, events_of, microseconds, sort_calls
+from model.calls.call_events import Events, events_of, sort_calls
 from model.certification.drift import select_recent_calls
 from model.certification.profile import Sample, build_profile
 from model.release.folder import Release
@@ -72,8 +72,6 @@ def latest_calls(
     events = events_of(calls, release.labels, release.region, corrections)
     received = events.received_us
     now_us = int(received.max(initial=0)) + 1
-    rows = (
-        select_recent_calls(received, now_us) if since is None else received >= int(microseconds(pd.Series([since]))[0])
-    )
+    rows = select_recent_calls(received, now_us) if since is None else received >= since.as_unit("us").value
     table = FeatureTable(calls, events, release.time_zone)
     return build_sample(table, events, rows, release.scorecards, now_us)

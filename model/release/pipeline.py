@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 
-from model.calls.call_events import NEVER, UNLABELLED, Events, microseconds
+from model.calls.call_events import NEVER, Events
 from model.certification.certificate import Certificate, certificate_hash
 from model.certification.proof import StageCalls, certify
 from model.errors import EvaluationError, TrainingError
@@ -222,23 +222,19 @@ def evaluate_release(
         past = prepare_dataset(calls, params, None, corrections)
     except TrainingError as error:
         raise EvaluationError(str(error)) from error
-    received = past.events.received_us
-    rows = received >= microseconds(pd.Series([since]))[0]
-    mature = received <= past.until_us - float(release.manifest["data"]["maturity_s"]) * 1e6
-    closed = rows & mature & (past.events.outcome != UNLABELLED)
-    genuine = int((past.events.outcome[closed] == 0).sum())
-    if not genuine:
+    maturity_s = float(release.manifest["data"]["maturity_s"])
+    window = EvaluationWindow.of_later_calls(past, since, maturity_s, release.scorecards, release.policy)
+    if not window.genuine.any():
         raise EvaluationError(
-            f"{int(closed.sum())} closed calls from {since} on, none of them genuine, expected at least one; "
+            f"{int(window.closed.sum())} closed calls from {since} on, none of them genuine, expected at least one; "
             "the release was made from all calls before (`saring train --until` leaves later ones)"
         )
     try:
         earlier = prepare_dataset(calls, params, until, corrections)
     except TrainingError:
         earlier = None
-    window = EvaluationWindow(past.events, past.table, rows, closed, release.scorecards, release.policy)
     splits = {"calls": None, "genuine_calls": None}
-    effect = label_bias(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
+    effect = label_bias(past.calls, past.events, window.rows, window.scores[QUEUE_STAGE].likelihood)
     return evaluate(
         window,
         release.policy,

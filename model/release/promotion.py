@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from model.arrays import Booleans
-from model.calls.call_events import UNLABELLED, microseconds
 from model.certification.bootstrap import Interval, bootstrap_sums, bootstrap_weights, caller_index, percentile_interval
 from model.errors import PromotionError, TrainingError
 from model.evaluation import slices
@@ -165,18 +164,14 @@ def _windows(
 ) -> list[EvaluationWindow]:
     """Return the calls that are later than what either was trained on, as each of the two sees them."""
     since = max(pd.Timestamp(release.manifest["until"]) for release in releases)
-    since_us = int(microseconds(pd.Series([since]))[0])
+    maturity_s = max(float(release.manifest["data"]["maturity_s"]) for release in releases)
     windows = []
     for release in releases:
         try:
             past = prepare_dataset(calls, Params.model_validate(release.manifest["params"]), None, corrections)
         except TrainingError as error:
             raise PromotionError(f"--calls: {error}") from error
-        received = past.events.received_us
-        maturity_s = max(float(one.manifest["data"]["maturity_s"]) for one in releases)
-        rows = received >= since_us
-        closed = rows & (received <= past.until_us - maturity_s * 1e6) & (past.events.outcome != UNLABELLED)
-        windows.append(EvaluationWindow(past.events, past.table, rows, closed, release.scorecards, release.policy))
+        windows.append(EvaluationWindow.of_later_calls(past, since, maturity_s, release.scorecards, release.policy))
     mine = windows[0]
     genuine, others = int(mine.genuine.sum()), int((mine.closed & ~mine.genuine).sum())
     if not genuine or not others:
@@ -191,10 +186,8 @@ def _differences(
     windows: list[EvaluationWindow], releases: tuple[Release, Release], effort: Effort
 ) -> list[Difference]:
     mine = windows[0]
-    genuine = mine.genuine
-    members = slices.slice_masks(mine.features[genuine], mine.callers[genuine], mine.number_not_genuine[genuine])
-    inside = {name: mask for name, mask in members.items() if mask.any()}
-    unit, _ = caller_index(mine.callers[genuine])
+    inside = {name: mask for name, mask in mine.genuine_slices().items() if mask.any()}
+    unit, _ = caller_index(mine.callers[mine.genuine])
     callers = {name: len(np.unique(unit[mask])) for name, mask in inside.items()}
     found = {(name, "auc"): row for name, row in _ranking(windows, inside, effort).items()}
     found |= {(name, "wait"): row for name, row in _waits(windows, releases, inside, effort).items()}
@@ -209,9 +202,7 @@ def _differences(
 def _ranking(
     windows: list[EvaluationWindow], inside: Mapping[str, Booleans], effort: Effort
 ) -> dict[str, tuple[float, float, Interval]]:
-    closed = np.flatnonzero(windows[0].closed)
-    if len(closed) > effort.most_judged:
-        closed = np.sort(np.random.default_rng(0).choice(closed, effort.most_judged, replace=False))
+    closed = windows[0].judged(effort.most_judged)
     genuine, (unit, count) = windows[0].genuine[closed], caller_index(windows[0].callers[closed])
     place = np.cumsum(windows[0].genuine) - 1
     scores = [window.scores[QUEUE_STAGE].guarded[closed] for window in windows]

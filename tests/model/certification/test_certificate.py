@@ -250,11 +250,6 @@ def test_a_stage_that_was_not_certified_is_a_key_error():
         a_certificate().stage("ended")
 
 
-def test_no_part_of_a_fingerprint_can_move_to_its_neighbour():
-    assert certificate_hash("ab", "c") != certificate_hash("a", "bc")
-    assert certificate_hash("a") == certificate_hash("a")
-
-
 def test_the_sentence_says_what_is_promised_and_what_is_missing():
     english = a_certificate().sentence("en")
     assert "with 200 genuine callers this centre can promise at 95% confidence" in english

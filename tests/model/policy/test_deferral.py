@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.policy.deferral import (
@@ -13,15 +13,12 @@ from model.policy.deferral import (
     queue_key_us,
 )
 
-unhurried = settings(deadline=None)  # the first call compiles
-
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 MOMENT = st.integers(-(10**15), 3 * 10**15)
 RULE = (2.0, 120.0, 300.0)
 FACTOR = st.floats(0.0, 1.0) | st.sampled_from([0.0, 0.25, 0.5, 1.0])
 
 
-@unhurried
 @given(ANY, ANY, ANY, ANY)
 def test_expected_wait_is_a_finite_wait_whatever_is_sent(waiting, handling_s, operators, busy):
     expected = expected_wait_s(waiting, handling_s, operators, busy)
@@ -43,7 +40,6 @@ def test_nobody_on_duty_is_an_unknown_wait():
     assert expected_wait_s(3.0, 60.0, 0.0, 1.0) == 0.0
 
 
-@unhurried
 @given(ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, st.booleans())
 def test_no_input_defers_below_zero_or_beyond_the_cap(
     expected, before, elapsed, factor, held, kappa, base_s, cap_s, other, free
@@ -67,7 +63,6 @@ def test_an_infinite_wait_or_a_factor_above_one_defers_nobody():
     assert defer_s(1.0 + 1e-9, 60.0, False, 2.0, 120.0, 300.0) == 0.0
 
 
-@unhurried
 @given(st.floats(-100.0, 1e4), FACTOR, FACTOR)
 def test_a_larger_factor_never_defers_less(held, one, other):
     low, high = sorted((one, other))
@@ -75,7 +70,6 @@ def test_a_larger_factor_never_defers_less(held, one, other):
     assert defer_s(low, *settings_of) <= defer_s(high, *settings_of)
 
 
-@unhurried
 @given(MOMENT, ANY)
 def test_a_key_lies_between_arrival_and_arrival_plus_deferral(received_at_us, asked):
     key = queue_key_us(received_at_us, asked)
@@ -86,27 +80,23 @@ def test_a_key_lies_between_arrival_and_arrival_plus_deferral(received_at_us, as
         assert key % 1000 == 0
 
 
-@unhurried
 @given(MOMENT, st.floats(0.0, 300.0))
 def test_a_key_never_goes_beyond_a_cap_of_whole_milliseconds(received_at_us, asked):
     assert queue_key_us(received_at_us, asked) <= received_at_us + 300_000_000
 
 
-@unhurried
 @given(MOMENT)
 def test_a_call_that_is_not_deferred_keeps_its_exact_place(received_at_us):
     for nothing in (0.0, -0.0, math.nan, -1.0, math.inf, 1e300):
         assert queue_key_us(received_at_us, nothing) == received_at_us
 
 
-@unhurried
 @given(MOMENT, st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_rounding_never_changes_the_order_of_two_keys(first, gap_us, asked_us, less_us):
     later_asked_us = max(0, asked_us - gap_us) + less_us  # its exact key is at or after the first one's
     assert queue_key_us(first, asked_us / 1e6) <= queue_key_us(first + gap_us, later_asked_us / 1e6)
 
 
-@unhurried
 @given(
     st.lists(
         st.tuples(
@@ -164,7 +154,6 @@ def test_settings_out_of_range_are_refused_by_name(wrong):
         DeferralSettings(**wrong)
 
 
-@unhurried
 @given(st.floats(0.0, 1e6), st.lists(st.floats(0.0, 300.0), max_size=20), st.sampled_from([RULE, (1.0, 0.0, 60.0)]))
 def test_one_number_however_absurd_is_gone_in_the_time_that_is_stated(expected, gaps, rule):
     longest_s = rule[2]
@@ -177,7 +166,6 @@ def test_one_number_however_absurd_is_gone_in_the_time_that_is_stated(expected, 
     assert decaying_maximum(0.0, held, 17 * 60.0, *rule) <= -rule[1] / rule[0]
 
 
-@unhurried
 @given(st.floats(1.0, 1e4), st.lists(st.floats(0.001, 500.0), min_size=1, max_size=12))
 def test_a_held_wait_fades_alike_however_many_calls_come_meanwhile(expected, gaps):
     held = start = decaying_maximum(expected, NOTHING_HELD, 0.0, *RULE)

@@ -3,12 +3,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.policy.deferral_curve import KNOTS, FactorCurve, fit_factor
-
-unhurried = settings(deadline=None)  # the first call compiles
 
 CALLS = st.lists(
     st.tuples(
@@ -59,7 +57,6 @@ def test_a_long_log_gives_a_short_table_close_to_the_formula(digits):
     np.testing.assert_allclose(curve.factors(score, cap), factor, atol=1 / 240)
 
 
-@unhurried
 @given(CALLS, st.lists(st.floats(0.0, 1.0), min_size=2), st.sampled_from([0.0, 0.3, 1.0]))
 def test_a_factor_rises_with_the_score_and_stays_below_its_cap(calls, scores, cap):
     columns = list(zip(*calls, strict=True)) or [[], [], [], []]
@@ -70,7 +67,6 @@ def test_a_factor_rises_with_the_score_and_stays_below_its_cap(calls, scores, ca
     assert (factors <= min(cap, curve.scale)).all()
 
 
-@unhurried
 @given(CALLS)
 def test_the_most_deferred_call_gives_way_to_at_most_045_of_the_work(calls):
     columns = list(zip(*calls, strict=True)) or [[], [], [], []]
@@ -82,7 +78,6 @@ def test_the_most_deferred_call_gives_way_to_at_most_045_of_the_work(calls):
         assert kept == pytest.approx(0.45) or curve.scale in (0.0, 1.0)
 
 
-@unhurried
 @given(st.floats(0.0, 1.0), st.lists(st.booleans(), min_size=1, max_size=5), st.floats(0.0, 1.0))
 def test_equal_scores_defer_nobody(score, genuine, asked):
     curve = fit_factor([score] * len(genuine), genuine, [30.0] * len(genuine))

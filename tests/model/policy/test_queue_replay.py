@@ -4,7 +4,7 @@ import math
 import ciw
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.policy.deferral import (
@@ -27,7 +27,6 @@ from model.policy.queue_replay import (
 )
 
 S = 1_000_000
-unhurried = settings(deadline=None)  # the first call compiles
 
 # Times on a coarse grid meet often, on a fine one never: both belong to a proof.
 GAP_US = st.sampled_from([0, 0, S // 2, S, 30 * S]) | st.integers(0, 90 * S)
@@ -112,7 +111,6 @@ def the_rule_in_python(received, factor, believed, how):
     return key_of
 
 
-@unhurried
 @given(st.lists(CALL, min_size=1, max_size=14), OPERATORS, SETTINGS)
 def test_the_kernel_equals_the_slow_reference(calls, operators, how):
     received, handling_s, factor, believed, patience_s = columns(calls)
@@ -145,7 +143,6 @@ def passed_by(result, received):
                 yield earlier, later
 
 
-@unhurried
 @given(st.lists(CALL, min_size=2, max_size=25), OPERATORS, SETTINGS)
 def test_only_calls_within_the_next_defer_s_pass_under_the_rule(calls, operators, how):
     received, handling_s, factor, believed, patience_s = columns(calls)
@@ -155,7 +152,6 @@ def test_only_calls_within_the_next_defer_s_pass_under_the_rule(calls, operators
         assert received[later] - received[earlier] < result.defer_s[earlier] * 1e6
 
 
-@unhurried
 @given(st.lists(st.tuples(CALL, st.floats(0.0, 300.0)), min_size=2, max_size=25), OPERATORS)
 def test_only_calls_within_the_next_defer_s_pass_under_fixed_deferral(calls, operators):
     received, handling_s, _, _, patience_s = columns([call for call, _ in calls])
@@ -165,7 +161,6 @@ def test_only_calls_within_the_next_defer_s_pass_under_fixed_deferral(calls, ope
         assert received[later] - received[earlier] < asked[earlier] * 1e6
 
 
-@unhurried
 @given(st.lists(CALL, min_size=2, max_size=25), OPERATORS, SETTINGS)
 @example([(0, 200 * S, 0.0, 60.0, math.inf), *[(S, 60 * S, 1.0, 60.0, math.inf)] * 9], 1, DeferralSettings())
 def test_no_call_is_passed_by_a_later_one_that_looks_no_more_genuine(calls, operators, how):
@@ -175,7 +170,6 @@ def test_no_call_is_passed_by_a_later_one_that_looks_no_more_genuine(calls, oper
         assert factor[later] < factor[earlier]
 
 
-@unhurried
 @given(st.lists(CALL, min_size=1, max_size=25), OPERATORS)
 def test_without_deferral_the_queue_is_first_come_first_served_bit_for_bit(calls, operators):
     received, handling_s, factor, _, patience_s = columns(calls)
@@ -188,7 +182,6 @@ def test_without_deferral_the_queue_is_first_come_first_served_bit_for_bit(calls
         assert not same.defer_s.any()
 
 
-@unhurried
 @given(st.lists(CALL, min_size=1, max_size=25))
 def test_while_an_operator_is_always_free_nobody_is_deferred(calls):
     received, handling_s, factor, believed, patience_s = columns(calls)
@@ -198,7 +191,6 @@ def test_while_an_operator_is_always_free_nobody_is_deferred(calls):
     assert result.order.tolist() == list(range(len(calls)))
 
 
-@unhurried
 @given(st.lists(CALL, min_size=1, max_size=25), OPERATORS, st.booleans())
 def test_every_call_is_answered_or_lost_once_and_nobody_waits_beside_an_idle_operator(calls, operators, ruled):
     received, handling_s, factor, believed, patience_s = columns(calls)
@@ -221,7 +213,6 @@ def test_every_call_is_answered_or_lost_once_and_nobody_waits_beside_an_idle_ope
         assert busy <= on_duty or not started
 
 
-@unhurried
 @given(st.lists(st.tuples(CALL, st.booleans()), min_size=1, max_size=25), OPERATORS, st.integers(1, 100 * S))
 def test_the_oracle_never_makes_genuine_callers_wait_longer_when_calls_take_equally_long(calls, operators, handling):
     received = columns([call for call, _ in calls])[0]
@@ -232,7 +223,6 @@ def test_the_oracle_never_makes_genuine_callers_wait_longer_when_calls_take_equa
     assert oracle.wait_s.sum() == pytest.approx(fcfs.wait_s.sum(), abs=1e-9)
 
 
-@unhurried
 @given(st.lists(CALL, min_size=2, max_size=25), st.integers(1, 4), SETTINGS)
 def test_extra_waiting_is_bounded_by_the_work_that_arrives_within_defer_s(calls, operators, how):
     received, handling_s, factor, believed, _ = columns(calls)
