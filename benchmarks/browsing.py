@@ -23,7 +23,7 @@ ARGUMENTS = (
 
 
 def chromium() -> str:
-    """Give the path of a Chromium, installing Debian's as root when there is none.
+    """Return the path of a Chromium, installing Debian's as root when there is none.
 
     Raises
     ------

@@ -18,7 +18,6 @@ from model.simulation.city import simulate
 from model.training.boosting import train
 from model.training.dataset import prepare_dataset
 
-Bools = Booleans
 CITIES = ("bengkulu", "silence", "shared", "numberless", "drift", "launch", "storm", "metro")
 
 
@@ -28,7 +27,7 @@ class Calls:
 
     received_us: Integers
     handling_s: Floats
-    genuine: Bools
+    genuine: Booleans
     score: Floats
     guarded: Floats
     cap: Floats
@@ -44,7 +43,7 @@ class Centre:
     test: Calls
 
     def without_guardrails(self) -> "Centre":
-        """Give the same calls with nothing to hold a deferral back."""
+        """Return the same calls with nothing to hold a deferral back."""
         parts = [
             replace(part, guarded=part.score, cap=np.ones_like(part.cap), held=np.zeros_like(part.held))
             for part in (self.fit, self.test)
@@ -52,7 +51,7 @@ class Centre:
         return Centre(self.name, *parts)
 
     def scored(self, score: "tuple[Floats, Floats]", name: str) -> "Centre":
-        """Give the same calls with other scores."""
+        """Return the same calls with other scores."""
         parts = [
             replace(part, score=mine, guarded=mine) for part, mine in zip((self.fit, self.test), score, strict=True)
         ]
@@ -120,7 +119,7 @@ def drawn_centre(
 
 
 def drawn_centres() -> list[Centre]:
-    """Give five centres with a good model (d' = 4) and one with a weak one."""
+    """Return five centres with a good model (d' = 4) and one with a weak one."""
     return [
         drawn_centre("rare", 1, 2, 0.01, 4.0),
         drawn_centre("few", 2, 4, 0.05, 4.0),

@@ -64,7 +64,7 @@ def looks(log: CityLog, until: pd.Timestamp, *, since: pd.Timestamp | None = Non
 
 
 def half(log: CityLog) -> pd.Timestamp:
-    """Give the middle of a log's time."""
+    """Return the middle of a log's time."""
     first, last = log.calls["received_at"].min(), log.calls["received_at"].max()
     return (first + (last - first) / 2).floor("D")
 
@@ -107,7 +107,7 @@ def quiet_years(city: str, seeds: int, every: int = 1) -> tuple[int, int, int]:
 
 
 def noticed(log: CityLog, change: pd.Timestamp, until: pd.Timestamp, within: int = DAYS * 2) -> tuple[float, list[str]]:
-    """Give on which day after a change there was the first alarm (NaN: not within so many), and what had moved."""
+    """Return on which day after a change there was the first alarm (NaN: not within so many), and what had moved."""
     for one in looks(log, until, since=change):
         if one.drift.alarm:
             return one.day, [finding.name for finding in one.drift.findings if finding.moved]

@@ -21,7 +21,7 @@ Outcome = tuple[list[float], int, float]  # latencies in milliseconds, wrong ans
 
 
 def percentiles(latencies: Sequence[float]) -> tuple[float, ...]:
-    """Give the PERCENTILES and the largest of some latencies."""
+    """Return the PERCENTILES and the largest of some latencies."""
     found = sorted(latencies)
     return (*(found[int(len(found) * share / 100)] for share in PERCENTILES), found[-1])
 

@@ -57,7 +57,7 @@ class Peer(NamedTuple):
     fixed: list[tuple[float, ...]]
 
     def per_s(self) -> float:
-        """Give the median of the answers a second."""
+        """Return the median of the answers a second."""
         return statistics.median(one.per_s for one in self.closed)
 
 

@@ -33,7 +33,7 @@ class Measured(NamedTuple):
 
 
 def has_wrk() -> bool:
-    """Say whether wrk can be run."""
+    """Return whether wrk can be run."""
     return shutil.which("wrk") is not None
 
 

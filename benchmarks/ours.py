@@ -28,7 +28,7 @@ def release(folder: Path) -> Path:
 
 
 def command(served: Path) -> list[str]:
-    """Give the command that serves a release, with a database in the folder where it runs."""
+    """Return the command that serves a release, with a database in the folder where it runs."""
     saring, database = Path(sys.executable).with_name("saring"), "sqlite:///bench.db"
     options = ["--release", str(served), "--database", database, "--port", "{port}", "--insecure-local"]
     return [str(saring), "serve", *options]
@@ -73,7 +73,7 @@ def start_s(folder: Path, served: Path) -> float:
 
 
 def imported(folder: Path, served: Path) -> frozenset[str]:
-    """Say which of NOT_WANTED the service has imported once it has scored a call."""
+    """Return which of NOT_WANTED the service has imported once it has scored a call."""
     own = folder / "imports"
     own.mkdir()
     told = [sys.executable, "-X", "importtime", "-m", "service.cli.main", *command(served)[1:]]

@@ -57,7 +57,7 @@ class Estimator:
         self._estimator = joblib.load(path)[STAGE]
 
     def predict(self, rows: pd.DataFrame) -> Any:
-        """Give the probability of each row."""
+        """Return the probability of each row."""
         return self._estimator.predict_proba(rows.to_numpy())[:, 1]
 
 
@@ -77,7 +77,7 @@ def save_for_mlflow(release: Path, folder: Path) -> None:
 
 
 def example_row() -> str:
-    """Give the body of a request to `mlflow models serve`: one row of the feature table."""
+    """Return the body of a request to `mlflow models serve`: one row of the feature table."""
     row = [0.0] * len(NAMES)
     row[DURATION], row[SILENCE] = 9.5, 0.8
     return json.dumps({"dataframe_split": {"columns": NAMES, "data": [row]}})

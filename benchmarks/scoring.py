@@ -28,7 +28,7 @@ START_US = 1_700_000_000_000_000
 
 
 def median_us(function: Callable[[], object], times: int = TIMES) -> float:
-    """Give the median time of a call, in microseconds, after a tenth as many calls to warm up."""
+    """Return the median time of a call, in microseconds, after a tenth as many calls to warm up."""
     taken = []
     for _ in range(times // 10):
         function()

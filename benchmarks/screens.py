@@ -92,7 +92,7 @@ class Scene:
         )
 
     def new_number(self) -> str:
-        """Give a number that never rang."""
+        """Return a number that never rang."""
         return f"+62811{self._draw.randrange(10**7):07}"
 
     def clear_last(self) -> None:

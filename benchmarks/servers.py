@@ -37,7 +37,7 @@ class Server(NamedTuple):
     log: Path
 
     def cpu_s(self) -> float:
-        """Give the seconds of a core that its processes have used so far."""
+        """Return the seconds of a core that its processes have used so far."""
         ticks = 0
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:

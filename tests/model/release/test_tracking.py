@@ -166,7 +166,7 @@ def _service_scores(serving, folder, release_folder, city) -> pd.DataFrame:
 
 
 def _number(name: str, value: object) -> float:
-    """Give a value of a reason as the feature table has it; words stand for codes there."""
+    """Return a value of a reason as the feature table has it; words stand for codes there."""
     words = FEATURES[NAMES.index(name)].words
     return float("nan") if value is None else float(words.index(value)) if words else value
 
