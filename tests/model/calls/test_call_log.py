@@ -237,11 +237,16 @@ def test_names_on_several_lines_and_blank_lines_before_them_do_not_move_the_coun
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
-    [(b"", "empty"), (b"\n\n", "empty"), ("call_id,caller\na,é\n".encode("latin-1"), "utf-8")],
+    ("name", "content", "told"),
+    [
+        ("calls.csv", b"", "empty"),
+        ("calls.csv", b"\n\n", "empty"),
+        ("calls.csv", "call_id,caller\na,é\n".encode("latin-1"), "utf-8"),
+        ("calls.parquet", b"PAR1, or so it says", "cannot be read"),
+    ],
 )
-def test_a_file_that_is_no_csv_is_one_clear_error(tmp_path, content, told):
-    path = tmp_path / "calls.csv"
+def test_a_file_that_is_no_log_is_one_clear_error(tmp_path, name, content, told):
+    path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(LogError, match=told):
         read_calls(path)
@@ -259,12 +264,6 @@ def test_bytes_that_are_not_utf8_far_into_the_file_are_refused(tmp_path):
 def test_a_file_that_is_not_there_is_one_clear_error(tmp_path, name):
     with pytest.raises(LogError, match=f"{name}: there is no such file"):
         read_calls(tmp_path / name)
-
-
-def test_parquet_that_is_no_parquet_is_one_clear_error(tmp_path):
-    (tmp_path / "calls.parquet").write_bytes(b"PAR1, or so it says")
-    with pytest.raises(LogError, match="cannot be read"):
-        read_calls(tmp_path / "calls.parquet")
 
 
 def test_parquet_rows_that_break_the_contract_are_named(tmp_path):

@@ -191,10 +191,6 @@ def test_a_certificate_survives_json():
         assert "\n  " in text
 
 
-def test_the_same_calls_give_the_same_certificate():
-    assert a_certificate() == a_certificate()
-
-
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [

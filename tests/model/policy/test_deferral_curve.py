@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -128,14 +127,6 @@ def test_a_score_or_cap_without_sense_is_not_deferred(nonsense):
     curve = FactorCurve((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), scale=1.0)
     assert curve.factors(nonsense).tolist() == [0.0]
     assert curve.factors(1.0, min(nonsense, -0.1)).tolist() == [0.0]
-
-
-def test_the_curve_survives_json_bit_for_bit():
-    score, genuine, handling_s, cap = made_up_calls(2000)
-    curve = fit_factor(score, genuine, handling_s, cap)
-    again = FactorCurve.from_json(json.loads(json.dumps(curve.to_json(), allow_nan=False)))
-    assert again == curve
-    np.testing.assert_array_equal(again.factors(score, cap), curve.factors(score, cap))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from model.calls.call_events import sort_calls
-from model.errors import TrainingError
 from model.evaluation.evaluation import Effort
 from model.params import Boosting, Params
 from model.release.folder import read_release, write_release
@@ -55,6 +54,7 @@ def test_a_release_made_at_a_moment_knows_nothing_of_what_came_after(city):
     altered = calls.copy()
     altered.loc[altered["disposed_at"] >= until, "disposition"] = "genuine"
     altered.loc[altered["received_at"] >= until, ["caller", "line"]] = ["+6281234567890", "voip"]
+    altered.loc[altered["ended_at"] >= until, "duration_s"] = 1.0
     earlier = city.corrections[city.corrections["disposed_at"] < until]
     one = make_release(city.calls, FEW, NOW, until, city.corrections, QUICK)
     other = make_release(altered[altered["received_at"] < until], FEW, NOW, until, earlier, QUICK)
@@ -140,12 +140,6 @@ def test_a_few_genuine_calls_make_a_release_that_flags_and_defers_nobody(sparse_
         assert not (scored["band"] == "likely_prank").any()
         assert not scored["deferral_on"].any()
         assert np.isfinite(scored["prank_likelihood"]).all()
-
-
-@pytest.mark.parametrize("genuine", [0, 1, 2])
-def test_too_few_genuine_calls_make_no_release(sparse_log, genuine):
-    with pytest.raises(TrainingError, match=f"{genuine} calls closed as genuine"):
-        make_release(sparse_log(genuine), FEW, NOW, effort=QUICK)
 
 
 def test_what_is_never_known_is_never_held_against_a_call(sparse_log):

@@ -150,11 +150,6 @@ def test_rows_of_another_width_are_refused(made, width):
         card.score(np.zeros(width))
 
 
-def test_a_scorecard_that_sees_more_than_its_stage_knows_is_refused(made):
-    with pytest.raises(ScorecardError, match="stage ring"):
-        Scorecard("ring", 0.0, made.scorecards["opening"].steps)
-
-
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize(
     "place",
