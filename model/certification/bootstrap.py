@@ -21,6 +21,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return the three as `name`, `name_low` and `name_high`."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def caller_index(callers: Integers) -> tuple[Integers, int]:
     """Assign each caller a number from 0; a call without a number (-1) is a caller of its own.

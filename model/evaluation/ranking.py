@@ -10,6 +10,11 @@ from model.certification.bootstrap import bootstrap_weights, caller_index, perce
 from model.evaluation.calibration import Calibration, measure_calibration, quantile_groups, reliability
 from model.kernels import log_kernel
 
+#: What is measured of a scorecard, in the order of `auc_and_precision` and of `Calibration`.
+MEASURES = (
+    "auc", "average_precision_genuine", "brier", "calibration_error", "calibration_slope", "calibration_intercept",
+)  # fmt: skip
+
 
 class RankedCalls(NamedTuple):
     """Calls by score, lowest first; `ends` are the ends (not included) of runs of equal scores."""
@@ -120,28 +125,21 @@ def evaluate_ranking(
     constant = base * (1.0 - base)
     own = auc_and_precision(mine)
     scorecard = {
-        **_with_interval("auc", own[0], ranks[:, 0]),
-        **_with_interval("average_precision_genuine", own[1], ranks[:, 1]),
         "base_rate_genuine": base,
         "brier_skill": 1.0 - whole.brier / constant if constant > 0.0 else np.nan,
-        **_with_interval("brier", whole.brier, truth[:, 0]),
-        **_with_interval("calibration_error", whole.error, truth[:, 1]),
-        **_with_interval("calibration_slope", whole.slope, truth[:, 2]),
-        **_with_interval("calibration_intercept", whole.intercept, truth[:, 3]),
         "reliability": reliability(likelihood, genuine, groups),
     }
+    for name, value, resampled in zip(MEASURES, (*own, *whole), (*ranks.T, *truth.T), strict=True):
+        scorecard |= percentile_interval(value, resampled).named(name)
     beside = {}
     for name, calls in others.items():
         theirs, drawn = auc_and_precision(calls), np.array(drawn_ranks[name]).reshape(-1, 2)
         beside[name] = {
-            **_with_interval("auc", theirs[0], drawn[:, 0]),
-            **_with_interval("average_precision_genuine", theirs[1], drawn[:, 1]),
-            **_with_interval("auc_above_scorecard", theirs[0] - own[0], drawn[:, 0] - ranks[:, 0]),
-            **_with_interval("average_precision_above_scorecard", theirs[1] - own[1], drawn[:, 1] - ranks[:, 1]),
+            **percentile_interval(theirs[0], drawn[:, 0]).named("auc"),
+            **percentile_interval(theirs[1], drawn[:, 1]).named("average_precision_genuine"),
         }
+        above, drawn_above = np.subtract(theirs, own), drawn - ranks
+        for place, measure in enumerate(("auc", "average_precision")):
+            interval = percentile_interval(float(above[place]), drawn_above[:, place])
+            beside[name] |= interval.named(f"{measure}_above_scorecard")
     return scorecard, beside
-
-
-def _with_interval(name: str, value: float, resampled: Floats) -> dict[str, float]:
-    interval = percentile_interval(value, resampled)
-    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -231,7 +231,6 @@ def measure_over_seeds(
     table: dict[str, dict[str, dict[str, float]]] = {}
     for (condition, discipline, name), values in found.items():
         known = [value for value in values if not np.isnan(value)]
-        interval = percentile_interval(float(np.mean(known)) if known else np.nan, known)
-        row = table.setdefault(condition, {}).setdefault(discipline, {})
-        row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        mean = float(np.mean(known)) if known else np.nan
+        table.setdefault(condition, {}).setdefault(discipline, {}).update(percentile_interval(mean, known).named(name))
     return table

@@ -144,15 +144,11 @@ def _compared(lived: Outcomes, mask: Booleans, sums: Floats, drawn: Floats, call
         "callers": callers,
         "mean_wait_first_come_s": first_s / calls,
         "mean_wait_s": rule_s / calls,
-        "wait_ratio": ratio.value,
-        "wait_ratio_low": ratio.low,
-        "wait_ratio_high": ratio.high,
+        **ratio.named("wait_ratio"),
         **{f"over_{limit:g}_s": float(share) for limit, share in zip(LONGER_S, over, strict=True)},
         "lost_first_come": lost_first / calls,
         "lost": lost / calls,
-        "lost_above_first_come": above.value,
-        "lost_above_first_come_low": above.low,
-        "lost_above_first_come_high": above.high,
+        **above.named("lost_above_first_come"),
     }
 
 

@@ -73,13 +73,7 @@ def label_bias(calls: pd.DataFrame, events: Events, rows: Booleans, likelihood: 
     for place, name in enumerate(MEASURES):
         mine, others = shares[place], shares[place + len(MEASURES)]
         difference = percentile_interval(others - mine, drawn[:, place + len(MEASURES)] - drawn[:, place], CONFIDENCE)
-        found["measures"][name] = {
-            "held_out": mine,
-            "acted_on": others,
-            "difference": difference.value,
-            "difference_low": difference.low,
-            "difference_high": difference.high,
-        }
+        found["measures"][name] = {"held_out": mine, "acted_on": others, **difference.named("difference")}
     told_apart = any(one["difference_low"] > 0.0 or one["difference_high"] < 0.0 for one in found["measures"].values())
     found["says"] = "biased" if told_apart else "no_sign"
     return found
