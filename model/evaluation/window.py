@@ -62,7 +62,7 @@ class EvaluationWindow:
     ) -> "EvaluationWindow":
         """Return the calls received at or after `since`; judged are the closed ones that are `maturity_s` old."""
         received = past.events.received_us
-        rows = received >= since.as_unit("us").value
+        rows = received >= since.value // 1_000
         closed = rows & (received <= past.until_us - maturity_s * 1e6) & (past.events.outcome != UNLABELLED)
         return cls(past.events, past.table, rows, closed, scorecards, policy)
 

@@ -72,6 +72,6 @@ def latest_calls(
     events = events_of(calls, release.labels, release.region, corrections)
     received = events.received_us
     now_us = int(received.max(initial=0)) + 1
-    rows = select_recent_calls(received, now_us) if since is None else received >= since.as_unit("us").value
+    rows = select_recent_calls(received, now_us) if since is None else received >= since.value // 1_000
     table = FeatureTable(calls, events, release.time_zone)
     return build_sample(table, events, rows, release.scorecards, now_us)

@@ -83,7 +83,7 @@ def prepare_dataset(
             f"disposition: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, "
             "expected at least 3 of each"
         )
-    until_us = until.as_unit("us").value if until is not None else _last_known(calls, events)
+    until_us = until.value // 1_000 if until is not None else _last_known(calls, events)
     maturity_s = float(np.quantile((events.outcome_us - events.received_us)[closed], MATURE)) / 1e6
     fit_end, calibrate_end = _cuts(events, params)
     labelled = events.outcome != UNLABELLED
