@@ -159,7 +159,7 @@ def read_params(path: Path | None) -> Params:
     """
     if path is None:
         return Params()
-    with told_by_name(path):
+    with params_errors(path):
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         if isinstance(document, dict):
             document = {name: value for name, value in document.items() if name not in PIPELINE}
@@ -167,7 +167,7 @@ def read_params(path: Path | None) -> Params:
 
 
 @contextmanager
-def told_by_name(path: Path, section: str = "") -> Iterator[None]:
+def params_errors(path: Path, section: str = "") -> Iterator[None]:
     """Raise a ParamsError that names every wrong setting when a file cannot be read or does not fit its model."""
     try:
         yield

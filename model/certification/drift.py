@@ -42,8 +42,8 @@ FEWEST_CALLS, FEWEST_CLOSED, FEWEST_OF_A_KIND, FEWEST_WEEKS = 200, 100, 10, 4
 #: They change as long as a log grows, whatever the callers do: shown, and no reason for an alarm.
 GROWING = frozenset({"genuine_ever", "not_genuine_ever", "since_first_d", "surge_new"})
 
-#: The same in each language.
-Said = Mapping[Language, str]
+#: One text in each language.
+Texts = Mapping[Language, str]
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Finding:
     """
 
     name: str
-    meaning: Said
-    change: Said
+    meaning: Texts
+    change: Texts
     size: float | None
     limit: float | None
     moved: bool
@@ -208,7 +208,7 @@ def _calibration(then: Mapping[str, Any], now: Mapping[str, Share | None]) -> Fi
 
 
 def _compare_shares(
-    name: str, change: Said, then: float, now: float, expected: float, error: float, *, fell_only: bool = False
+    name: str, change: Texts, then: float, now: float, expected: float, error: float, *, fell_only: bool = False
 ) -> Finding:
     """Return whether a share moved: by more than chance gives, and by enough to matter."""
     of_a_kind = min(expected, expected / then * (1.0 - then)) if then else 0.0
@@ -220,14 +220,14 @@ def _compare_shares(
     return Finding(name, _meaning(name), change, size, limit, size > limit and not (fell_only and now > then))
 
 
-def _meaning(name: str) -> Said:
+def _meaning(name: str) -> Texts:
     said = in_each_language(f"feature.{name}.meaning" if name in NAMES else f"drift.measure.{name}")
     if name not in GROWING:
         return said
     return {language: catalogue(language)("drift.grows", meaning=text) for language, text in said.items()}
 
 
-def _bin(place: int, edges: list[float], words: tuple[str, ...]) -> Said:
+def _bin(place: int, edges: list[float], words: tuple[str, ...]) -> Texts:
     """Return which values a bin holds; those after the last edge's: above it (or another word), not known.
 
     Examples

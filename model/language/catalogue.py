@@ -8,8 +8,8 @@ from typing import Any
 from model.language.numbers import KINDS
 from model.language.texts import LANGUAGES, Language, Text, locale_of, texts_of
 
-#: Says a text with the values of its gaps.
-Said = Callable[[Mapping[str, Any]], str]
+#: Fills the gaps of a text.
+Filler = Callable[[Mapping[str, Any]], str]
 
 
 class Catalogue:
@@ -24,7 +24,7 @@ class Catalogue:
     def __init__(self, language: Language, texts: Mapping[str, Text]) -> None:
         self.language = language
         self._texts = texts
-        self._compiled: dict[str, Said] = {}
+        self._compiled: dict[str, Filler] = {}
 
     def __call__(self, name: str, **values: Any) -> str:
         """Return a text with values in its gaps; a KeyError when the catalogue does not have it.
@@ -41,7 +41,7 @@ class Catalogue:
         """Return the texts whose names begin so, their gaps still open."""
         return {name: text for name, text in self._texts.items() if name.startswith(beginnings)}
 
-    def _compile(self, name: str) -> Said:
+    def _compile(self, name: str) -> Filler:
         """Parse a text once; thereafter it is only filled in."""
         text = self._texts[name]
         if isinstance(text, str):
@@ -55,7 +55,7 @@ class Catalogue:
         self._compiled[name] = said
         return said
 
-    def _filled(self, text: str) -> Said:
+    def _filled(self, text: str) -> Filler:
         pieces = [
             (before, name or "", self._written(*spec.split(".")) if spec else str)
             for before, name, spec, _ in Formatter().parse(text)

@@ -144,7 +144,7 @@ def compare(
     differences = _differences(windows, (champion, challenger), effort or Effort())
     judged = [one for one in differences if one.slice_ == "all" or one.callers >= margins.least_callers]
     few = sorted({f"{_slice(one.slice_)} ({one.callers})" for one in differences if one not in judged})
-    reasons = [_said(one, margins) for one in judged if one.worse.value > margins.of(one.slice_, one.measure)]
+    reasons = [_reason(one, margins) for one in judged if one.worse.value > margins.of(one.slice_, one.measure)]
     ends = [pd.Timestamp(int(at), unit="us", tz="UTC").to_pydatetime() for at in mine.received_us[[0, -1]]]
     return Comparison(
         champion.name,
@@ -251,7 +251,7 @@ def _waits(
     return found
 
 
-def _said(one: Difference, margins: Margins) -> str:
+def _reason(one: Difference, margins: Margins) -> str:
     who = _slice(one.slice_) if one.slice_ == "all" else f"genuine {_slice(one.slice_)}"
     margin = margins.of(one.slice_, one.measure)
     how = f"{one.worse.value:.3f} worse ({one.worse.low:.3f} to {one.worse.high:.3f}), the margin is {margin:g}"

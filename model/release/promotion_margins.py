@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from model.evaluation.slices import SLICES
-from model.params import told_by_name
+from model.params import params_errors
 
 Measure = Literal["auc", "wait"]
 Margin = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -80,6 +80,6 @@ def read_margins(path: Path | None) -> Margins:
         if not DEFAULT_PATH.is_file():
             return Margins()
         path = DEFAULT_PATH
-    with told_by_name(path, "promotion"):
+    with params_errors(path, "promotion"):
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Margins.model_validate(document.get("promotion") or {})

@@ -81,7 +81,7 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """Return every version, the newest first; none when nothing was registered yet."""
-        with _told():
+        with _mlflow_errors():
             rows = list(self._client.search_model_versions(f"name = '{self.name}'"))
             aliases: dict[int, list[str]] = {}
             for alias, number in (self._model().aliases if rows else {}).items():
@@ -105,7 +105,7 @@ class Registry:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         scratch = Path(tempfile.mkdtemp(prefix=".fetched-", dir=folder))
         try:
-            with _told():
+            with _mlflow_errors():
                 source = self._client.get_model_version_download_uri(self.name, str(version.number))
                 got = Path(download_artifacts(artifact_uri=source, dst_path=str(scratch), tracking_uri=self.uri))
             if not (got / INSIDE / MANIFEST).is_file():
@@ -118,7 +118,7 @@ class Registry:
     def assign_alias(self, number: int) -> Version:
         """Make a new version the challenger, or the champion when there is none yet."""
         champion = self._holder(CHAMPION)
-        with _told():
+        with _mlflow_errors():
             self._client.set_registered_model_alias(self.name, CHALLENGER if champion else CHAMPION, str(number))
             if champion is None:
                 self._remember([number])
@@ -127,7 +127,7 @@ class Registry:
 
     def set_tag(self, number: int, name: str, value: str) -> None:
         """Put something down beside a version."""
-        with _told():
+        with _mlflow_errors():
             self._client.set_model_version_tag(self.name, str(number), name, value)
 
     def promote(self, version: Version, because: str, *, forced: bool, by: str) -> None:
@@ -135,7 +135,7 @@ class Registry:
         champion = self._holder(CHAMPION)
         if champion == version.number:
             raise PromotionError(f"version {version.number} ({version.release}) is the champion already")
-        with _told():
+        with _mlflow_errors():
             # What is put down comes first: an alias without a reason would be worse than a reason without an alias.
             notes = {"promoted_at": _now(), "promoted_because": because[:4_900], "promoted_by": by}
             self._put(version.number, **notes, promoted_over=str(champion or ""), promotion_forced=str(forced).lower())
@@ -154,7 +154,7 @@ class Registry:
         if not before:
             raise PromotionError(f"version {going.number} ({going.release}) is the first champion: none came before it")
         coming = self.find(str(before[-1]))
-        with _told():
+        with _mlflow_errors():
             self._put(going.number, rolled_back_at=_now(), rolled_back_because=because[:4_900], rolled_back_by=by)
             self._remember(before)
             self._client.set_registered_model_alias(self.name, CHAMPION, str(coming.number))
@@ -169,7 +169,7 @@ class Registry:
         self._client.set_registered_model_tag(self.name, _CHAMPIONS, " ".join(map(str, numbers[-_REMEMBERED:])))
 
     def _holder(self, alias: str) -> int | None:
-        with _told():
+        with _mlflow_errors():
             number = self._model().aliases.get(alias)
         return None if number is None else int(number)
 
@@ -196,8 +196,8 @@ def _now() -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Tell what goes wrong in MLflow in one sentence."""
+def _mlflow_errors() -> Iterator[None]:
+    """Raise what MLflow raises as a RegistryError of one sentence."""
     from mlflow.exceptions import MlflowException
 
     try:

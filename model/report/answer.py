@@ -152,11 +152,11 @@ def _allowed(certificate: Certificate) -> Iterator[tuple[StageProof, Certificate
     stages = sorted(certificate.stages, key=lambda proof: proof.stage != QUEUE_STAGE)
     for proof in stages:
         alone = replace(certificate, stages=(proof,))
-        same = proof is not stages[0] and _told(proof) == _told(stages[0])
+        same = proof is not stages[0] and _promise(proof) == _promise(stages[0])
         yield proof, None if same else alone
 
 
-def _told(proof: StageProof) -> tuple[Any, ...]:
+def _promise(proof: StageProof) -> tuple[Any, ...]:
     """Return what a certificate's sentence tells of a stage."""
     flag = proof.flag
     proven = flag.threshold is not None
