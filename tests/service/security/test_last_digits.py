@@ -1,6 +1,6 @@
 """The last digits of a number: kept only when the setting asks for them, seen on the board, and never exported."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -17,19 +17,9 @@ from tests.support.processes import until
 NUMBER, SHORT = "+6281234567890", "110"
 
 
-def asked(call_id: str, caller: str | None, **more) -> dict:
-    at = datetime.now(UTC) - timedelta(seconds=5)
-    return {"call_id": call_id, "received_at": at.isoformat(), "caller": caller, **more}
-
-
 def digits(service) -> dict[str, str | None]:
     waiting = service.ask("operator", "GET", "/v1/queue").json()["calls"]
     return {call["call_id"]: call["last_digits"] for call in waiting}
-
-
-def ring(service, *bodies: dict) -> None:
-    for body in bodies:
-        assert service.ask("intake", "POST", "/v1/score", json=body).status_code == 200
 
 
 def in_store(folder: Path) -> bytes:
@@ -38,17 +28,19 @@ def in_store(folder: Path) -> bytes:
 
 def test_without_the_setting_none_are_kept_whatever_is_sent(tmp_path, release_folder):
     with keyed(tmp_path, release_folder) as service:
-        ring(service, asked("a", NUMBER), asked("b", NUMBER, x_last_digits=NUMBER))
+        service.ring("a", caller=NUMBER)
+        service.ring("b", caller=NUMBER, x_last_digits=NUMBER)
         assert digits(service) == {"a": None, "b": None}
     assert b"7890" not in in_store(tmp_path)
 
 
 def test_with_the_setting_they_are_on_the_board_and_nothing_more_is_kept(tmp_path, release_folder, browser):
     with keyed(tmp_path, release_folder, last_digits=4) as service:
-        ring(service, asked("a", "0812-3456-7890"), asked("b", SHORT), asked("c", None, x_last_digits="1234"))
+        service.ring("a", caller="0812-3456-7890")
+        service.ring("b", caller=SHORT)
+        service.ring("c", caller=None, x_last_digits="1234")
         assert digits(service) == {"a": "7890", "b": None, "c": None}
-        again = service.ask("intake", "POST", "/v1/score", json=asked("d", NUMBER, x_trunk="7"))
-        assert "7890" not in again.text
+        assert "7890" not in str(service.ring("d", caller=NUMBER, x_trunk="7"))
         with browser.new_context(base_url=f"http://127.0.0.1:{service.port}", locale="en-GB") as context:
             page = context.new_page()
             page.goto("/console")
@@ -69,7 +61,7 @@ def test_with_the_setting_they_are_on_the_board_and_nothing_more_is_kept(tmp_pat
 def test_they_come_through_the_journal_and_go_with_the_caller(tmp_path, release_folder):
     with keyed(tmp_path, release_folder, last_digits=3, deadline_ms=200) as service:
         with locked(tmp_path / "saring.db"):
-            ring(service, asked("a", NUMBER))
+            service.ring("a", caller=NUMBER)
         until(lambda: digits(service) == {"a": "890"})
         over = {"ended_at": datetime.now(UTC).isoformat(), "ended_by": "caller"}
         assert service.ask("intake", "POST", "/v1/calls/a/ended", json=over).is_success
