@@ -13,7 +13,6 @@ from service.contract.requests import Answered, Disposition, Ended, Reopen
 from service.http.dependencies import (
     CallIdInPath,
     json_response,
-    of_a_person,
     principal_of,
     read_request,
     request_body,
@@ -98,7 +97,8 @@ async def disposition(request: Request, call_id: CallIdInPath) -> Response:
     """
     asked, warnings = await read_request(request, Disposition)
     # A system such as the PBX knows whose call has come to its end; a person at a board may have picked the wrong one.
-    confirmed = asked.confirm or not of_a_person(request)
+    at_a_board = principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
+    confirmed = asked.confirm or not at_a_board
     asked = asked.model_copy(update={"operator": speaking_for(request, asked.operator), "confirm": confirmed})
     now, told_by = resolve_source(request, asked.disposed_at)
     recorded = await scorer_of(request).record(call_id, asked, now, told_by=told_by)

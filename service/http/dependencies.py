@@ -55,12 +55,6 @@ AS_RECORDED = {
 }
 
 
-def links(*operations: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI links from the call_id of an answer to other operations."""
-    there = {"parameters": {"call_id": "$response.body#/call_id"}}
-    return {200: {"links": {name: {"operationId": name, **there} for name in operations}}}
-
-
 def request_body(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = False) -> dict[str, Any]:
     """Describe a body that the endpoint reads itself, with its warnings; `clocked` when it uses `resolve_source`."""
     content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "example": example}
@@ -186,11 +180,6 @@ def speaking_for(request: Request, operator: str | None) -> str | None:
     if operator not in (None, principal.name, masks.mask_operator(principal.name)):
         raise Forbidden("operator: an operator's key speaks for itself alone", [("operator", "the name of this key")])
     return principal.name
-
-
-def of_a_person(request: Request) -> bool:
-    """Return whether a person at a board asks, not a system: with an operator's key, or signed in at the console."""
-    return principal_of(request).role is Role.OPERATOR or "session" in request.scope["state"]
 
 
 def json_response(content: dict[str, Any] | bytes) -> Response:

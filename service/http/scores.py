@@ -12,7 +12,6 @@ from service.contract.problems import Invalid, Problem
 from service.contract.requests import MAX_BATCH_CALLS, Batch, ScoreRequest
 from service.http.dependencies import (
     json_response,
-    links,
     parse_request,
     read_body,
     read_request,
@@ -28,6 +27,15 @@ from service.security.route_access import RoleRoute, require_role
 router = APIRouter(route_class=RoleRoute, tags=["calls"])
 #: So many of a batch are scored at once: a call that comes by itself does not wait for all of them.
 AT_ONCE = 4
+#: From the call_id of the answer to what is said next of the call.
+_LINKS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "links": {
+            name: {"operationId": name, "parameters": {"call_id": "$response.body#/call_id"}}
+            for name in ("answered", "ended", "disposition", "call")
+        }
+    }
+}
 _ASKED = {
     "call_id": "112-20261101-0042",
     "received_at": "2026-11-01T20:15:00+07:00",
@@ -43,7 +51,7 @@ _ASKED = {
     summary="Score one call",
     response_model=ScoreResponse,
     openapi_extra=request_body(ScoreRequest, _ASKED, clocked=True),
-    responses=problem_responses(409, 413, 422) | links("answered", "ended", "disposition", "call"),
+    responses=problem_responses(409, 413, 422) | _LINKS,
 )
 @require_role(Role.INTAKE)
 async def score(request: Request) -> Response:
