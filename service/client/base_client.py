@@ -43,7 +43,7 @@ class BaseClient:
     open_s, longest_open_s : float
         For how long, at first and at most.
     outbox_limit : int
-        Bytes of the outbox; what comes when it is full is lost, and the answer says so.
+        Bytes of the outbox, set aside when it is made; what comes when it is full is lost, and the answer says so.
     tls : ssl.SSLContext, optional
         By default the certificates that this machine trusts.
 

@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from model.errors import StoreError
 from service.contract.problems import Conflict, Invalid
+from service.durable_queue.queue_file import count_pending
 from service.intake.intake import Intake
 from service.maintenance.sqlite_scrub import scrub
 from service.queue.operations import record_decision
@@ -28,7 +29,6 @@ from service.security import tombstones
 from service.store.database import run_transaction
 from service.store.event_streams import lock
 from service.store.journal import Journal
-from service.store.journal_file import count_pending
 from service.store.tables import bases, calls, checkpoints, events, protected
 from service.timestamps import microseconds
 

@@ -16,7 +16,6 @@ import pytest
 from service.maintenance.unused_space import contains_any
 from service.security.pseudonyms import Pseudonyms, read_keys, rotate_number_key
 from service.store.journal import Journal
-from service.store.journal_file import START as FIRST_BLOCK
 from tests.support.call_histories import saring
 from tests.support.processes import all_told, until
 
@@ -236,23 +235,6 @@ def test_a_journal_that_a_dead_process_told_and_did_not_wipe_is_wiped_at_the_nex
     journal.close()
     with serving(tmp_path, release_folder):
         until(lambda: b"mine of long ago" not in everything(tmp_path))
-
-
-def test_wiping_leaves_zeros_loses_nothing_and_stops_for_what_comes_in(tmp_path):
-    path = tmp_path / "journal-0.saring"
-    journal = Journal(path, size=2**20)
-    for number in range(100):
-        journal.append(b"record %d" % number)
-    assert not journal.wipe()
-    journal.acknowledge(journal.peek(100)[-1][0])
-    assert journal.wipe()
-    assert not any(path.read_bytes()[FIRST_BLOCK:])
-    journal.append(b"after")
-    assert not journal.wipe()
-    journal.close()
-    journal = Journal(path)
-    assert [record for _, record in journal.peek()] == [b"after"]
-    journal.close()
 
 
 def test_the_command_never_makes_a_key_and_says_that_a_number_can_be_seen(serving, tmp_path, release_folder):
