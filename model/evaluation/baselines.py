@@ -17,10 +17,9 @@ from model.arrays import Floats
 from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
-from model.training.dataset import mask_missing_features
+from model.training.dataset import WORTH_A_THREAD, mask_missing_features
 
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")
-_WORTH_A_THREAD = 200_000
 #: At most so many calls are fitted on, drawn at random: more would cost more time than the scorecards' own fit.
 MAX_CALLS = 100_000
 
@@ -43,10 +42,10 @@ class Baselines:
             some = np.random.default_rng(params.seed).choice(len(rows), MAX_CALLS, replace=False)
             rows, label = rows[some], label[some]
         if len(np.unique(label)) < 2:
-            raise TrainingError("yardsticks: all calls have the same label, expected both kinds")
+            raise TrainingError("baselines: all calls have the same label, expected both kinds")
         self._fitted: dict[str, Mapping[str, Any]] = {}
         rows = mask_missing_features(rows)
-        with threadpool_limits(1 if len(rows) < _WORTH_A_THREAD else None):
+        with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None):
             for stage in STAGES:
                 width = WIDTHS[stage]
                 boosting = HistGradientBoostingClassifier(
@@ -63,7 +62,7 @@ class Baselines:
         `rows` are features at the last stage, float64 (n, d).
         """
         width = WIDTHS[stage]
-        with threadpool_limits(1 if len(rows) < _WORTH_A_THREAD else None):
+        with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None):
             found = {
                 name: model.decision_function(rows[:, :width]) if len(rows) else np.zeros(0)
                 for name, model in self._fitted[stage].items()

@@ -53,10 +53,8 @@ def stage_scores(
     protected : bool (n,), optional
         The calls whose number is on the protected list; none by default.
     """
-    every = len(table.events)
-    place = np.arange(every) if wanted is None else np.cumsum(wanted) - 1
-    size = every if wanted is None else int(wanted.sum())
-    listed = np.zeros(every, dtype=np.bool_) if protected is None else protected
+    place, size = table.places(wanted)
+    listed = np.zeros(len(table.events), dtype=np.bool_) if protected is None else protected
     log_odds, guarded, cap = np.empty(size), np.empty(size), np.empty(size)
     held = np.empty(size, dtype=np.int64)
     width, names = WIDTHS[scorecard.stage], NAMES[: WIDTHS[scorecard.stage]]

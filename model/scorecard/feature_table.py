@@ -67,13 +67,18 @@ class FeatureTable:
 
         yield from self.replay.parts(part)
 
+    def places(self, wanted: Booleans | None) -> tuple[Integers, int]:
+        """Return the place of each call of the log among the wanted ones (all by default), and how many these are."""
+        mask = np.ones(len(self.events), np.bool_) if wanted is None else wanted
+        return np.cumsum(mask) - 1, int(mask.sum())
+
     def matrix(self, wanted: Booleans | None = None) -> Floats:
         """Return the features of the wanted calls at the last stage, in order of time: float64 (m, len(FEATURES)).
 
         An earlier stage's rows are its first `WIDTHS[stage]` columns.
         """
-        place = np.arange(len(self.events)) if wanted is None else np.cumsum(wanted) - 1
-        matrix = np.empty((len(self.events) if wanted is None else int(wanted.sum()), len(FEATURES)))
+        place, size = self.places(wanted)
+        matrix = np.empty((size, len(FEATURES)))
         for part in self.parts(wanted):
             matrix[place[part.rows]] = part.features
         return matrix

@@ -15,12 +15,11 @@ from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
-from model.training.dataset import Dataset, mask_missing_features, subsample
+from model.training.dataset import WORTH_A_THREAD, Dataset, mask_missing_features, subsample
 from model.training.distillation import distil, platt_parameters
 
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
-WORTH_A_THREAD = 200_000
 
 
 def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
@@ -50,7 +49,6 @@ def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassif
     fitted = mask_missing_features(rows)
     weights = past.weights if (past.weights != 1.0).any() else None
     fit_weights, later_weights = (None if weights is None else weights[part] for part in (fit, past.calibrate))
-    # On few rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
     with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
         for stage in STAGES:
             width = WIDTHS[stage]

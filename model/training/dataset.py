@@ -14,6 +14,8 @@ from model.policy.policy import Band
 from model.scorecard.feature_table import FeatureTable
 
 MATURE = 0.95
+#: On fewer rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
+WORTH_A_THREAD = 200_000
 #: A feature that is missing more often than this is left out.
 MOSTLY_MISSING = 0.999
 _ACTED_ON = (Band.UNSURE.id, Band.LIKELY_PRANK.id)
