@@ -65,20 +65,10 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
 
 
 def explained(answer: dict[str, Any], stage: str, language: Language) -> dict[str, Any]:
-    """Take a score apart: where it starts, each part by group, and the sum, all in log-odds.
+    """Take the score of a stage apart: where it starts, each part by group, and the sum, all in log-odds.
 
-    Parameters
-    ----------
-    answer : dict
-        What was answered at that stage.
-    stage : str
-    language : {"en", "id"}
-
-    Returns
-    -------
-    dict
-        `likelihood` None and no groups when there was no score. The parts and the start add up to the log-odds of the
-        likelihood, exactly, whichever release made it.
+    The parts and the start add up to the log-odds of the likelihood, exactly, whichever release made it. When there was
+    no score, `likelihood` is None and there are no groups.
     """
     likelihood, groups = answer["prank_likelihood"], dict[str, list[dict[str, Any]]]()
     reasons = translate_reasons(answer["reasons"], language)

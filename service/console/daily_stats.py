@@ -73,11 +73,7 @@ def read(connection: Connection, since_us: int) -> list[One]:
 def bands(found: Iterable[One], labels: Mapping[str, int]) -> list[Band]:
     """Count calls by the state of their badge, in the order of `LOOKS`; those of the random share are `none`.
 
-    Parameters
-    ----------
-    found : iterable of One
-    labels : mapping of str to int
-        Which dispositions count as genuine (0) and as not genuine (1).
+    The labels say which dispositions count as genuine (0) and as not genuine (1).
     """
     counted = {state: Band(state) for state in LOOKS if state != "stale"}
     for one in found:
@@ -147,13 +143,8 @@ def deferred(found: Iterable[One], labels: Mapping[str, int]) -> tuple[int, floa
 def marked(connection: Connection, genuine: Sequence[str], since_us: int) -> list[dict[str, Any]]:
     """Read the genuine calls that were marked, or would have been without switch, certificate or random share.
 
-    Parameters
-    ----------
-    connection : Connection
-    genuine : sequence of str
-        The dispositions that count as genuine.
-    since_us : int
-        Closed since then; the latest first, one more than `MAX_MARKED` at most.
+    Those that were closed since a moment, by a disposition that counts as genuine: the latest first, one more than
+    `MAX_MARKED` at most.
     """
     query = (
         sa.select(calls)

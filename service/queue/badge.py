@@ -16,16 +16,7 @@ Theme = Literal["light", "dark"]
 class BadgeStyle(NamedTuple):
     """How a state of the badge looks.
 
-    Parameters
-    ----------
-    shape : str
-        An SVG path in 20 by 20; each state has its own.
-    light, dark : tuple of str
-        Ink and ground, by theme.
-    border : str
-        As CSS names it.
-    words : dict of str to str
-        By language.
+    A shape of its own (an SVG path in 20 by 20), ink and ground by theme, a border as CSS names it, words by language.
     """
 
     shape: str
@@ -107,18 +98,7 @@ def percent(share: float) -> str:
 
 
 def badge_svg(state: str, likelihood: float | None, language: str = "en", theme: Theme = "light") -> str:
-    """Draw a badge.
-
-    Parameters
-    ----------
-    state : str
-        One of `LOOKS`.
-    likelihood : float or None
-        0 to 1.
-    language : {"en", "id"}
-    theme : {"light", "dark"}
-        Of the screen that it is to stand on; a picture cannot know.
-    """
+    """Draw a badge of a state of `LOOKS`, for a screen of the given theme: a picture cannot know where it stands."""
     look = LOOKS[state]
     ink, ground = look.light if theme == "light" else look.dark
     label = escape(look.words[language] + ("" if likelihood is None else f" {percent(likelihood)}"))

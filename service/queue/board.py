@@ -72,17 +72,7 @@ def sort_by_queue_key(found: Iterable[Call]) -> list[Call]:
 
 
 class Board:
-    """The live calls.
-
-    Parameters
-    ----------
-    operations : Operations
-        For the staff on duty.
-    deferral : DeferralSettings
-        Of the release: how fast the held wait fades.
-    clock : callable
-        Seconds that only ever pass: a clock on the wall may be set while callers wait.
-    """
+    """The live calls; `clock` gives seconds that only ever pass: one on the wall may be set while callers wait."""
 
     def __init__(
         self, operations: "Operations", deferral: DeferralSettings, clock: Callable[[], float] = time.monotonic
@@ -138,11 +128,7 @@ class Board:
     def expected_wait(self, queue: str | None, told_s: float | None = None) -> ExpectedWait:
         """Return the wait that one more call would face, first come, first served.
 
-        Parameters
-        ----------
-        queue : str or None
-        told_s : float, optional
-            What the intake system says it is; it then counts, and 0 means that an operator is free.
+        What the intake system says it is, `told_s`, counts when it is given; 0 means that an operator is free.
         """
         if told_s is not None:
             return ExpectedWait(told_s, told_s == 0.0, "request")
@@ -241,11 +227,7 @@ class Board:
     def record_heard_at(self, call_id: str, at_us: int) -> None:
         """Record what is written of when a call was heard of, and publish it to every stream.
 
-        Parameters
-        ----------
-        call_id : str
-        at_us : int
-            What is written of it, by the clock of whoever heard it; it is shown, and nothing is reckoned with it.
+        It is by the clock of whoever heard it: it is shown, and nothing is reckoned with it.
         """
         call, heard = self.calls.get(call_id), self._heard.get(call_id)
         if call is not None and heard is not None:
@@ -253,13 +235,7 @@ class Board:
             self._publish(call)
 
     def cancel_deferrals(self) -> bool:
-        """Move every waiting call forward to its arrival: deferral has ended. It does not come back for them.
-
-        Returns
-        -------
-        bool
-            Whether any was deferred.
-        """
+        """Move every waiting call forward to its arrival, for good: deferral has ended; return whether any was."""
         found = bool(self._deferred)
         for call_id in self._deferred:
             changed = self.calls[call_id].copy_for_change(self.calls[call_id].changed_at_us)

@@ -30,13 +30,7 @@ class Visibility(NamedTuple):
 
 
 class DeferralGate:
-    """What a release may do now.
-
-    Parameters
-    ----------
-    release : Release
-    operations : Operations
-    """
+    """What a release may do now."""
 
     def __init__(self, release: Release, operations: "Operations") -> None:
         self._operations = operations

@@ -17,13 +17,7 @@ LIFE_DAYS = 180
 
 
 class Holdout:
-    """Decides which calls belong to the holdout.
-
-    Parameters
-    ----------
-    secret : bytes
-    share : float
-        0 to 1.
+    """Decides which calls belong to the holdout, a share from 0 to 1.
 
     Examples
     --------
@@ -46,10 +40,7 @@ class Holdout:
 def choose_share(data: Mapping[str, Any]) -> float:
     """Return the share for a centre: 2 %, more where genuine calls are few, at most 10 %.
 
-    Parameters
-    ----------
-    data : mapping
-        The data of a release's manifest: so many `genuine_calls` from `first_call` to `last_call`.
+    The data are those of a release's manifest: so many `genuine_calls` from `first_call` to `last_call`.
 
     Examples
     --------

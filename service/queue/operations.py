@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 from sqlalchemy.engine import Connection, Engine
 
+from service.queue.states import IN_QUEUE
 from service.store.event_streams import transaction
 from service.store.records import encode_json
 from service.store.tables import calls, decisions, protected
 
-LIVE = ("waiting", "taken")
 DAY_US = 86_400_000_000
 #: A database of before may hold a year of them.
 MAX_THINNED = 1_000
@@ -114,7 +114,7 @@ def record_decision(connection: Connection, who: str, kind: str, body: Mapping[s
 
 def take_back(connection: Connection) -> None:
     """Take back what the waiting calls were deferred by; nobody who is deferred no more is put back by a restart."""
-    connection.execute(sa.update(calls).where(calls.c.state.in_(LIVE), calls.c.defer_s > 0.0).values(defer_s=0.0))
+    connection.execute(sa.update(calls).where(calls.c.state.in_(IN_QUEUE), calls.c.defer_s > 0.0).values(defer_s=0.0))
 
 
 def _thin(connection: Connection, queue: str | None, now_us: int) -> None:

@@ -20,14 +20,7 @@ RENEWALS_PER_LEASE, PUBLICATIONS_PER_LEASE, CHECKS_PER_LEASE = 4, 6, 30
 
 
 class OperatorLeases:
-    """Leases of the connected operators, as one service knows them.
-
-    Parameters
-    ----------
-    duration_s : float
-        How long a call is held for an operator who is gone.
-    clock : callable
-        Gives seconds that never go back.
+    """Leases of the connected operators, as one service knows them; a call is held so long for one who is gone.
 
     Examples
     --------

@@ -41,15 +41,7 @@ _IMPORTED = ("line", "attestation", "centre", "queue", "opening_duration_s", "op
 
 
 def mismatched_columns(row: Row, said: Sequence[Row]) -> list[str]:
-    """Name the columns of a call's row that do not follow from its events; none when all is well.
-
-    Parameters
-    ----------
-    row : mapping
-        Of the table `calls`.
-    said : sequence of mappings
-        All of its events, in order; the first one received it.
-    """
+    """Name the columns of a call's row that do not follow from all of its events, in order; none when all is well."""
     known = Call.of(row)
     try:
         told = project_call(known, said)

@@ -23,17 +23,9 @@ class Protected(NamedTuple):
 def add_protected(
     connection: Connection, hashes: Sequence[bytes], reason: str, expires_at_us: int, now_us: int, who: str
 ) -> None:
-    """Add a caller to the list, replacing an earlier entry.
+    """Add a caller to the list, replacing an earlier entry; the note of `who` did it has neither number nor hash.
 
-    Parameters
-    ----------
-    connection : Connection
-    hashes : sequence of bytes
-        Of the number: the one by which the service knows it now, then all others that it may be stored under.
-    reason : str
-    expires_at_us, now_us : int
-    who : str
-        For the note, which has neither number nor hash.
+    First of the number's hashes is the one by which the service knows it now, then all others it may be stored under.
     """
     connection.execute(sa.delete(protected).where(protected.c.chain.in_(hashes)))
     row = {"chain": hashes[0], "reason": reason, "expires_at_us": expires_at_us}

@@ -106,13 +106,7 @@ def close(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
 
 
 def reopen(call: Call, closed_s: float | None) -> bool:
-    """Bring back a call that was closed by mistake, at its old place; False when it waits already.
-
-    Parameters
-    ----------
-    call : Call
-    closed_s : float or None
-        For how long it has been closed; None when it did not wait then.
+    """Bring back a call that was closed so many seconds ago by mistake, at its old place; False when it waits already.
 
     Raises
     ------

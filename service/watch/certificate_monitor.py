@@ -44,13 +44,7 @@ class Genuine(NamedTuple):
 
 
 class CertificateMonitor:
-    """The monitor of the release that is served.
-
-    Parameters
-    ----------
-    intake : Intake
-    metrics : Metrics
-    """
+    """The monitor of the release that is served."""
 
     def __init__(self, intake: "Intake", metrics: Metrics) -> None:
         self._intake, self._metrics = intake, metrics

@@ -25,15 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class DriftMonitor:
-    """Keeps what the last look found; a score that moved voids the certificate until a later look.
-
-    Parameters
-    ----------
-    intake : Intake
-    metrics : Metrics
-    database : str
-        URL of the store.
-    """
+    """Keeps what the last look at a database found; a score that moved voids the certificate until a later look."""
 
     def __init__(self, intake: "Intake", metrics: Metrics, database: str) -> None:
         self._intake, self._metrics, self._database = intake, metrics, database

@@ -22,14 +22,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def follow_registry(address: str, folder: Path) -> Iterator[Path]:
-    """Keep copies of the champion and the challenger while the service runs; return the champion's folder.
+    """Keep copies of champion and challenger in a folder while the service runs; return the champion's folder.
 
-    Parameters
-    ----------
-    address : str
-        Such as models:/saring@champion.
-    folder : Path
-        Where the copies are kept, also from one start to the next.
+    The address is one like models:/saring@champion. The copies stay from one start to the next.
 
     Raises
     ------

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import warnings
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from model.errors import ReleaseError, SaringError
 from model.release.folder import MANIFEST, copy_release, read_release
 from model.release.registry import CHALLENGER, Address, Registry, Version
 from service.watch.registry_follower import STATE
-from service.watch.release_reload import load_and_check
+from service.watch.release_reload import load_and_check, release_digest
 
 LOOK_S = 3.0
 
@@ -33,15 +32,9 @@ log = logging.getLogger(__name__)
 
 
 class Mirror:
-    """Copies of what the registry's aliases name.
+    """Copies of what the registry's aliases name, in a folder: `champion`, and `challenger` as long as there is one.
 
-    Parameters
-    ----------
-    registry : Registry
-    champion : str
-        The alias, or the number of a version, that is served.
-    folder : Path
-        Where the copies are: `champion`, and `challenger` as long as there is one.
+    What is served as champion is named by an alias or by the number of a version.
     """
 
     def __init__(self, registry: Registry, champion: str, folder: Path) -> None:
@@ -76,16 +69,17 @@ class Mirror:
                 shutil.rmtree(copy, ignore_errors=True)
             return None
         digest = version.tags.get("manifest", "")
-        if _digest(copy) == digest and digest:
+        if release_digest(copy) == digest and digest:
             return None
         if f"{version.number} {digest}" in self._refused:
             return self._refused[f"{version.number} {digest}"]
         scratch = Path(tempfile.mkdtemp(prefix=".fetched-", dir=self._folder))
         try:
             fetched = self._registry.fetch(version, scratch)
-            if _digest(fetched) != digest:
+            if release_digest(fetched) != digest:
                 raise ReleaseError(f"{MANIFEST} is not the one that was registered")
-            self._tried(fetched)
+            served = self._folder / "champion"
+            load_and_check(fetched, read_release(served if (served / MANIFEST).is_file() else fetched))
             copy_release(fetched, copy)
         except SaringError as error:
             trouble = str(error).replace(f"{scratch}/release", f"version {version.number}")
@@ -95,10 +89,6 @@ class Mirror:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return None
-
-    def _tried(self, fetched: Path) -> None:
-        served = self._folder / "champion"
-        load_and_check(fetched, read_release(served if (served / MANIFEST).is_file() else fetched))
 
 
 def run(mirror: Mirror) -> None:
@@ -114,13 +104,6 @@ def run(mirror: Mirror) -> None:
 
 def _of(versions: list[Version], which: str) -> Version | None:
     return next((one for one in versions if which in one.aliases or which == str(one.number)), None)
-
-
-def _digest(folder: Path) -> str | None:
-    try:
-        return sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    except OSError:
-        return None
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

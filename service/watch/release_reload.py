@@ -24,15 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class ReleaseReloader:
-    """Follows a release folder.
-
-    Parameters
-    ----------
-    intake : Intake
-    folder : Path
-    adopted : callable
-        Is told when another release was taken up.
-    """
+    """Follows a release folder; `adopted` is told when another release was taken up."""
 
     def __init__(self, intake: "Intake", folder: Path, adopted: Callable[[Release], None] = lambda _: None) -> None:
         self._intake, self._folder, self._adopted = intake, folder, adopted
@@ -77,9 +69,9 @@ def load_and_check(folder: Path, before: Release) -> tuple[Release, Scorer]:
     return release, scorer
 
 
-def release_digest(folder: Path) -> bytes | None:
+def release_digest(folder: Path) -> str | None:
     """Return what tells one release of a folder from another; None when there is none."""
     try:
-        return sha256((folder / MANIFEST).read_bytes()).digest()
+        return sha256((folder / MANIFEST).read_bytes()).hexdigest()
     except OSError:
         return None

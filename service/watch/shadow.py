@@ -65,19 +65,11 @@ class Stage:
 
 
 class Shadow:
-    """Scores live calls with the release in a folder, and compares.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the challenger; as long as there is none, nothing is done.
-    champion : callable
-        Gives the release that is served.
-    """
+    """Scores live calls with the challenger in a folder, as long as there is one, and compares it with the champion."""
 
     def __init__(self, folder: Path, champion: Callable[[], Release]) -> None:
         self._folder, self._champion = folder, champion
-        self._digest: bytes | None = None
+        self._digest: str | None = None
         self._pair: tuple[str, str] | None = None
         self._release: Release | None = None
         self._scorer: Scorer | None = None

@@ -38,11 +38,7 @@ _update_heard_at = (
 class SilentCallExpiry:
     """Expires the silent calls of a board.
 
-    Parameters
-    ----------
-    intake : Intake
-    waiting_s, answered_s : float
-        Time-outs after which a silent call leaves the queue, or frees its operator. One that is taken stays.
+    After `waiting_s` a silent call leaves the queue, after `answered_s` it frees its operator; one that is taken stays.
     """
 
     def __init__(self, intake: "Intake", waiting_s: float, answered_s: float) -> None:

@@ -32,16 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundTasks:
-    """The tasks of a running service.
-
-    Parameters
-    ----------
-    intake : Intake
-    keys : Keys
-        Is loaded anew when it changes.
-    metrics : Metrics
-    settings : Settings
-    """
+    """The tasks of a running service; `keys` are loaded anew when they change."""
 
     def __init__(self, intake: "Intake", keys: ApiKeys, metrics: Metrics, settings: Settings) -> None:
         self._intake, self._keys, self._metrics = intake, keys, metrics
