@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from tests.support.call_histories import saring
-from tests.support.processes import all_told
+from tests.support.processes import all_told, until
 
 HOT = "+6281200000000"
 SIDES = 4
@@ -40,14 +40,14 @@ class Told:
 
     def grows(self, by: int, seconds: float = 10.0) -> None:
         """Wait until so much more was acknowledged."""
-        until, enough = time.monotonic() + seconds, len(self.kept) + by
-        while len(self.kept) < enough and time.monotonic() < until:
+        ends, enough = time.monotonic() + seconds, len(self.kept) + by
+        while len(self.kept) < enough and time.monotonic() < ends:
             time.sleep(0.002)
 
     def fails(self, by: int, seconds: float = 20.0) -> None:
         """Wait until so much more was acknowledged from the journal."""
-        until, enough = time.monotonic() + seconds, self.degraded + by
-        while self.degraded < enough and time.monotonic() < until:
+        ends, enough = time.monotonic() + seconds, self.degraded + by
+        while self.degraded < enough and time.monotonic() < ends:
             time.sleep(0.002)
 
     def tell(self, client: httpx.Client, kind: str, call_id: str, said: dict[str, Any]) -> dict[str, Any] | None:
@@ -218,12 +218,6 @@ def has(events: list[tuple[str, dict[str, Any]]], kind: str, what: dict[str, Any
     return any(one == kind for one, _ in events)
 
 
-def ready(url: str, seconds: float = 40.0) -> None:
+def ready(url: str) -> None:
     """Wait until the store was told everything."""
-    until = time.monotonic() + seconds
-    while True:
-        with suppress(httpx.HTTPError):
-            if all_told(url):
-                return
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: all_told(url), 40.0)

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -112,11 +112,21 @@ def processes(count: int, folder: Path, release: Path, database: str, **settings
     try:
         yield [process.ready() for process in started]
     finally:
-        for process in started:
-            if process.process.poll() is None:
-                process.process.send_signal(signal.SIGTERM)
-        for process in started:
-            process.stop()
+        stop_all(started)
+
+
+def stop_all(started: Sequence[Process]) -> None:
+    """Stop processes all at once; one that does not end in time is killed, and fails the test."""
+    for process in started:
+        process.process.terminate()
+    late = []
+    for process in started:
+        try:
+            process.process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.stop(signal.SIGKILL)
+            late.append(process.log)
+    assert late == []
 
 
 class Group(NamedTuple):
@@ -150,9 +160,11 @@ def group(count: int, folder: Path, release: Path, database: str, **settings: ob
 
 
 def all_told(url: object) -> bool:
-    """Say whether a service is ready and its store was told all that the journal held."""
-    said = httpx.get(f"{str(url).rstrip('/')}/readyz", timeout=10.0)
-    return said.status_code == 200 and said.json()["journal"] == 0
+    """Say whether a service is there and ready, and its store was told all that the journal held."""
+    with suppress(httpx.HTTPError):
+        said = httpx.get(f"{str(url).rstrip('/')}/readyz", timeout=10.0)
+        return said.status_code == 200 and said.json()["journal"] == 0
+    return False
 
 
 def until(found: Callable[[], Any], patience_s: float = 10.0) -> Any:

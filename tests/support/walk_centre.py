@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from service.security.key_store import create_key
 from service.store.database import connect
-from tests.support.processes import CHECKOUT, Process, all_told, until
+from tests.support.processes import CHECKOUT, Process, all_told, stop_all, until
 from tests.support.wall_clock import WallClock
 
 PATIENCE_S = 20.0
@@ -93,15 +93,7 @@ class Centre:
 
     def close(self) -> None:
         """Stop every service, whatever state it is in."""
-        for process in self.processes:
-            if process.process.poll() is None:
-                process.process.send_signal(signal.SIGTERM)
-        for process in self.processes:
-            try:
-                process.process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.process.kill()
-                process.process.wait()
+        stop_all(self.processes)
         for line in self._lines:
             line.close()
 
@@ -161,9 +153,7 @@ class Centre:
 
     def told(self) -> bool:
         """Say whether every service is ready, and its store was told all that its journal held."""
-        with suppress(Exception):
-            return all(all_told(process.url) for process in self.processes)
-        return False
+        return all(all_told(process.url) for process in self.processes)
 
     def command(self, *words: object) -> subprocess.CompletedProcess[str]:
         """Run a command beside the services."""

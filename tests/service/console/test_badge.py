@@ -5,7 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -34,40 +36,6 @@ def calls(service: Keyed, often: str) -> dict[bool, str]:
     return {False: "112/first", True: held}
 
 
-class Elsewhere:
-    """Another system's server, on a port and so an origin of its own."""
-
-    def __init__(self) -> None:
-        self.html = ""
-        pages = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = pages.html.encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator[Elsewhere]:
-    other = Elsewhere()
-    thread = threading.Thread(target=other.server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield other
-    other.server.shutdown()
-    thread.join()
-    other.server.server_close()
-
-
 def ring(service: Keyed, call_id: str, **more) -> dict:
     caller = f"+62812{crc32(call_id.encode()) % 10**8:08}"  # each rings for the first time
     return service.ring(call_id, **{"caller": caller} | more)
@@ -84,11 +52,26 @@ def lines(service: Keyed, call_id: str, token: str | None = None, *, refresh: in
     return html if refresh is None else html.replace("<saring-badge", f'<saring-badge refresh="{refresh}"')
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """Another system's server, on a port and so an origin of its own: the folder of its pages, and its address."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 @contextmanager
-def shown(browser: Browser, other: Elsewhere, html: str) -> Iterator[Page]:
-    other.html = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>CAD</title>{html}'
-    with opened(browser, other.url) as page:
-        page.goto(other.url)
+def shown(browser: Browser, other: tuple[Path, str], html: str) -> Iterator[Page]:
+    folder, url = other
+    page_of_it = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>CAD</title>{html}'
+    (folder / "index.html").write_text(page_of_it, encoding="utf-8")
+    with opened(browser, url) as page:
+        page.goto(url)
         yield page
 
 
@@ -103,7 +86,7 @@ def test_two_lines_on_the_page_of_another_origin_show_the_badge(service, browser
         expect(badge(page)).to_have_attribute("shown", told["shown_band"])
         expect(badge(page)).to_contain_text(LOOKS[told["shown_band"]].words["en"])
         expect(badge(page)).to_contain_text(" %")
-        assert page.evaluate("location.origin") == elsewhere.url != service.url
+        assert page.evaluate("location.origin") == elsewhere[1] != service.url
         assert "saring_" not in page.content()
         page.locator("html").evaluate("html => { html.lang = 'id' }")
         badge(page).evaluate("one => one.setAttribute('lang', 'id')")

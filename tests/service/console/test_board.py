@@ -1,7 +1,6 @@
 """The console as an operator has it: a real Chromium in front of a real service."""
 
 import signal
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from service.security.key_store import create_key, revoke_key
 from service.store.database import connect
 from tests.support.console_pages import opened, sign_in
+from tests.support.crashes import locked
 from tests.support.keyed_service import Keyed, keyed, now
 from tests.support.processes import Process, until
 
@@ -430,12 +430,10 @@ def test_a_store_out_of_reach_an_unscored_call_and_a_stale_one_are_told(browser,
         opened(browser, weak.url) as page,
     ):
         sign_in(page, weak.keys["operator"])
-        with sqlite3.connect(tmp_path / "saring.db", isolation_level=None) as held:
-            held.execute("BEGIN IMMEDIATE")
+        with locked(tmp_path / "saring.db"):
             answer = weak.ring("late", caller=OFTEN)
             assert answer["degraded"]
             expect(page.locator("#degraded")).to_be_visible()
-            held.execute("ROLLBACK")
         expect(row(page, "late").locator(".badge")).to_have_attribute("data-band", "unscored")
         expect(row(page, "late")).to_contain_text("Not scored")
         expect(page.locator("#degraded")).to_be_hidden()

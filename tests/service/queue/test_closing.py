@@ -1,6 +1,5 @@
 """Closing a call: one that still waits takes a word more, and what was a mistake is put right within a minute."""
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.support.call_histories import change, saring
+from tests.support.crashes import locked
 from tests.support.keyed_service import Keyed, keyed, now
 from tests.support.processes import until
 
@@ -141,12 +141,9 @@ def test_a_call_is_brought_back_also_while_the_store_is_out_of_reach(tmp_path, r
     with keyed(tmp_path, release_folder, deadline_ms=2_000) as service:
         call_id = rung(service, "a")
         assert closed(service, "operator", call_id, confirm=True) == 200
-        lock = sqlite3.connect(tmp_path / "saring.db", isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")
-        answer = service.say("operator", call_id, "reopen").json()
+        with locked(tmp_path / "saring.db"):
+            answer = service.say("operator", call_id, "reopen").json()
         assert (answer["durable"], answer["degraded"]) == (True, True)
-        lock.rollback()
-        lock.close()
         until(lambda: service.client.get("/readyz").json().get("journal") == 0, 20.0)
         assert service.known(call_id)["state"] == "waiting"
         assert service.known(call_id)["said"][-1]["told_by"] == "operator"
