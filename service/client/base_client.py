@@ -1,27 +1,32 @@
-"""What the two clients have in common: their settings, their parts, and what becomes of them in a forked process."""
+"""What the two clients share: settings, requests, parts, and what happens in a forked process."""
 
 import math
 import os
 import ssl
 import weakref
-from collections.abc import Callable, Coroutine
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from time import monotonic
+from typing import Any, Generic, TypeVar
 
 import httpx
 
 from service.client.core import ClientCore
+from service.client.event import Event, Time
 from service.client.outbox import OUTBOX_LIMIT, Outbox
+from service.client.score_request import ScoreRequest
 from service.client.transport.circuit_breaker import CircuitBreaker
 from service.client.transport.exchange import Exchange
 from service.client.transport.loop_thread import LoopThread
 
 T = TypeVar("T")
+Answer = TypeVar("Answer")
 
 
-class BaseClient:
-    """A client without the methods that wait.
+class BaseClient(ABC, Generic[Answer]):
+    """Everything but the waiting, which decides what an `Answer` is: a dict, or a coroutine that returns one.
 
     A process that is forked off may go on using it, without the outbox, which stays with the process that opened it.
 
@@ -37,7 +42,7 @@ class BaseClient:
         A file of this client alone, for the events that the service does not take at once. Without it such events
         are lost, and the answer says so.
     max_defer_s : float
-        An answer that puts a call further back is not believed.
+        An answer that puts a call further back is ignored.
     failures : int
         After so many in a row the service is left alone.
     open_s, longest_open_s : float
@@ -101,8 +106,83 @@ class BaseClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r})"
 
+    def score(self, call: Mapping[str, Any]) -> Answer:
+        """Ask for a call's place in the queue, at any stage, as often as more becomes known of it.
+
+        Parameters
+        ----------
+        call : mapping
+            The fields of POST /v1/score; `call_id` and `received_at` are required. Times are aware or RFC 3339 text.
+
+        Returns
+        -------
+        answer : dict
+            That of the service; or, within the deadline, one of the same fields that puts nobody back: band
+            "unscored", `degraded` true, and in `warnings` why. A place never lies behind one that was given before.
+
+        Raises
+        ------
+        ValueError
+            When call_id or received_at lacks or makes no sense. Nothing else is raised, whatever the service does.
+        """
+        return self._score(ScoreRequest.of(call), monotonic())
+
+    def answered(self, call_id: str, answered_at: Time, operator: str | None = None) -> Answer:
+        """Report that an operator answered a call.
+
+        Returns
+        -------
+        answer : dict
+            `call_id`; `durable`: the service has it on disk; `queued`: the outbox has it on disk, and it is told as
+            soon as the service takes it; `degraded`; `warnings`. When neither is true it is lost.
+
+        Raises
+        ------
+        ValueError
+            When call_id or the time makes no sense. Nothing else is raised, whatever the service does.
+        """
+        return self._send(Event.answered(call_id, answered_at, operator))
+
+    def ended(
+        self,
+        call_id: str,
+        ended_at: Time,
+        ended_by: str | None = None,
+        duration_s: float | None = None,
+        silence_ratio: float | None = None,
+    ) -> Answer:
+        """Report that a call ended, as `answered` does; the answer has the score of the whole call, if there is one.
+
+        Parameters
+        ----------
+        call_id : str
+        ended_at : datetime or str
+        ended_by : str, optional
+            caller, operator or network.
+        duration_s, silence_ratio : float, optional
+            Of the conversation, on the caller's side; the share is from 0 to 1.
+        """
+        return self._send(Event.ended(call_id, ended_at, ended_by, duration_s, silence_ratio))
+
+    def disposition(
+        self,
+        call_id: str,
+        disposition: str,
+        disposed_at: Time,
+        category: str | None = None,
+        operator: str | None = None,
+    ) -> Answer:
+        """Report how an operator closed a call, as `answered` does; a second report is a correction."""
+        return self._send(Event.disposition(call_id, disposition, disposed_at, category, operator))
+
+    @abstractmethod
+    def _score(self, asked: ScoreRequest, started: float) -> Answer: ...
+
+    @abstractmethod
+    def _send(self, event: Event) -> Answer: ...
+
     def _submit(self, job: Callable[[ClientCore], Coroutine[Any, Any, T]]) -> Future[T] | None:
-        """Begin something in the background; None when the client is closed."""
+        """Start something in the background; None when the client is closed."""
         core = self._core
         return self._thread.submit(lambda: job(core))
 
@@ -123,7 +203,7 @@ class BaseClient:
 
 
 def _address(url: str) -> httpx.URL:
-    """Read the address of a service; it is not told when it is none, since it may hold a password.
+    """Parse the address of a service. An error does not quote it, since it may hold a password.
 
     Examples
     --------
@@ -143,7 +223,7 @@ def _address(url: str) -> httpx.URL:
 
 
 def _checked(key: str | None) -> str | None:
-    """Give a key back if it can stand in a header."""
+    """Return a key that can stand in a header."""
     if key is not None and not (key and key.isascii() and key.isprintable() and " " not in key):
         raise ValueError("key: expected printable ASCII characters and no space")
     return key

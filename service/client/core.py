@@ -1,4 +1,4 @@
-"""Carries what is asked and told to the service, within one event loop, and brings an answer back in every case."""
+"""The client's work within one event loop: requests, events, and an answer in every case."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ class ClientCore:
         Makes one: a service that takes no events may well score, and the other way round.
     outbox : Outbox or None
     max_defer_s : float
-        An answer that puts a call further back is not believed.
+        An answer that puts a call further back is ignored.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ClientCore:
             self._backlog.shut()
 
     async def score(self, asked: ScoreRequest, until: float) -> dict[str, Any]:
-        """Ask about a call, until a moment of the loop's clock."""
+        """Ask for a score, until a moment of the loop's clock."""
         _remember(self._unknown, asked.call_id, asked.body)
         try:
             answer = await self._attempt(self._scores, lambda: self._request_score(asked, until))
@@ -90,7 +90,7 @@ class ClientCore:
         return self._placed(answer)
 
     async def send(self, event: Event, until: float) -> dict[str, Any]:
-        """Tell an event, until a moment of the loop's clock; what does not arrive is kept."""
+        """Send an event, until a moment of the loop's clock; one that does not arrive is kept."""
         # The events of one call go one after another, each behind those that are left of it.
         async with self._turns.setdefault(event.call_id, asyncio.Lock()):
             if self._backlog is not None and self._backlog.holds(event.call_id):
@@ -114,11 +114,11 @@ class ClientCore:
             return await self._keep(event, why)
 
     async def flush(self, until: float) -> int:
-        """Tell the outbox now, until a moment of the loop's clock; give how many events are left in it."""
+        """Send the outbox now, until a moment of the loop's clock; return how many events are left in it."""
         return 0 if self._backlog is None else await self._backlog.flush(until)
 
     async def _attempt(self, breaker: CircuitBreaker, job: Callable[[], Awaitable[T]]) -> T:
-        """Do something with the service, unless it is left alone, and note how it went."""
+        """Do something with the service, unless the breaker is open, and record how it went."""
         ticket = breaker.admit()
         if ticket is None:
             raise _SkippedError("is left alone for a while, after several times without an answer")
@@ -159,7 +159,7 @@ class ClientCore:
         return answer
 
     def _placed(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """Hold a place against the one that the same call was given before: it may move forward, never back."""
+        """Keep a call from moving back: its place is the earlier of this one and the one given before."""
         place = self._places.get(answer["call_id"])
         if place is not None and answer["queue_key_epoch"] > place["queue_key_epoch"] + ROUNDING_S:
             warning = {"field": "queue_key", "detail": "lies behind the one that was given before, which stays"}
@@ -191,7 +191,7 @@ class ClientCore:
 
 
 def _check_receipt(answer: dict[str, Any], call_id: str) -> dict[str, Any]:
-    """Check that an answer says of this call that it was taken."""
+    """Check that an answer confirms this call's event."""
     if answer.get("call_id") != call_id:
         raise UnansweredError("answered about another call")
     if answer.get("durable") is False:

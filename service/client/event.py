@@ -1,4 +1,4 @@
-"""One thing to tell about a call: that it was answered, that it ended, how it was closed."""
+"""An event of a call: it was answered, it ended, or it was closed."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ KINDS = ("answered", "ended", "disposition")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is told.
+    """One event, as it is sent.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Event:
 
     @classmethod
     def answered(cls, call_id: str, answered_at: Time, operator: str | None) -> Self:
-        """Make the event that an operator took up the call; as the others, a ValueError names what makes no sense."""
+        """Make the event that an operator answered; a ValueError names what makes no sense, here and below."""
         return cls._build(
             call_id, "answered", {"answered_at": moment("answered_at", answered_at), "operator": operator}
         )
@@ -66,7 +66,7 @@ class Event:
 
     @property
     def path(self) -> str:
-        """Where it is told.
+        """The path to which it is posted.
 
         Examples
         --------
@@ -79,13 +79,13 @@ class Event:
         return f"/v1/calls/{call_id}/{self.kind}"
 
     def line(self, **more: Any) -> bytes:
-        """Write it as a line of a file, with more members behind its own."""
+        """Write it as a line of a file, with more members after its own."""
         members = {"call_id": self.call_id, "kind": self.kind, "body": json.loads(self.body), **more}
         return json.dumps(members).encode("ascii") + b"\n"
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> Self:
-        """Read it from what a line holds.
+        """Read it from the members of a line.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Event:
 
 
 def accepted_receipt(event: Event, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what came of an event that the service took; for the end of a call with the score of the whole of it."""
+    """Return the receipt of an event that the service took; for the end of a call with the score of all of it."""
     scored = event.kind == "ended" and malformed_answer(answer, event.call_id) is None
     warnings = answer.get("warnings")
     return {
@@ -113,6 +113,6 @@ def accepted_receipt(event: Event, answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def undelivered_receipt(event: Event, why: str, *, queued: bool = False) -> dict[str, Any]:
-    """Say what came of an event that the service did not take; `queued` when it is kept on disk, to be told later."""
+    """Return the receipt of an event that the service did not take; `queued` when it is on disk, to be sent later."""
     warnings = [{"field": "service", "detail": f"the service {why}"}]
     return {"call_id": event.call_id, "durable": False, "queued": queued, "degraded": True, "warnings": warnings}

@@ -1,4 +1,4 @@
-"""What holds when the service does not help: first come, first served. And which of its answers are believed."""
+"""First come, first served, when the service does not help; and which of its answers are followed."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ ROUNDING_S = 0.001
 
 
 def first_come_answer(asked: ScoreRequest, why: str, now: datetime) -> dict[str, Any]:
-    """Give the answer that puts nobody back.
+    """Return the answer that puts nobody back.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
 
 
 def malformed_answer(answer: Mapping[str, Any], call_id: str) -> str | None:
-    """Say what keeps a document from being a score of this call; None when nothing does."""
+    """Return what is wrong with a document as a score of this call; None when nothing is."""
     wrong = next((name for name, check in _FIELDS.items() if name not in answer or not check(answer[name])), None)
     if wrong is not None:
         return f"answered without a {wrong} that makes sense"
@@ -95,7 +95,7 @@ def malformed_answer(answer: Mapping[str, Any], call_id: str) -> str | None:
 
 
 def implausible_answer(answer: Mapping[str, Any], asked: ScoreRequest, max_defer_s: float) -> str | None:
-    """Say why an answer is not followed; None when it is.
+    """Return why an answer is not followed; None when it is.
 
     It has to be a whole one, about this call, and may put it back by no more than it says and no more than
     `max_defer_s`.

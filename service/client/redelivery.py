@@ -1,4 +1,4 @@
-"""What is left to tell: keeps events in the outbox and tells them again when the service answers again.
+"""Redelivery: keeps events in the outbox, and sends them when the service answers again.
 
 It lives within one event loop; the disk is waited for in a thread, so that no call waits for it.
 """
@@ -28,7 +28,7 @@ _log = logging.getLogger("saring.client")
 
 
 class Redelivery:
-    """The outbox at work.
+    """Sends the events of an outbox.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ class Redelivery:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Begin with what an earlier client left."""
+        """Start with what an earlier client left."""
         self._queued.set()
         self._spawn(self._drain_for_ever())
 
     def close(self) -> None:
-        """Stop telling."""
+        """Stop sending."""
         for task in self._tasks:
             task.cancel()
 
@@ -59,15 +59,15 @@ class Redelivery:
         self._disk.shutdown()
 
     def holds(self, call_id: str) -> bool:
-        """Say whether an event of this call is left."""
+        """Return whether an event of this call is left."""
         return self._outbox.holds(call_id)
 
     def answered(self) -> None:
-        """Tell that the service answers: there is no need to wait any longer."""
+        """Record that the service answers: there is no need to wait any longer."""
         self._answered.set()
 
     async def keep(self, event: Event) -> None:
-        """Keep an event to tell it later; it is on disk when this returns.
+        """Keep an event to send it later; it is on disk when this returns.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Redelivery:
             _log.error("%s of call %r is lost: the service %s; %s", event.kind, event.call_id, refused, error)
 
     async def flush(self, until: float) -> int:
-        """Tell what is left now, until a moment of the loop's clock; give how many events are left then."""
+        """Send what is left now, until a moment of the loop's clock; return how many events are left then."""
         await asyncio.wait({self._spawn(self._drain())}, timeout=until - asyncio.get_running_loop().time())
         return len(self._outbox)
 
@@ -112,7 +112,7 @@ class Redelivery:
             pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
 
     async def _drain(self) -> bool:
-        """Tell events, oldest first, up to the first one that is not taken; say whether none is left."""
+        """Send events, oldest first, up to the first one that is not taken; return whether none is left."""
         async with self._draining:
             told = 0
             while (event := self._outbox.peek()) is not None:

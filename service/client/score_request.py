@@ -1,4 +1,4 @@
-"""A call about which the service is asked, as an intake system describes it."""
+"""A request for a score, as an intake system describes the call."""
 
 import json
 import math
@@ -13,7 +13,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """A call about which the service is asked.
+    """A request for a score.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ScoreRequest:
 
     @classmethod
     def of(cls, call: Mapping[str, Any]) -> Self:
-        """Read a call.
+        """Read a call as it was given.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class ScoreRequest:
 
 
 def text(field: str, value: object) -> str:
-    """Give a text that is not empty.
+    """Return a text that is not empty.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def encode_json(fields: Mapping[str, Any]) -> tuple[bytes, list[str]]:
 
 
 def within(value: object, low: float, high: float) -> bool:
-    """Say whether a value is a finite number between two others, both included."""
+    """Return whether a value is a finite number between two others, both included."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     # An int may be too large for a float; comparing it is exact.

@@ -44,7 +44,7 @@ async def board_page(request: Request) -> Response:
 @answers.get("/console/mine")
 @require_role(Role.OPERATOR)
 async def mine(request: Request) -> Response:
-    """Return the calls that whoever asks has taken or is talking to, the last one last; and so long they are held."""
+    """Return the calls that whoever asks has taken or is talking to, the latest last; asking renews the lease."""
     view, who = View(words_of(request).language, REASONS), principal_of(request).name
     intake = scorer_of(request).intake
     intake.leases.renew(who)

@@ -1,4 +1,4 @@
-"""One call's whole story: what was known, how its score comes about, what followed from it, and all that was said."""
+"""One call's page: what was known, how its score comes about, what followed from it, and its timeline."""
 
 import math
 from typing import Any
@@ -32,7 +32,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/console/calls/{call_id:path}")
 @require_role(Role.OPERATOR, Role.SCIENTIST)
 async def story_page(request: Request, call_id: CallIdInPath) -> Response:
-    """Tell one call's story."""
+    """Show one call."""
     words, intake = words_of(request), scorer_of(request).intake
     try:
         call = shown_of(request, await intake.find_call(call_id))

@@ -32,18 +32,9 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @dataclass
 class Handled:
-    """One call of the shift.
+    """One call of the shift: its row of the table `calls`, and when and by whom it was first taken or answered.
 
-    Parameters
-    ----------
-    row : dict
-        Of the table `calls`.
-    taken_us : int or None
-        When it was taken or answered, whichever came first.
-    by : str or None
-        Who took or answered it.
-    closings : list
-        Each (known_at_us, who, disposition, category), in their order; all but the first are corrections.
+    Closings are (known_at_us, who, disposition, category), in their order; all but the first are corrections.
     """
 
     row: dict[str, Any]

@@ -68,7 +68,7 @@ async def sign_out(request: Request) -> Response:
 @router.post("/console/language")
 @public
 async def language(request: Request) -> Response:
-    """Keep the language that was chosen on a page, and go back there."""
+    """Store the language that was chosen on a page, and go back there."""
     form = await form_of(request)
     answer = see_other(inside(form.get("to")))
     if form.get("language") in LANGUAGES:

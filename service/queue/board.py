@@ -1,4 +1,4 @@
-"""The board: the calls that wait or are being talked to, in the order in which they are to be answered.
+"""The board: the calls that wait or are in conversation, in the order in which they are to be answered.
 
 It is made of the calls' rows when the service starts and follows every event from then on, this process's own at once
 and those of others as they are read. From it comes the wait that a new call would face, first come, first served.

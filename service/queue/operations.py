@@ -99,7 +99,7 @@ class Operations:
 
 
 def record_decision(connection: Connection, who: str, kind: str, body: Mapping[str, Any], now_us: int) -> None:
-    """Write a decision down. Putting the switch also takes back what the waiting calls were deferred by.
+    """Record a decision. One about the switch also cancels the deferral of the waiting calls.
 
     An intake system may say every minute who is on duty: what a day ago was said of a queue, and said anew since, goes.
     """
@@ -113,7 +113,7 @@ def record_decision(connection: Connection, who: str, kind: str, body: Mapping[s
 
 
 def take_back(connection: Connection) -> None:
-    """Take back what the waiting calls were deferred by; nobody who is deferred no more is put back by a restart."""
+    """Cancel the deferral of the waiting calls, so that a restart puts nobody back."""
     connection.execute(sa.update(calls).where(calls.c.state.in_(IN_QUEUE), calls.c.defer_s > 0.0).values(defer_s=0.0))
 
 
@@ -126,7 +126,7 @@ def _thin(connection: Connection, queue: str | None, now_us: int) -> None:
 
 
 def read_operations(engine: Engine) -> Operations:
-    """Read what was ever decided, and what of it holds now.
+    """Read all decisions, and return what holds now.
 
     Raises
     ------

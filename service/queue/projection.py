@@ -1,4 +1,4 @@
-"""A call told once more from its events: what its row in the store has to say."""
+"""A call projected from its events: what its row in the store has to say."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta

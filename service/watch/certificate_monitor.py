@@ -1,4 +1,4 @@
-"""The watch over a certificate while it is served: the monitor, the random share and the base rate, from the store.
+"""Monitors a certificate while it is served: the e-values, the random share and the base rate, from the store.
 
 It looks once a minute at the calls closed as genuine since the release was first served, or since a person switched
 deferral on again after an alarm. When the promise has become untenable it pulls the switch, as a person would.
@@ -58,7 +58,7 @@ class CertificateMonitor:
         self._metrics.release(release.name)
 
     async def check(self) -> None:
-        """Take in what became known, and pull the switch when the promise has become untenable."""
+        """Take in what became known, and switch deferral off when the promise has become untenable."""
         intake, now = self._intake, datetime.now(UTC)
         fingerprint = intake.release.certificate.fingerprint
         if fingerprint not in intake.operations.releases:
@@ -138,7 +138,7 @@ def genuine_calls(connection: Connection, dispositions: Sequence[str], since_us:
 
 
 def feed(monitor: Monitor, found: Sequence[Genuine], since_us: int, now_us: int) -> None:
-    """Return a monitor the callers that it takes, in its order."""
+    """Feed a monitor the callers that it takes, in its order."""
     codes = {caller: code for code, caller in enumerate({call.caller for call in found if call.caller is not None})}
     places = eligible_calls(
         np.array([call.received_at_us / 1e6 for call in found]),

@@ -37,7 +37,7 @@ Columns = Mapping[str, tuple[Any, ...]]
 
 
 def drift_of_store(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Look at the calls of a store: `database` (URL), `now_us`, and of the release what `drift_monitor` asks with.
+    """Look at the calls of a store: `database` (URL), `now_us`, and of the release what `drift_monitor` sends.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Expire silent calls, of which nothing is heard any more, so that a ghost never adds to anybody's wait.
+"""Expires silent calls, so that a caller who is gone never adds to anybody's wait.
 
 Every event of a call, also a repeated one, marks it as heard in memory. At most a quarter of the time-out later that
 is written beside the call for the other processes; before one of them expires a call, it reads whether another has

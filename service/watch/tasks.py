@@ -1,4 +1,4 @@
-"""What a running service does by itself: follow the others, read decisions, let ghosts go, free calls, watch itself."""
+"""What a running service does by itself: follow other processes, read decisions, expire silent calls and leases."""
 
 import asyncio
 import logging
@@ -108,7 +108,7 @@ class BackgroundTasks:
             await intake.lifecycle.release_calls_of(revoked, "revoked", datetime.now(UTC))
 
     def publish_deferral(self) -> None:
-        """Take back every deferral as soon as nothing may be deferred any more, and tell streams and metrics."""
+        """Cancel every deferral as soon as nothing may be deferred any more, and publish it to streams and metrics."""
         now, board = datetime.now(UTC), self._intake.board
         allows, before = self._intake.gate.visibility(now), self._allows
         if not allows.deferral:
@@ -123,7 +123,7 @@ class BackgroundTasks:
         self._metrics.waiting(self._intake.board.waiting_by_queue())
 
     async def release_expired_leases(self) -> None:
-        """Give back what operators have taken who are not there any more."""
+        """Return to the queue what operators have taken whose lease has expired."""
         intake, leases = self._intake, self._intake.leases
         holders = {call.operator for call in intake.board.taken_calls() if call.operator}
         if holders and intake.store.shared:

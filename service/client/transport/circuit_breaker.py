@@ -1,4 +1,4 @@
-"""A circuit breaker: who did not answer several times in a row is left alone for a while.
+"""A circuit breaker: a service that failed to answer several times in a row is left alone for a while.
 
 closed --failures in a row--> open --time passed--> one probe --answered--> closed
                                ^                        |
@@ -63,7 +63,7 @@ class CircuitBreaker:
         self._ticket = 0
 
     def admit(self) -> int | None:
-        """Ask whether to ask.
+        """Return a ticket for one attempt, or None when none is to be made.
 
         Returns
         -------
@@ -80,12 +80,12 @@ class CircuitBreaker:
         return self._ticket
 
     def succeeded(self, ticket: int | None) -> None:
-        """Tell that there was an answer. What was asked before it last opened or probed says nothing any more."""
+        """Record an answer. One to a request from before it last opened or probed does not count."""
         if ticket == self._ticket:
             self._in_a_row, self._next_s, self._until = 0, min(self._open_s, self._longest_s), None
 
     def failed(self, ticket: int | None) -> float | None:
-        """Tell that there was none.
+        """Record that there was no answer.
 
         Returns
         -------
