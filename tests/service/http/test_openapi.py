@@ -18,7 +18,7 @@ from service.security.api_keys import Role
 from tests.support.keyed_service import NOBODY, Keyed, keyed
 
 #: Here a body that breaks its schema may be taken: `forgiven` sees that the answer then names what was not.
-FORGIVING = ("score", "batch", "answered", "ended", "disposition")
+FORGIVING = ("score", "batch", "answered", "ended", "disposition", "reopen")
 POSITIVE = "positive_data_acceptance"
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 ROUNDS, MANY_ROUNDS = 8, 60
