@@ -330,9 +330,9 @@ def test_a_whole_call_is_told_to_the_real_service_with_a_key_and_over_a_restart(
     intake, operator = keyed
     with serving(tmp_path, release_folder, insecure_local=False) as service:
         url = str(service.base_url)
-        with Client(url, "wrong", deadline_s=5.0) as client:
+        with Client(url, "wrong", **PATIENT) as client:
             assert "401" in client.score(CALL)["warnings"][0]["detail"]
-        with Client(url, intake, deadline_s=5.0, outbox=outbox) as client:
+        with Client(url, intake, outbox=outbox, **PATIENT) as client:
             answer = client.score(CALL | {"duration_s": 5.0, "silence_ratio": 0.2})
             assert (answer["durable"], answer["degraded"], answer["warnings"]) == (True, False, [])
             assert list(answer) == FIELDS
@@ -345,7 +345,7 @@ def test_a_whole_call_is_told_to_the_real_service_with_a_key_and_over_a_restart(
         assert client.ended("a", ENDED_AT, duration_s=30.0)["queued"]
         assert client.disposition("a", "genuine", ENDED_AT, "fire")["queued"]
     with serving(tmp_path, release_folder, insecure_local=False) as service:
-        with Client(str(service.base_url), intake, deadline_s=5.0, outbox=outbox) as client:
+        with Client(str(service.base_url), intake, outbox=outbox, **PATIENT) as client:
             assert client.flush() == 0
         call = service.get("/v1/calls/a", headers={"Authorization": f"Bearer {operator}"}).json()
     assert call["duration_s"] == 30.0
