@@ -145,7 +145,7 @@ def protect_add(
     from service.maintenance.number_keys import hash_in_use, open_key_file
     from service.queue.protected_callers import add_protected
     from service.security.pseudonyms import short_pseudonym
-    from service.store.event_streams import retry_transaction
+    from service.store.database import run_transaction
     from service.timestamps import microseconds
 
     chosen, now = settings(release=release, key_file=key_file), datetime.now(UTC)
@@ -159,8 +159,10 @@ def protect_add(
         pseudonyms = open_key_file(engine, chosen.key_file)
         mine = hash_in_use(engine, pseudonyms, normal)
         hashes = list(dict.fromkeys((mine, pseudonyms.hash(normal), *pseudonyms.others(normal))))
-        retry_transaction(
-            engine, lambda connection: add_protected(connection, hashes, reason, ends_us, microseconds(now), WHO)
+        run_transaction(
+            engine,
+            lambda connection: add_protected(connection, hashes, reason, ends_us, microseconds(now), WHO),
+            snapshot=True,
         )
         print(f"{short_pseudonym(mine)} is protected for {expires}")
 
@@ -169,7 +171,7 @@ def protect_add(
 def protect_list(database: Database = None) -> None:
     """Show the list."""
     from service.queue.protected_callers import list_protected
-    from service.store.event_streams import transaction
+    from service.store.database import transaction
     from service.timestamps import now_us, rfc3339
 
     with open_database(database) as engine, transaction(engine) as connection:
@@ -185,13 +187,15 @@ def protect_remove(
     """Take a caller off the list."""
     from service.queue.protected_callers import remove_protected
     from service.security.pseudonyms import short_pseudonym
-    from service.store.event_streams import retry_transaction
+    from service.store.database import run_transaction
     from service.timestamps import now_us
 
     chosen = settings(release=release, key_file=key_file)
     with open_database(database) as engine:
         hashes = _hashes(engine, chosen.key_file, _number(number, chosen.release))
-        if not retry_transaction(engine, lambda connection: remove_protected(connection, hashes, now_us(), WHO)):
+        if not run_transaction(
+            engine, lambda connection: remove_protected(connection, hashes, now_us(), WHO), snapshot=True
+        ):
             raise SaringError(f"{short_pseudonym(hashes[0])} is not on the list")
         print(f"{short_pseudonym(hashes[0])} is no longer protected")
 
@@ -203,7 +207,7 @@ def switch(
 ) -> None:
     """Stop all deferral, from within a second on, or allow it again; without a word, show which it is."""
     from service.queue.operations import record_decision
-    from service.store.event_streams import retry_transaction
+    from service.store.database import run_transaction
     from service.timestamps import now_us
 
     if to not in (None, "on", "off"):
@@ -213,7 +217,9 @@ def switch(
     with open_database(database) as engine:
         if to is not None:
             body = {"on": to == "on", "reason": (reason or "").strip()}
-            retry_transaction(engine, lambda connection: record_decision(connection, WHO, "switch", body, now_us()))
+            run_transaction(
+                engine, lambda connection: record_decision(connection, WHO, "switch", body, now_us()), snapshot=True
+            )
         _show_switch(engine)
 
 

@@ -145,7 +145,8 @@ def size_of(records: Sequence[bytes]) -> int:
     >>> size_of([b"a" * 2000]), size_of([b"a" * 2000, b"b" * 2100])
     (4096, 8192)
     """
-    return _whole_blocks(_HEAD_BYTES + sum(_LENGTH.size + len(record) for record in records))
+    size = _HEAD_BYTES + sum(_LENGTH.size + len(record) for record in records)
+    return size + -size % BLOCK
 
 
 def is_orphaned(path: Path) -> bool:
@@ -265,7 +266,8 @@ def _read(fd: int, path: Path) -> _Content | None:
 
 def _framed(identity: bytes, number: int, body: bytes) -> bytes:
     framed = _HEAD.pack(identity, len(body), number) + body
-    return (_CRC.pack(crc32(framed)) + framed).ljust(_whole_blocks(_HEAD_BYTES + len(body)), b"\0")
+    frame = _CRC.pack(crc32(framed)) + framed
+    return frame + bytes(-len(frame) % BLOCK)
 
 
 def _unframed(fd: int, offset: int, identity: bytes, end: int) -> tuple[int, bytes] | None:
@@ -288,10 +290,6 @@ def _split(body: bytes) -> list[bytes]:
         at = begin + _LENGTH.unpack_from(body, at)[0]
         records.append(body[begin:at])
     return records
-
-
-def _whole_blocks(size: int) -> int:
-    return -(-size // BLOCK) * BLOCK
 
 
 def _write(fd: int, data: bytes, offset: int, *, sync: bool = True) -> None:

@@ -27,8 +27,9 @@ from service.queue.projection import merge_request
 from service.scoring.answer import ScoreReply, Warnings, score_body, visible_call
 from service.scoring.triage import Triage
 from service.security.pseudonyms import ID_BYTES
+from service.store.call_reading import ForeignEvent
 from service.store.records import NO_SOURCE, Call, CallEvent, Kind, Source, stream_of
-from service.store.store import ForeignEvent, Store
+from service.store.store import Store
 from service.timestamps import microseconds
 
 #: The number is nowhere kept, and received_at stands with the call.

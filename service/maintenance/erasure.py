@@ -29,10 +29,9 @@ from service.security import tombstones
 from service.store.database import run_transaction
 from service.store.event_streams import lock
 from service.store.journal import Journal
-from service.store.tables import bases, calls, checkpoints, events, protected
+from service.store.tables import LIVE_STATES, bases, calls, checkpoints, events, protected
 from service.timestamps import microseconds
 
-LIVE = ("waiting", "taken", "answered")
 #: So many calls are removed by one statement: a database takes only so many values at once.
 AT_ONCE = 1_000
 #: So many of a number's last digits, written in whatever way, are the number.
@@ -149,7 +148,7 @@ def _remove(connection: Connection, hashes: Sequence[bytes]) -> Removed:
     for start in range(0, len(call_ids), AT_ONCE):
         of_them = sa.delete(calls).where(calls.c.call_id.in_(call_ids[start : start + AT_ONCE]))
         removed += connection.execute(of_them.returning(calls.c.call_id, calls.c.state)).all()
-    if any(row.state in LIVE for row in removed):
+    if any(row.state in LIVE_STATES for row in removed):
         raise Conflict("the caller has a call that is not over yet; erase when it is", [("caller", "no live call")])
     for table in (checkpoints, bases, protected):
         connection.execute(sa.delete(table).where(table.c.chain.in_(hashes)))

@@ -20,7 +20,7 @@ from model.calls.log_writer import LogWriter
 from model.errors import StoreError
 from service.contract.extra_fields import LAST_DIGITS
 from service.security.pseudonyms import full_pseudonym
-from service.store.event_streams import transaction
+from service.store.database import transaction
 from service.store.tables import calls, decisions, events
 
 BATCH_CALLS = 2_000

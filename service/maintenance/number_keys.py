@@ -8,7 +8,7 @@ from sqlalchemy.engine import Engine
 from model.errors import SaringError, StoreError
 from service.maintenance.erasure import check_journals
 from service.security.pseudonyms import ID_BYTES, Pseudonyms, drop_number_key, read_keys
-from service.store.event_streams import retry_transaction, transaction
+from service.store.database import run_transaction, transaction
 from service.store.store import Store
 from service.store.tables import bases, calls, checkpoints, events, facts, protected
 
@@ -122,7 +122,9 @@ def drop_key(engine: Engine, path: Path, name: bytes, journals: Path) -> None:
     if count:
         raise SaringError(f"{count:,} callers are still stored under the key {shown}; each is moved when it rings")
     # The fact goes first: a key in the file that nobody asks for does no harm.
-    retry_transaction(
-        engine, lambda connection: connection.execute(sa.delete(facts).where(facts.c.name == KEY_FACT_PREFIX + shown))
+    run_transaction(
+        engine,
+        lambda connection: connection.execute(sa.delete(facts).where(facts.c.name == KEY_FACT_PREFIX + shown)),
+        snapshot=True,
     )
     drop_number_key(path, name)

@@ -13,8 +13,8 @@ from model.history.caller_history import VERSION, Caller
 from service.maintenance.verify import Labels, history_facts, labels_of
 from service.queue.operations import record_decision
 from service.queue.projection import changed_labels
-from service.store.event_streams import Row, StoredStream, apply_event, read_batch, transaction
-from service.store.store import lock_sqlite_file
+from service.store.database import lock_sqlite_file, transaction
+from service.store.event_streams import Row, StoredStream, apply_event, read_batch
 from service.store.tables import bases, calls, checkpoints, events, facts, writers
 from service.timestamps import microseconds
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -19,7 +20,8 @@ from sqlalchemy.engine import Connection, Engine
 from model.history.caller_history import Caller
 from service.queue.operations import read_operations, record_decision
 from service.queue.states import OVER
-from service.store.event_streams import apply_event, retry_transaction, transaction
+from service.store.database import run_transaction, transaction
+from service.store.event_streams import apply_event
 from service.store.records import EVENT_COLUMNS, Checkpoint, stream_of
 from service.store.tables import bases, calls, checkpoints, events, facts
 from service.timestamps import EPOCH, rfc3339
@@ -96,7 +98,7 @@ def remove_old_calls(engine: Engine, cutoff_us: int, now_us: int, progress: Call
         while left:
             started = time.monotonic()
             some, left = sorted(left[:AT_ONCE]), left[AT_ONCE:]  # in the order in which a service locks streams
-            gone = retry_transaction(engine, lambda connection, some=some: _remove(connection, some, cutoff_us))  # type: ignore[misc]
+            gone = run_transaction(engine, partial(_remove, streams=some, cutoff_us=cutoff_us), snapshot=True)
             for stream, (calls_gone, events_gone) in gone.items():
                 removed.calls, removed.events = removed.calls + calls_gone, removed.events + events_gone
                 if events_gone:
@@ -107,7 +109,9 @@ def remove_old_calls(engine: Engine, cutoff_us: int, now_us: int, progress: Call
         removed.streams += len(touched)  # on a later page nothing of them goes any more
         progress(len(page))
     body = {"cutoff": rfc3339(cutoff_us), "calls": removed.calls, "events": removed.events, "chains": removed.streams}
-    retry_transaction(engine, lambda connection: record_decision(connection, who, "retention", body, now_us))
+    run_transaction(
+        engine, lambda connection: record_decision(connection, who, "retention", body, now_us), snapshot=True
+    )
     return removed
 
 

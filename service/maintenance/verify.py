@@ -15,7 +15,8 @@ from sqlalchemy.engine import Engine
 from model.history.caller_history import FIRST, LAST, RECEIVED, SIZE, VERSION, Event, apply_events
 from service.queue.projection import changed_labels, mismatched_columns
 from service.security.pseudonyms import short_pseudonym
-from service.store.event_streams import Row, StoredStream, apply_event, read_batch, read_call_rows, transaction
+from service.store.database import transaction
+from service.store.event_streams import Row, StoredStream, apply_event, read_batch, read_call_rows
 from service.store.records import EVENT_COLUMNS, Checkpoint, history_event_of
 from service.store.tables import calls, events, facts
 

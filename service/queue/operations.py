@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from sqlalchemy.engine import Connection, Engine
 
 from service.queue.states import IN_QUEUE
-from service.store.event_streams import transaction
+from service.store.database import transaction
 from service.store.records import encode_json
 from service.store.tables import calls, decisions, protected
 

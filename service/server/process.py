@@ -20,7 +20,7 @@ from model.errors import SaringError
 from service.server.application import Parts, create_app, open_parts
 from service.server.listener import raise_file_limit
 from service.settings import Settings
-from service.store.store import lock_sqlite_file
+from service.store.database import lock_sqlite_file
 from service.telemetry.logs import configure
 from service.telemetry.multiprocess import VARIABLE
 from service.watch.registry_follower import follow_registry

@@ -1,12 +1,13 @@
 """Opens a database, SQLite or PostgreSQL, whose tables are at the version that this code expects."""
 
+import fcntl
 import os
 import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -107,6 +108,31 @@ def driver_message(error: SQLAlchemyError) -> str:
     return " ".join(str(origin).split("\nLINE ")[0].split())
 
 
+def lock_sqlite_file(url: str) -> TextIO | None:
+    """Hold a lock beside a SQLite file for as long as it is open; None for a database that several may share.
+
+    Raises
+    ------
+    StoreError
+        When another process holds it.
+    """
+    parsed = parsed_url(url)
+    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    # Beside the very file, by whatever name it was found.
+    path = Path(os.path.realpath(parsed.database) + ".lock")
+    try:
+        lock = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StoreError(f"{parsed.database}: is in use by another process; one process serves a SQLite file") from None
+    return lock
+
+
 def begin_immediate(connection: Connection) -> None:
     """Lock a SQLite file against other writers until the end of the transaction, before anything is read in it."""
     if connection.dialect.name == "sqlite":
@@ -123,7 +149,26 @@ def is_disconnected(error: SQLAlchemyError) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
-def run_transaction(engine: Engine, work: Callable[[Connection], T], *, commit: bool) -> T:
+@contextmanager
+def transaction(engine: Engine, *, writing: bool = False) -> Iterator[Connection]:
+    """Return a connection on which everything is read as of one moment.
+
+    Raises
+    ------
+    StoreError
+        When the database does not give or take it; nothing was written then.
+    """
+    try:
+        with engine.connect() as connection:
+            yield _begin_snapshot(connection, writing=writing)
+            connection.commit()
+    except SQLAlchemyError as error:
+        raise StoreError(f"cannot be {'written' if writing else 'read'}: {driver_message(error)}") from error
+
+
+def run_transaction(
+    engine: Engine, work: Callable[[Connection], T], *, commit: bool = True, snapshot: bool = False
+) -> T:
     """Run `work` on a connection, in one transaction, and again when that came in the way of another one.
 
     Parameters
@@ -133,6 +178,9 @@ def run_transaction(engine: Engine, work: Callable[[Connection], T], *, commit: 
         May be called several times.
     commit : bool
         Whether it writes.
+    snapshot : bool
+        Whether it reads everything as of one moment, as in `transaction`. A lost connection ends it then, and so does a
+        row that another one has added.
 
     Raises
     ------
@@ -142,7 +190,7 @@ def run_transaction(engine: Engine, work: Callable[[Connection], T], *, commit: 
         done = False
         try:
             with engine.connect() as connection:
-                found = work(connection)
+                found = work(_begin_snapshot(connection, writing=commit) if snapshot else connection)
                 done = True
                 if commit:
                     connection.commit()
@@ -151,7 +199,8 @@ def run_transaction(engine: Engine, work: Callable[[Connection], T], *, commit: 
             # A connection of before is lost when the server was started anew; the next one is a new one.
             lost = is_disconnected(error) and attempt == 0 and not (commit and done)
             added = commit and _sqlstate(error) == UNIQUE_VIOLATION
-            if attempt + 1 == ATTEMPTS or not (lost or added or is_serialization_failure(error)):
+            again = is_serialization_failure(error) or (not snapshot and (lost or added))
+            if attempt + 1 == ATTEMPTS or not again:
                 raise StoreError(f"cannot be {'written' if commit else 'read'}: {driver_message(error)}") from error
         back_off(attempt)
     raise AssertionError
@@ -176,6 +225,14 @@ def _set_durable(connection: Any, _: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON",
                    "wal_autocheckpoint=250", "cache_size=-8192"):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_snapshot(connection: Connection, *, writing: bool) -> Connection:
+    """Begin a transaction in which everything is read as of one moment."""
+    if connection.dialect.name != "sqlite":
+        return connection.execution_options(isolation_level="REPEATABLE READ")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    return connection
 
 
 def _sqlstate(error: SQLAlchemyError) -> str | None:

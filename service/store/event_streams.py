@@ -1,28 +1,23 @@
 """Read streams from the store, in batches that fit in memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import Connection
 
-from model.errors import StoreError
 from model.history.caller_history import Caller
-from service.store.database import back_off, begin_immediate, driver_message, is_serialization_failure
+from service.store.database import begin_immediate
 from service.store.records import EVENT_COLUMNS, Checkpoint, history_event_of
 from service.store.tables import bases, calls, checkpoints, events
 
 #: A batch has about so many events, and at least one whole stream.
 BATCH_EVENTS = 20_000
 BATCH_STREAMS = 2_000
-ATTEMPTS = 20
 Row = Mapping[str, Any]
-T = TypeVar("T")
 
 _one: sa.BindParameter[bytes] = sa.bindparam("chain")
 _base = sa.select(bases).where(bases.c.chain == _one)
@@ -57,52 +52,6 @@ def apply_event(caller: Caller, row: Mapping[Any, Any]) -> None:
     event = history_event_of(*(row[name] for name in EVENT_COLUMNS))
     if event is not None:
         caller.add(event)
-
-
-@contextmanager
-def transaction(engine: Engine, *, writing: bool = False) -> Iterator[Connection]:
-    """Return a connection on which everything is read as of one moment.
-
-    Raises
-    ------
-    StoreError
-        When the database does not give or take it; nothing was written then.
-    """
-    try:
-        with engine.connect() as connection:
-            if engine.dialect.name != "sqlite":
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
-            elif writing:
-                begin_immediate(connection)
-            else:
-                connection.exec_driver_sql("BEGIN")
-            yield connection
-            connection.commit()
-    except SQLAlchemyError as error:
-        raise StoreError(f"cannot be {'written' if writing else 'read'}: {driver_message(error)}") from error
-
-
-def retry_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Run `work` in a transaction that writes, once more when it came in the way of another one.
-
-    Raises
-    ------
-    StoreError
-    """
-    for attempt in range(ATTEMPTS):
-        try:
-            with transaction(engine, writing=True) as connection:
-                return work(connection)
-        except StoreError as error:
-            origin = error.__cause__
-            if (
-                attempt == ATTEMPTS - 1
-                or not isinstance(origin, SQLAlchemyError)
-                or not is_serialization_failure(origin)
-            ):
-                raise
-            back_off(attempt)
-    raise AssertionError
 
 
 def lock(connection: Connection, streams: Iterable[bytes]) -> None:

@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from model.history.caller_history import ENDED, LABELLED, RECEIVED, Event, empty_state
 from model.policy.deferral import queue_key_us
-from service.store.statements import CALL, CHANGING
+from service.store.tables import CALL, CHANGING
 
 Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"]
 

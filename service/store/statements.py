@@ -11,14 +11,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection, Engine
 
-from service.store.tables import calls, checkpoints, events
+from service.store.tables import CALL, CHANGING, CHECKPOINT, EVENT, events
 
-#: What a call is received with stays as it is, and that it is still heard of is no event; the rest changes with each.
-FIXED = frozenset(
-    {"call_id", "received_at_us", "caller", "history", "surge_calls", "surge_new", "first_call", "heard_at_us"}
-)
-EVENT, CALL, CHECKPOINT = (tuple(table.c.keys()) for table in (events, calls, checkpoints))
-CHANGING = tuple(name for name in CALL if name not in FIXED)
 #: The most rows of one statement; so many different ones are made at most, and the driver keeps them prepared.
 MAX_ROWS = 32
 Row = tuple[Any, ...]

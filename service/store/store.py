@@ -6,14 +6,9 @@ others wrote (`since`).
 """
 
 import asyncio
-import fcntl
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NamedTuple, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from pydantic_core import from_json
@@ -23,66 +18,34 @@ from sqlalchemy.engine import Connection
 from model.errors import StoreError
 from model.history.caller_history import LAST, Event
 from model.history.surge import MINUTE_US, SURGE_US
-from service.store.database import connect, parsed_url, run_transaction
-from service.store.records import EVENT_COLUMNS, Call, CallEvent, Checkpoint, encode_json, history_event_of, stream_of
-from service.store.statements import CALL, EVENT
-from service.store.tables import bases, calls, checkpoints, decisions, events, facts, writers
+from service.store.call_reading import (
+    ForeignEvent,
+    Row,
+    last_of_each,
+    read_call,
+    read_events,
+    read_foreign_events,
+    read_stream,
+    with_answers,
+)
+from service.store.database import connect, lock_sqlite_file, run_transaction
+from service.store.records import Call, Checkpoint, stream_of
+from service.store.tables import LIVE_STATES, bases, calls, decisions, events, facts, writers
 from service.store.writer import Writer
-from service.timestamps import microseconds
+from service.timestamps import now_us
 
-LIVE = ("waiting", "taken", "answered")
 READERS = 4
-#: The most events of one other process that are read at once: a whole log may have been imported.
-MAX_FOREIGN_EVENTS = 500
 MAX_DECISIONS = 100
 #: So many calls are asked for in one query.
 MAX_IN_QUERY = 500
-#: A writer that has said nothing for so long is followed no more.
-SILENT_US = 3_600_000_000
-#: One that has said nothing for so long does not run any more: six beats.
+#: A writer that has said nothing for so long does not run any more: six beats.
 ALIVE_US = 60_000_000
-#: The kinds of events that were answered with a score.
-_WITH_ANSWER = ("received", "scored", "ended")
 T = TypeVar("T")
-Row = dict[str, Any]
 
-_one_call = sa.select(calls).where(calls.c.call_id == sa.bindparam("call_id"))
-_live = sa.select(calls).where(calls.c.state.in_(LIVE))
-_noted = sa.union_all(*(sa.select(one).where(one.c.chain == sa.bindparam("chain")) for one in (checkpoints, bases)))
+_live = sa.select(calls).where(calls.c.state.in_(LIVE_STATES))
 _caller = sa.select(calls.c.caller).where(calls.c.call_id == sa.bindparam("call_id"))
 _base = sa.select(bases).where(bases.c.chain == sa.bindparam("chain"))
-_events_after = (
-    sa.select(*(events.c[name] for name in EVENT_COLUMNS))
-    .where(events.c.chain == sa.bindparam("chain"), events.c.nth > sa.bindparam("included"))
-    .order_by(events.c.nth)
-)
-_last_of_each = sa.select(
-    writers.c.writer,
-    sa.select(sa.func.max(events.c.seq)).where(events.c.writer == writers.c.writer).scalar_subquery(),
-).where(writers.c.seen_at_us >= sa.bindparam("since_us"))
 _nth = sa.select(sa.func.max(events.c.nth)).where(events.c.chain == sa.bindparam("chain"))
-_said = (
-    sa.select(events.c.kind, events.c.known_at_us, events.c.recorded_at_us, events.c.body, events.c.told_by)
-    .where(events.c.call_id == sa.bindparam("call_id"))
-    .order_by(events.c.nth)
-)
-
-
-_following = (
-    sa.select(events.c.seq, events.c.nth, events.c.kind.label("said"), events.c.body, calls)
-    .outerjoin(calls, calls.c.call_id == events.c.call_id)
-    .where(events.c.writer == sa.bindparam("writer"), events.c.seq > sa.bindparam("seq"))
-    .order_by(events.c.seq)
-    .limit(MAX_FOREIGN_EVENTS)
-)
-
-
-class ForeignEvent(NamedTuple):
-    """An event of another process with its version in its stream, and its call as it is now."""
-
-    version: int
-    kind: str
-    call: Call
 
 
 class Store:
@@ -118,12 +81,12 @@ class Store:
             if self._lock:
                 self._lock.close()
             raise
-        self.write = self._writer.write
+        self.write, self.import_calls = self._writer.write, self._writer.import_calls
         self._readers = ThreadPoolExecutor(READERS, "reader")
 
     async def read_call(self, call_id: str) -> Call | None:
         """Return a call; None when it is unknown."""
-        return await self._in_thread(lambda connection: _read_call(connection, call_id))
+        return await self._in_thread(lambda connection: read_call(connection, call_id))
 
     async def first_known(self, call_ids: Sequence[str]) -> str | None:
         """Return the first of several call_ids that is stored; None when none is."""
@@ -144,14 +107,14 @@ class Store:
 
     async def read_stream(self, stream: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
         """Return the last checkpoint of a stream and what each later event adds to the history, in their order."""
-        return await self._in_thread(lambda connection: _read_stream(connection, stream))
+        return await self._in_thread(lambda connection: read_stream(connection, stream))
 
     async def read_stream_and_call(
         self, stream: bytes, call_id: str
     ) -> tuple[Checkpoint | None, list[Event | None], Call | None]:
         """Return a stream, and a call that is at least as new as the stream."""
         return await self._in_thread(
-            lambda connection: (*_read_stream(connection, stream), _read_call(connection, call_id))
+            lambda connection: (*read_stream(connection, stream), read_call(connection, call_id))
         )
 
     async def read_call_and_stream(self, call_id: str) -> tuple[Call | None, Checkpoint | None, list[Event | None]]:
@@ -162,8 +125,8 @@ class Store:
             if row is None:
                 return None, None, []
             stream = stream_of(row.caller, call_id)
-            last, later = _read_stream(connection, stream)
-            call = _read_call(connection, call_id)
+            last, later = read_stream(connection, stream)
+            call = read_call(connection, call_id)
             if call is None or call.stream != stream:  # it was moved or removed just now
                 return call, None, []
             return call, last, later
@@ -208,10 +171,10 @@ class Store:
 
     async def read_events(self, call: Call) -> list[Row]:
         """Return kind, known_at_us, recorded_at_us, body and told_by of all that was said of a call, in that order."""
-        return await self._in_thread(lambda connection: _read_events(connection, call.call_id))
+        return await self._in_thread(lambda connection: read_events(connection, call.call_id))
 
     async def read_since(self, seen: Mapping[int, int]) -> tuple[list[ForeignEvent], dict[int, int]]:
-        """Return what other processes wrote since, in each one's order, at most MAX_FOLLOWED events of each.
+        """Return what other processes wrote since, in each one's order, at most MAX_FOREIGN_EVENTS events of each.
 
         Parameters
         ----------
@@ -225,20 +188,7 @@ class Store:
         seen : dict of int to int
             The numbers of the last events of those writers of whom there was something new.
         """
-
-        def read(connection: Connection) -> tuple[list[ForeignEvent], dict[int, int]]:
-            found: list[ForeignEvent] = []
-            last: dict[int, int] = {}
-            for writer, seq in connection.execute(_last_of_each, {"since_us": _now_us() - SILENT_US}).all():
-                if writer in self._writer.numbers or (seq or 0) <= seen.get(writer, 0):
-                    continue
-                for row in connection.execute(_following, {"writer": writer, "seq": seen.get(writer, 0)}).mappings():
-                    last[writer] = row["seq"]
-                    if row["call_id"] is not None:  # it was not removed meanwhile
-                        found.append(ForeignEvent(row["nth"], row["said"], _foreign_call(dict(row))))
-            return found, last
-
-        return await self._in_thread(read)
+        return await self._in_thread(lambda connection: read_foreign_events(connection, seen, self._writer.numbers))
 
     def write_heartbeat(self, number_keys: str) -> list[str | None]:
         """Record that this process is alive, and the number keys that it holds.
@@ -248,21 +198,21 @@ class Store:
         list of (str or None)
             What every process said that was heard of lately, this one too.
         """
-        now_us = _now_us()
+        at_us = now_us()
         own = sa.update(writers).where(writers.c.writer == self._writer.writer)
-        lately = sa.select(writers.c.number_keys).where(writers.c.seen_at_us >= now_us - ALIVE_US)
+        lately = sa.select(writers.c.number_keys).where(writers.c.seen_at_us >= at_us - ALIVE_US)
 
-        def read_events(connection: Connection) -> list[str | None]:
-            connection.execute(own.values(seen_at_us=now_us, number_keys=number_keys))
+        def exchange(connection: Connection) -> list[str | None]:
+            connection.execute(own.values(seen_at_us=at_us, number_keys=number_keys))
             return list(connection.execute(lately).scalars())
 
-        return self._read(read_events, commit=True)
+        return self._read(exchange, commit=True)
 
     def read_live_calls(self) -> list[Call]:
         """Return the calls that wait or are being talked to, with what was answered of each."""
         return self._read(
             lambda connection: [
-                _with_answers(connection, Call.of(dict(row))) for row in connection.execute(_live).mappings().all()
+                with_answers(connection, Call.of(dict(row))) for row in connection.execute(_live).mappings().all()
             ]
         )
 
@@ -292,38 +242,6 @@ class Store:
         """Return the names of the facts that begin so."""
         query = sa.select(facts.c.name).where(facts.c.name.startswith(beginning, autoescape=True))
         return self._read(lambda connection: list(connection.execute(query).scalars()))
-
-    def import_calls(self, parts: Iterable[Sequence[tuple[list[CallEvent], Call]]]) -> int:
-        """Add whole calls at once, each part in one transaction; a call that is known already is left as it is.
-
-        Returns
-        -------
-        int
-            How many calls were added.
-        """
-        added = seq = 0
-        for part in parts:
-
-            def add(connection: Connection, part: Sequence[tuple[list[CallEvent], Call]] = part, seq: int = seq) -> int:
-                ids = [call.call_id for _, call in part]
-                known = set(connection.execute(sa.select(calls.c.call_id).where(calls.c.call_id.in_(ids))).scalars())
-                fresh = [(said, call) for said, call in part if call.call_id not in known]
-                said = [one for said, _ in fresh for one in said]
-                length = _stream_versions(connection, {one.stream for one in said})
-                rows = []
-                for seq, one in enumerate(said, seq + 1):  # noqa: B020 - the numbers go on from part to part
-                    length[one.stream] += 1
-                    rows.append((self._writer.writer, seq, *replace(one, version=length[one.stream]).row()))
-                if fresh:
-                    connection.execute(
-                        sa.insert(calls), [dict(zip(CALL, call.row(), strict=True)) for _, call in fresh]
-                    )
-                    connection.execute(sa.insert(events), [dict(zip(EVENT, row, strict=True)) for row in rows])
-                return len(fresh)
-
-            added += run_transaction(self.engine, add, commit=True)
-            seq += sum(len(said) for said, _ in part)
-        return added
 
     def read_decisions(self, after: int = 0) -> list[Row]:
         """Return what was decided after the decision of this number, oldest first, with its body as a dict.
@@ -364,84 +282,5 @@ class Store:
 
     def _read_last_seen(self) -> dict[int, int]:
         return self._read(
-            lambda connection: {writer: seq or 0 for writer, seq in connection.execute(_last_of_each, {"since_us": 0})}
+            lambda connection: {writer: seq or 0 for writer, seq in connection.execute(last_of_each, {"since_us": 0})}
         )
-
-
-def _now_us() -> int:
-    return microseconds(datetime.now(UTC))
-
-
-def _read_call(connection: Connection, call_id: str) -> Call | None:
-    row = connection.execute(_one_call, {"call_id": call_id}).mappings().first()
-    return None if row is None else _with_answers(connection, Call.of(dict(row)))
-
-
-def _read_stream(connection: Connection, stream: bytes) -> tuple[Checkpoint | None, list[Event | None]]:
-    noted = [Checkpoint.of(dict(row)) for row in connection.execute(_noted, {"chain": stream}).mappings()]
-    last = max(noted, key=lambda one: one.version, default=None)
-    later = connection.execute(_events_after, {"chain": stream, "included": last.version if last else 0})
-    return last, [history_event_of(*row) for row in later]
-
-
-def _with_answers(connection: Connection, call: Call) -> Call:
-    """Add to a call what was asked and answered at each stage."""
-    for said in _read_events(connection, call.call_id):
-        _add_answer(call, said["body"])
-    return call
-
-
-def _foreign_call(row: Row) -> Call:
-    call = Call.of(row)
-    if row["said"] in _WITH_ANSWER:
-        _add_answer(call, from_json(row["body"]))
-    return call
-
-
-def _add_answer(call: Call, body: Row) -> None:
-    if "answer" in body:
-        call.asked[body["answer"]["stage"]] = encode_json(body.get("request"))
-        call.answers[body["answer"]["stage"]] = encode_json(body["answer"])
-
-
-def _read_events(connection: Connection, call_id: str) -> list[Row]:
-    rows = connection.execute(_said, {"call_id": call_id}).mappings()
-    return [{**row, "body": from_json(row["body"])} for row in rows]
-
-
-def _stream_versions(connection: Connection, streams: Iterable[bytes]) -> dict[bytes, int]:
-    """Return how many events each stream has had."""
-    asked = list(streams)
-    found = dict.fromkeys(asked, 0)
-    removed = sa.select(bases.c.chain, bases.c.included).where(bases.c.chain.in_(asked))
-    last = (
-        sa.select(events.c.chain, sa.func.max(events.c.nth)).where(events.c.chain.in_(asked)).group_by(events.c.chain)
-    )
-    for query in (removed, last):
-        found.update({row[0]: row[1] for row in connection.execute(query)})
-    return found
-
-
-def lock_sqlite_file(url: str) -> TextIO | None:
-    """Hold a lock beside a SQLite file for as long as it is open; None for a database that several may share.
-
-    Raises
-    ------
-    StoreError
-        When another process holds it.
-    """
-    parsed = parsed_url(url)
-    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
-        return None
-    # Beside the very file, by whatever name it was found.
-    path = Path(os.path.realpath(parsed.database) + ".lock")
-    try:
-        lock = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StoreError(f"{parsed.database}: is in use by another process; one process serves a SQLite file") from None
-    return lock

@@ -2,6 +2,8 @@
 
 import sqlalchemy as sa
 
+#: The states of a call that is not over: `service.queue.states`.
+LIVE_STATES = ("waiting", "taken", "answered")
 tables = sa.MetaData()
 #: What the histories of this database were made with, such as the version of the history.
 facts = sa.Table(
@@ -61,8 +63,8 @@ calls = sa.Table(
 sa.Index(
     "ix_calls_live",
     calls.c.state,
-    sqlite_where=calls.c.state.in_(("waiting", "taken", "answered")),
-    postgresql_where=calls.c.state.in_(("waiting", "taken", "answered")),
+    sqlite_where=calls.c.state.in_(LIVE_STATES),
+    postgresql_where=calls.c.state.in_(LIVE_STATES),
 )
 sa.Index(
     "ix_calls_disposed_at_us",
@@ -167,3 +169,10 @@ decisions = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
 )
+#: The columns of a row, in order; and those of a call that may change. What a call is received with stays as it is, and
+#: that it is still heard of is no event; the rest changes with each.
+EVENT, CALL, CHECKPOINT = (tuple(table.c.keys()) for table in (events, calls, checkpoints))
+FIXED = frozenset(
+    {"call_id", "received_at_us", "caller", "history", "surge_calls", "surge_new", "first_call", "heard_at_us"}
+)
+CHANGING = tuple(name for name in CALL if name not in FIXED)

@@ -8,16 +8,17 @@ raised instead: read again and retry.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
+from service.store.call_reading import stream_versions
 from service.store.database import (
     back_off,
     begin_immediate,
@@ -28,7 +29,7 @@ from service.store.database import (
 )
 from service.store.records import Call, CallEvent, Checkpoint
 from service.store.statements import Row, Statements
-from service.store.tables import writers
+from service.store.tables import CALL, EVENT, calls, events, writers
 
 MAX_BATCH = 512
 #: So often a batch is tried while it comes in the way of other transactions, unless all who wait for it went away.
@@ -108,6 +109,38 @@ class Writer:
             self._busy = True
             loop.call_soon(self._start_batch, loop)  # with what else comes in this turn of the loop
         await item.done
+
+    def import_calls(self, parts: Iterable[Sequence[tuple[list[CallEvent], Call]]]) -> int:
+        """Add whole calls at once, each part in one transaction; a call that is known already is left as it is.
+
+        Returns
+        -------
+        int
+            How many calls were added.
+        """
+        added = seq = 0
+        for part in parts:
+
+            def add(connection: Connection, part: Sequence[tuple[list[CallEvent], Call]] = part, seq: int = seq) -> int:
+                ids = [call.call_id for _, call in part]
+                known = set(connection.execute(sa.select(calls.c.call_id).where(calls.c.call_id.in_(ids))).scalars())
+                fresh = [(said, call) for said, call in part if call.call_id not in known]
+                said = [one for said, _ in fresh for one in said]
+                length = stream_versions(connection, {one.stream for one in said})
+                rows = []
+                for seq, one in enumerate(said, seq + 1):  # noqa: B020 - the numbers go on from part to part
+                    length[one.stream] += 1
+                    rows.append((self.writer, seq, *replace(one, version=length[one.stream]).row()))
+                if fresh:
+                    connection.execute(
+                        sa.insert(calls), [dict(zip(CALL, call.row(), strict=True)) for _, call in fresh]
+                    )
+                    connection.execute(sa.insert(events), [dict(zip(EVENT, row, strict=True)) for row in rows])
+                return len(fresh)
+
+            added += run_transaction(self._engine, add, commit=True)
+            seq += sum(len(said) for said, _ in part)
+        return added
 
     def close(self) -> None:
         """Wait for the commit that is under way."""

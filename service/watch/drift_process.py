@@ -22,8 +22,7 @@ from model.certification.profile import DAY_US, Sample
 from model.scorecard.features import CALL, FEATURES, NAMES, STAGES, WIDTHS, fill_feature_rows, local_time
 from model.scorecard.scorecard import Scorecard
 from service.queue.states import OVER
-from service.store.database import engine_of
-from service.store.event_streams import transaction
+from service.store.database import engine_of, transaction
 from service.store.tables import calls
 
 #: So many calls, the latest, tell enough of any centre.

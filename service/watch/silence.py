@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 
 from service.contract.problems import Problem
 from service.queue.states import ANSWERED, WAITING
+from service.store.call_reading import ForeignEvent
 from service.store.records import Call
-from service.store.store import ForeignEvent
 from service.store.tables import calls
 from service.timestamps import microseconds
 

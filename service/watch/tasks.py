@@ -17,8 +17,8 @@ from service.queue.operations import read_protected, take_back
 from service.queue.operator_leases import CHECKS_PER_LEASE, exchange_presence
 from service.security.api_keys import ApiKeys
 from service.settings import Settings
+from service.store.call_reading import MAX_FOREIGN_EVENTS, ForeignEvent
 from service.store.records import Call
-from service.store.store import MAX_FOREIGN_EVENTS, ForeignEvent
 from service.store.tables import access_keys
 from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds
