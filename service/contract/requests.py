@@ -4,7 +4,7 @@ The fields that a score cannot do without are strict. Any other field that makes
 a call is never lost to the queue over an optional number.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
@@ -176,12 +176,16 @@ class Batch(BaseModel):
 class Answered(Body):
     """An operator took up the call."""
 
+    KIND: ClassVar = "answered"
+
     answered_at: Annotated[Time, Field(description="When: RFC 3339 with an offset, from 1990 to now.")]
     operator: Operator = None
 
 
 class Ended(Body):
     """The call ended; its length and silence are those of the conversation, on the caller's side."""
+
+    KIND: ClassVar = "ended"
 
     ended_at: Annotated[
         Time, Field(description="When: RFC 3339 with an offset, not before received_at and not after now.")
@@ -193,6 +197,8 @@ class Ended(Body):
 
 class Disposition(Body):
     """How an operator closed the call; said again, it is a correction."""
+
+    KIND: ClassVar = "disposed"
 
     disposition: Annotated[Literal[DISPOSITIONS], Field(description="What the call was.")]  # type: ignore[valid-type]
     category: Annotated[
@@ -224,7 +230,13 @@ class Disposition(Body):
 class Reopen(Body):
     """A call was closed by mistake, and waits again."""
 
+    KIND: ClassVar = "reopened"
+
     operator: Operator = None
+
+
+#: What is told of a known call, each with the kind of its event.
+EventRequest = Answered | Ended | Disposition | Reopen
 
 
 def doubted(name: str, seconds: float | None) -> list[dict[str, str]]:

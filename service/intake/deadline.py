@@ -5,7 +5,6 @@ Most of the deadline is for the store. When it fails or is too slow, the call is
 """
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,23 +18,18 @@ from model.history.caller_history import Caller
 from service.contract.extra_fields import LAST_DIGITS
 from service.contract.number_masks import NumberMasks, digits_of, may_contain_number
 from service.contract.problems import Unavailable
-from service.contract.requests import Disposition, Ended, ScoreRequest
+from service.contract.requests import Disposition, Ended, EventRequest, ScoreRequest
 from service.intake.adaptive_limiter import AdaptiveLimiter
-from service.intake.delivery import KINDS
 from service.intake.history_cache import NO_ALIASES, restore_stream
-from service.intake.lifecycle import EventRequest
-from service.intake.redelivery import Redelivery
 from service.intake.rekeying import gather_aliases
 from service.queue import states
 from service.scoring.answer import ScoreReply, Warnings, fallback_answer
 from service.security.pseudonyms import Pseudonyms, last_digits
-from service.store.journal import Journal
 from service.store.records import NO_SOURCE, Source
-from service.telemetry.metrics import Metrics
 from service.timestamps import microseconds, rfc3339
 
 if TYPE_CHECKING:
-    from service.intake.intake import Intake
+    from service.intake.redelivery import Redelivery
 
 #: Shares of the deadline: for the store, and then for the journal.
 STORE_SHARE, JOURNAL_SHARE = 0.6, 0.35
@@ -57,29 +51,18 @@ class FailOpenScorer:
 
     Parameters
     ----------
-    intake : Intake
+    redelivery : Redelivery
+        Takes what the store does not take in time, and has the intake and the metrics.
     pseudonyms : Pseudonyms
-    journals : sequence of Journal
-        This process's own first, then those orphaned by processes that died. Without one, what the store does not take
-        is lost, and the answers say so.
-    metrics : Metrics
     deadline_s : float
     digits : int
         How many last digits of a number are kept with its call.
     """
 
-    def __init__(
-        self,
-        intake: "Intake",
-        pseudonyms: Pseudonyms,
-        journals: Sequence[Journal],
-        metrics: Metrics,
-        deadline_s: float,
-        digits: int = 0,
-    ) -> None:
-        self.intake, self.pseudonyms, self.metrics = intake, pseudonyms, metrics
-        self.redelivery = Redelivery(intake, pseudonyms, journals, metrics)
-        self.masks = NumberMasks(pseudonyms.name, lambda: intake.release.region)
+    def __init__(self, redelivery: "Redelivery", pseudonyms: Pseudonyms, deadline_s: float, digits: int = 0) -> None:
+        self.redelivery, self.intake, self.metrics = redelivery, redelivery.intake, redelivery.metrics
+        self.pseudonyms = pseudonyms
+        self.masks = NumberMasks(pseudonyms.name, lambda: self.intake.release.region)
         self._deadline_s, self._digits = deadline_s, digits
         self._limiter = AdaptiveLimiter(MIN_CONCURRENT, int(MAX_CONCURRENT_PER_S * deadline_s))
 
@@ -237,7 +220,7 @@ class FailOpenScorer:
         said = request.model_dump(mode="json", exclude_none=True)
         within_s = JOURNAL_SHARE * self._deadline_s
         if not await self.redelivery.journal(
-            KINDS[type(request)], call_id, now, said, _source_record(told_by), within_s, tried=tried
+            request.KIND, call_id, now, said, _source_record(told_by), within_s, tried=tried
         ):
             raise Unavailable("neither the store nor the journal took it; tell it again")
         if not isinstance(request, Ended):

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from service.contract.problems import Problem, Unknown
-from service.contract.requests import Answered, Disposition, Ended, Reopen, ScoreRequest
+from service.contract.requests import Answered, Disposition, Ended, EventRequest, Reopen, ScoreRequest
 from service.intake.history_cache import NO_ALIASES
-from service.intake.lifecycle import EventRequest
 from service.intake.rekeying import gather_aliases
 from service.security.pseudonyms import Pseudonyms
 from service.security.tombstones import last_erased_at_us
@@ -23,14 +22,7 @@ if TYPE_CHECKING:
 
 #: A call of which nothing more was said for so long waits no more.
 LONGEST_WAIT = timedelta(hours=1)
-#: The kind under which a journal has each request.
-KINDS: dict[type[EventRequest], str] = {
-    Answered: "answered",
-    Ended: "ended",
-    Disposition: "disposed",
-    Reopen: "reopened",
-}
-_REQUEST_TYPES = {kind: request_type for request_type, kind in KINDS.items()}
+_REQUEST_TYPES: dict[str, type[EventRequest]] = {one.KIND: one for one in (Answered, Ended, Disposition, Reopen)}
 #: What a request says that does not stand in its event.
 _NOT_IN_EVENT = ("received_at", "confirm", "answered_at")
 log = logging.getLogger(__name__)

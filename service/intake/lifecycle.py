@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from service.contract.problems import Conflict, Problem
-from service.contract.requests import Answered, Disposition, Ended, Reopen
+from service.contract.requests import Answered, Disposition, Ended, EventRequest, Reopen
 from service.intake.event_log import Append, EventLog, NoChange
 from service.intake.history_cache import CallerStream
 from service.queue import states
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from service.queue.operator_leases import OperatorLeases
     from service.scoring.triage import Triage
     from service.store.store import Store
-
-
-EventRequest = Answered | Ended | Disposition | Reopen
 
 
 class CallLifecycle:

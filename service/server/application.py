@@ -21,6 +21,7 @@ from service.http.event_stream import Streams
 from service.http.problem_responses import problem_response
 from service.intake.deadline import FailOpenScorer
 from service.intake.intake import Intake
+from service.intake.redelivery import Redelivery
 from service.maintenance.number_keys import check_held, take_in_use
 from service.queue.holdout import Holdout, choose_share
 from service.queue.operations import Operations
@@ -108,9 +109,8 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
 def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     """Make the application of what is open, with its middleware around it."""
     intake, keys, metrics = parts.intake, parts.keys, parts.metrics
-    scorer = FailOpenScorer(
-        intake, parts.pseudonyms, parts.journals, metrics, settings.deadline_ms / 1e3, settings.last_digits
-    )
+    redelivery = Redelivery(intake, parts.pseudonyms, parts.journals, metrics)
+    scorer = FailOpenScorer(redelivery, parts.pseudonyms, settings.deadline_ms / 1e3, settings.last_digits)
     tasks, watch = BackgroundTasks(intake, keys, metrics, settings), CertificateMonitor(intake, metrics)
     drift = DriftMonitor(intake, metrics, settings.database)
     streams = Streams(intake, settings.mode, lambda: scorer.degraded)

@@ -28,6 +28,11 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 RANG = 3 * MIN_CONCURRENT
 
 
+def fail_open(parts) -> FailOpenScorer:
+    redelivery = Redelivery(parts.intake, parts.pseudonyms, parts.journals, parts.metrics)
+    return FailOpenScorer(redelivery, parts.pseudonyms, deadline_s=2.0)
+
+
 @pytest.fixture
 def parts(tmp_path: Path, release_folder: Path):
     chosen = {"database": f"sqlite:///{tmp_path / 'saring.db'}", "key_file": tmp_path / "saring.key"}
@@ -64,7 +69,7 @@ def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_
 
     async def rush() -> list[tuple[float, dict]]:
         # The deadline is long: whoever waits for it is told apart from who does not, on a busy machine too.
-        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        scorer = fail_open(parts)
         scorer._limiter = AdaptiveLimiter(MIN_CONCURRENT, MIN_CONCURRENT)
         with locked(tmp_path / "saring.db"):
             answers = await asyncio.gather(*(ring(scorer, number) for number in range(RANG)))
@@ -84,7 +89,7 @@ def test_of_more_calls_than_can_wait_for_the_store_the_rest_is_answered_at_once_
 
 def test_what_is_refused_leaves_as_much_room_as_there_was(parts):
     async def ask() -> float:
-        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        scorer = fail_open(parts)
         await scorer.score(request(0), [], START)
         before = scorer._limiter._limit
         other = ScoreRequest.model_validate(request(0).model_dump(mode="json") | {"caller": "+6281300000000"})
@@ -107,7 +112,7 @@ def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(
     monkeypatch.setattr(parts.intake, "find_call", watched)
 
     async def rush() -> None:
-        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        scorer = fail_open(parts)
         with locked(tmp_path / "saring.db"):
             assert (await scorer.score(request(0), [], START)).answer["degraded"]  # it was asked, in vain
         scorer.redelivery.store_down = True
@@ -122,7 +127,7 @@ def test_what_the_store_was_never_asked_about_is_not_looked_for_when_it_is_told(
 
 def test_a_store_that_answers_again_scores_calls_while_others_still_wait_in_the_journal(tmp_path, parts):
     def scorer() -> FailOpenScorer:
-        return FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        return fail_open(parts)
 
     async def rush() -> None:
         before = scorer()
@@ -149,7 +154,7 @@ def test_what_is_said_of_a_call_that_nobody_knows_is_not_acknowledged_while_the_
     closed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat(), "confirm": True})
 
     async def rush() -> None:
-        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        scorer = fail_open(parts)
         await scorer.score(request(0), [], START)
         with locked(tmp_path / "saring.db"):
             assert not (await scorer.record("c0", closed, at)).stored  # kept in the journal
@@ -178,7 +183,7 @@ def test_a_disposition_that_is_acknowledged_while_the_store_is_out_of_reach_is_n
     unconfirmed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat()})
 
     async def rush() -> None:
-        scorer = FailOpenScorer(parts.intake, parts.pseudonyms, parts.journals, parts.metrics, deadline_s=2.0)
+        scorer = fail_open(parts)
         await scorer.score(request(0), [], START)
         with locked(tmp_path / "saring.db"):
             with pytest.raises(Conflict, match="still waits"):
