@@ -19,6 +19,7 @@ from service.contract.problems import Conflict, Unavailable, Unknown
 from service.contract.requests import Answered, Disposition, Ended, ScoreRequest
 from service.intake.adaptive_limiter import AdaptiveLimiter
 from service.intake.deadline import MIN_CONCURRENT, FailOpenScorer
+from service.intake.redelivery import Redelivery
 from service.server.application import open_parts
 from service.settings import Settings
 from tests.support.crashes import locked
