@@ -232,20 +232,25 @@ class EventLog:
         return not self._store.shared or await self._store.stream_version(stream) == cached.version
 
     async def _write(self, call: Call, event: CallEvent, cached: CallerStream, *, new: bool) -> bool:
-        """Write an event, then update the cache; False on a version conflict."""
+        """Write an event; False on a version conflict."""
         checkpoint = cached.checkpoint(event)
+
+        def update_cache() -> None:
+            if self._streams.get(event.stream) is not cached:
+                self._streams.evict(event.stream)  # it was read again while nobody knew whether this would be written
+            cached.add(event, checkpoint)
+            self._cache_call(call, cached)
+            if self._store.shared:
+                self.recently_appended[call.call_id] = (event.version, call)
+            self._on_committed(event, call)
+
         try:
-            await self._store.write(event, call, new=new, checkpoint=checkpoint)
+            await self._store.write(event, call, new=new, checkpoint=checkpoint, on_commit=update_cache)
         except VersionConflict:
             return False
         except BaseException:
-            self.evict(call.call_id, event.stream)  # it may have been kept or not
+            self.evict(call.call_id, event.stream)  # it may have been written or not
             raise
-        cached.add(event, checkpoint)
-        self._cache_call(call, cached)
-        if self._store.shared:
-            self.recently_appended[call.call_id] = (event.version, call)
-        self._on_committed(event, call)
         return True
 
     def _cache_call(self, call: Call, stream: CallerStream) -> None:

@@ -51,6 +51,7 @@ class PendingWrite:
     new: bool
     checkpoint: Row | None
     done: asyncio.Future[None]
+    on_commit: Callable[[], None]
 
 
 class Writer:
@@ -82,10 +83,19 @@ class Writer:
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "writer")
 
-    async def write(self, event: CallEvent, call: Call, *, new: bool, checkpoint: Checkpoint | None = None) -> None:
+    async def write(
+        self,
+        event: CallEvent,
+        call: Call,
+        *,
+        new: bool,
+        checkpoint: Checkpoint | None = None,
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> None:
         """Write one event and its call; returns when both are on disk.
 
-        Cancelled before the write begins, it is not written; afterwards it may or may not be.
+        Cancelled before the write begins, it is not written; afterwards it may or may not be. `on_commit` is called
+        when it is, in the event loop, also when nobody waits for it any more.
 
         Raises
         ------
@@ -103,6 +113,7 @@ class Writer:
             new,
             checkpoint.row() if checkpoint else None,
             loop.create_future(),
+            on_commit,
         )
         self._next.append(item)
         if not self._busy:
@@ -167,16 +178,20 @@ class Writer:
 
     def _deliver(self, loop: asyncio.AbstractEventLoop, batch: list[PendingWrite], outcome: "Outcome") -> None:
         self._committed(outcome.seconds, len(outcome.kept), outcome.again)
-        for item in batch:
-            if item.done.done():  # whoever waited went away
-                continue
-            if outcome.error is not None:
-                item.done.set_exception(outcome.error)
-            elif item in outcome.kept:
-                item.done.set_result(None)
-            else:
-                item.done.set_exception(VersionConflict())
-        self._start_batch(loop)
+        try:
+            for item in batch:
+                if item in outcome.kept:
+                    item.on_commit()
+                if item.done.done():  # whoever waited went away
+                    continue
+                if outcome.error is not None:
+                    item.done.set_exception(outcome.error)
+                elif item in outcome.kept:
+                    item.done.set_result(None)
+                else:
+                    item.done.set_exception(VersionConflict())
+        finally:
+            self._start_batch(loop)
 
     def _commit(self, batch: list[PendingWrite]) -> "Outcome":
         """Write a batch in one transaction, in the thread."""

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.generator import fixed_rate
 from service.contract.problems import Conflict, Unavailable, Unknown
-from service.contract.requests import Answered, Disposition, Ended, ScoreRequest
+from service.contract.requests import Answered, Disposition, Ended, Reopen, ScoreRequest
 from service.intake.adaptive_limiter import AdaptiveLimiter
 from service.intake.deadline import MIN_CONCURRENT, FailOpenScorer
 from service.intake.redelivery import Redelivery
@@ -198,6 +198,34 @@ def test_a_disposition_that_is_acknowledged_while_the_store_is_out_of_reach_is_n
     with closing(sqlite3.connect(tmp_path / "saring.db")) as connection:
         found = connection.execute("SELECT call_id, state FROM calls ORDER BY call_id").fetchall()
     assert found == [("c0", "waiting"), ("c1", "closed")]
+
+
+def test_what_is_written_after_nobody_waited_for_it_any_more_is_known_at_once(tmp_path, parts):
+    """And what the journal has of it too is then no contradiction, though the call was read in between."""
+    at = START + timedelta(minutes=5)
+    closed = Disposition.model_validate({"disposition": "prank", "disposed_at": at.isoformat(), "confirm": True})
+
+    def state() -> str:
+        with closing(sqlite3.connect(tmp_path / "saring.db")) as connection:
+            return connection.execute("SELECT state FROM calls").fetchone()[0]
+
+    async def rush() -> None:
+        scorer = fail_open(parts)
+        await scorer.score(request(0), [], START)
+        await scorer.record("c0", closed, at)
+        with locked(tmp_path / "saring.db"):
+            assert not (await scorer.record("c0", Reopen(), at)).stored
+            assert (await parts.intake.find_call("c0")).state == "closed"
+        while state() == "closed":
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert list(parts.intake.board.calls) == ["c0"]
+        assert (await parts.intake.find_call("c0")).state == "waiting"
+        await tell_all(scorer)
+
+    asyncio.run(rush())
+    assert state() == "waiting"
+    assert 'saring_degraded_total{reason="refused"}' not in parts.metrics.render("")[0].decode()
 
 
 def test_a_call_that_is_not_over_stays_at_hand_however_many_came_after_it(parts, monkeypatch):
