@@ -248,8 +248,7 @@ def _read(fd: int, path: Path) -> _Content | None:
     identity, acknowledged = _ACKNOWLEDGED.unpack(body)
     found: list[tuple[Frame, list[bytes]]] = []
     for offset in range(START, end, BLOCK):
-        frame = _unframed(fd, offset, identity, end)
-        if frame is not None:
+        if frame := _unframed(fd, offset, identity, end):
             records = _split(frame[1])
             found.append((Frame(offset, size_of(records), frame[0], frame[0] + len(records) - 1), records))
     # Newest first: an older frame may hold what a newer one repeats.
