@@ -33,6 +33,7 @@ costs one more compilation.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from model.kernels import kernel
 
@@ -67,6 +68,14 @@ class DeferralSettings:
             raise ValueError(f"base_s is {self.base_s}, expected a finite number of at least 0")
         if not self.max_defer_s >= 0.0:
             raise ValueError(f"max_defer_s is {self.max_defer_s}, expected a number of at least 0")
+
+
+class ExpectedWait(NamedTuple):
+    """The wait a call would face first come, first served, whether an operator is free, and who says so."""
+
+    wait_s: float | None
+    operator_free: bool
+    source: str
 
 
 @kernel

@@ -4,17 +4,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from model.errors import StoreError
 from service.client.event import Event, accepted_receipt, undelivered_receipt
 from service.client.fallback import ROUNDING_S, first_come_answer, implausible_answer
-from service.client.outbox import Outbox
 from service.client.redelivery import Redelivery
 from service.client.score_request import ScoreRequest, moment, rfc3339
 from service.client.transport.circuit_breaker import CircuitBreaker
 from service.client.transport.exchange import Exchange, RefusedError, UnansweredError
+
+if TYPE_CHECKING:
+    from service.client.outbox import Outbox
 
 T = TypeVar("T")
 #: How long what is under way may take to end by itself when the client is closed.
@@ -42,7 +44,7 @@ class ClientCore:
     """
 
     def __init__(
-        self, exchange: Exchange, breaker: Callable[[], CircuitBreaker], outbox: Outbox | None, max_defer_s: float
+        self, exchange: Exchange, breaker: Callable[[], CircuitBreaker], outbox: "Outbox | None", max_defer_s: float
     ) -> None:
         self._exchange, self._max_defer_s = exchange, max_defer_s
         self._scores, self._events = breaker(), breaker()

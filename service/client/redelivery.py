@@ -11,13 +11,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from random import uniform
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from model.errors import StoreError
 from service.client.event import Event
-from service.client.outbox import Outbox
 from service.client.score_request import rfc3339
 from service.client.transport.exchange import RefusedError, UnansweredError
+
+if TYPE_CHECKING:
+    from service.client.outbox import Outbox
 
 T = TypeVar("T")
 #: An event of the outbox is told while nobody waits: it gets more time than one that is told at once.
@@ -37,7 +39,7 @@ class Redelivery:
         Takes an event and a moment of the loop's clock at which to give up; raises what `Exchange.post` raises.
     """
 
-    def __init__(self, outbox: Outbox, tell: Callable[[Event, float], Awaitable[Any]]) -> None:
+    def __init__(self, outbox: "Outbox", tell: Callable[[Event, float], Awaitable[Any]]) -> None:
         self._outbox, self._tell = outbox, tell
         self._disk = ThreadPoolExecutor(1, "saring-outbox")  # one thread keeps the order
         self._draining = asyncio.Lock()

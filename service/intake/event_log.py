@@ -21,8 +21,8 @@ from model.history.caller_history import Caller
 from service.contract.problems import Problem, Unknown
 from service.intake.history_cache import CallerStream, HistoryCache, restore_stream
 from service.queue.states import OVER
+from service.store.event_streams import VersionConflict
 from service.store.records import NO_SOURCE, Call, CallEvent, Kind, Source
-from service.store.writer import VersionConflict
 from service.timestamps import microseconds
 
 if TYPE_CHECKING:

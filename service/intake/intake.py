@@ -6,7 +6,7 @@ Each event is decided without a pause, so a call never reads half of what anothe
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.errors import StoreError
 from model.history.caller_history import FIELDS, VERSION
@@ -29,8 +29,10 @@ from service.scoring.triage import Triage
 from service.security.pseudonyms import ID_BYTES
 from service.store.call_reading import ForeignEvent
 from service.store.records import NO_SOURCE, Call, CallEvent, Kind, Source, stream_of
-from service.store.store import Store
 from service.timestamps import microseconds
+
+if TYPE_CHECKING:
+    from service.store.store import Store
 
 #: The number is nowhere kept, and received_at stands with the call.
 _NOT_STORED = {"caller", "received_at"}
@@ -63,7 +65,7 @@ class Intake:
     def __init__(
         self,
         release: Release,
-        store: Store,
+        store: "Store",
         operations: Operations,
         holdout: Holdout,
         *,
@@ -247,7 +249,7 @@ def _is_same_caller(known: bytes | None, caller: bytes | None, aliases: Aliases)
     return told.get(known[:ID_BYTES], known) == known
 
 
-def _check_history_version(store: Store, release: Release) -> None:
+def _check_history_version(store: "Store", release: Release) -> None:
     made_by = {
         "history version": VERSION,
         "label mapping": ",".join(f"{name}={label}" for name, label in sorted(release.labels.items())),
@@ -258,7 +260,7 @@ def _check_history_version(store: Store, release: Release) -> None:
             raise StoreError(f"its histories were made with {name} {stored}, this release has {value}: saring rebuild")
 
 
-def _load_surge(store: Store) -> Surge:
+def _load_surge(store: "Store") -> Surge:
     minutes = store.calls_by_minute()
     surge = Surge(first_minute(minutes[0][0] * MINUTE_US) if minutes else None)
     for minute, count, first_calls in minutes:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -22,7 +22,6 @@ from sqlalchemy.engine import Connection, Engine
 from model.errors import StoreError
 from service.contract.problems import Conflict, Invalid
 from service.durable_queue.queue_file import count_pending
-from service.intake.intake import Intake
 from service.maintenance.sqlite_scrub import scrub
 from service.queue.operations import record_decision
 from service.security import tombstones
@@ -31,6 +30,9 @@ from service.store.event_streams import lock
 from service.store.journal import Journal
 from service.store.tables import LIVE_STATES, bases, calls, checkpoints, events, protected
 from service.timestamps import microseconds
+
+if TYPE_CHECKING:
+    from service.intake.intake import Intake
 
 #: So many calls are removed by one statement: a database takes only so many values at once.
 AT_ONCE = 1_000
@@ -50,7 +52,7 @@ class Removed(NamedTuple):
         return len(self.call_ids)
 
 
-async def erase(intake: Intake, hashes: Sequence[bytes], who: str, reason: str) -> Removed:
+async def erase(intake: "Intake", hashes: Sequence[bytes], who: str, reason: str) -> Removed:
     """Erase a caller everywhere: in the database and in the caches of this process.
 
     Raises

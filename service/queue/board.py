@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from model.policy.deferral import NOTHING_HELD, DeferralSettings, decaying_maximum, expected_wait_s
+from model.policy.deferral import NOTHING_HELD, DeferralSettings, ExpectedWait, decaying_maximum, expected_wait_s
 from service.queue.states import ANSWERED, IN_QUEUE, OVER, TAKEN
 from service.store.records import Call
 from service.timestamps import microseconds
@@ -28,14 +28,6 @@ MAX_CHANGES = 2_000
 HANDLED, ENOUGH_HANDLED = 200, 20
 #: A held wait so far below 0 defers nobody, whatever base_s is.
 LONG_FADED_S = -3_600.0
-
-
-class ExpectedWait(NamedTuple):
-    """The wait a call would face first come, first served, whether an operator is free, and who says so."""
-
-    wait_s: float | None
-    operator_free: bool
-    source: str
 
 
 @dataclass(slots=True)

@@ -7,10 +7,13 @@ that things told twice, late or out of order lead to the same end; only a dispos
 """
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from service.contract.problems import Conflict
-from service.store.records import Call
 from service.timestamps import microseconds
+
+if TYPE_CHECKING:
+    from service.store.records import Call
 
 WAITING, TAKEN, ANSWERED, ENDED, ABANDONED, CLOSED = "waiting", "taken", "answered", "ended", "abandoned", "closed"
 IN_QUEUE = (WAITING, TAKEN)
@@ -21,7 +24,7 @@ REOPENED_S = 60.0
 TIMED = (WAITING, ANSWERED)
 
 
-def take(call: Call, operator: str) -> bool:
+def take(call: "Call", operator: str) -> bool:
     """Lock a waiting call to an operator; False when it is locked to this one already.
 
     Raises
@@ -38,7 +41,7 @@ def take(call: Call, operator: str) -> bool:
     return True
 
 
-def release(call: Call, operator: str, *, any_operator: bool = False) -> bool:
+def release(call: "Call", operator: str, *, any_operator: bool = False) -> bool:
     """Return a taken call to the queue, at its old place; False when it waits already.
 
     Raises
@@ -55,7 +58,7 @@ def release(call: Call, operator: str, *, any_operator: bool = False) -> bool:
     return True
 
 
-def answer(call: Call, answered_at: datetime, operator: str | None) -> bool:
+def answer(call: "Call", answered_at: datetime, operator: str | None) -> bool:
     """Record that an operator answered; False when that is known already.
 
     An answer told after the end of the call is kept, and the call is then not abandoned. The caller's history has
@@ -72,7 +75,7 @@ def answer(call: Call, answered_at: datetime, operator: str | None) -> bool:
     return True
 
 
-def end(call: Call, ended_at: datetime) -> bool:
+def end(call: "Call", ended_at: datetime) -> bool:
     """Record the end; return whether an operator had answered.
 
     Raises
@@ -87,7 +90,7 @@ def end(call: Call, ended_at: datetime) -> bool:
     return was_answered
 
 
-def close(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
+def close(call: "Call", operator: str | None, *, confirmed: bool) -> str | None:
     """Record a disposition; return the state of a call that was still in the queue, else None.
 
     Raises
@@ -105,7 +108,7 @@ def close(call: Call, operator: str | None, *, confirmed: bool) -> str | None:
     return before
 
 
-def reopen(call: Call, closed_s: float | None) -> bool:
+def reopen(call: "Call", closed_s: float | None) -> bool:
     """Bring back a call that was closed so many seconds ago by mistake, at its old place; False when it waits already.
 
     Raises
@@ -125,7 +128,7 @@ def reopen(call: Call, closed_s: float | None) -> bool:
     return True
 
 
-def expire(call: Call) -> bool:
+def expire(call: "Call") -> bool:
     """Expire a call that was silent for too long; False when it is taken or over.
 
     A call that an operator has taken is that operator's to answer or to give back. Whatever is heard of a call later
@@ -137,14 +140,14 @@ def expire(call: Call) -> bool:
     return True
 
 
-def is_expired(call: Call) -> bool:
+def is_expired(call: "Call") -> bool:
     """Return whether a call is over only because it was silent; one that was imported never waited here."""
     if call.ended_at_us is not None:
         return False
     return call.state == ABANDONED or (call.state == ENDED and call.answered_at_us is not None)
 
 
-def revive(call: Call) -> bool:
+def revive(call: "Call") -> bool:
     """Bring back a call that expired without an end, to where it was; False when it did not.
 
     A waiting call comes back at its old place: its arrival and deferral are what they were.
@@ -156,7 +159,7 @@ def revive(call: Call) -> bool:
     return True
 
 
-def check_not_before_arrival(call: Call, field: str, time: datetime) -> int:
+def check_not_before_arrival(call: "Call", field: str, time: datetime) -> int:
     """Return a time in microseconds; refuse one before the call's arrival.
 
     Raises

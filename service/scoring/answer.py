@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic_core import from_json
 
-from model.policy.deferral import queue_key_us
+from model.policy.deferral import ExpectedWait, queue_key_us
 from model.policy.policy import Band
 from service.contract.requests import ScoreRequest
-from service.queue.board import ExpectedWait
 from service.store.records import Call, encode_json
 from service.timestamps import microseconds, rfc3339
 

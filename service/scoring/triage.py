@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from model.policy.deferral import defer_s
+from model.policy.deferral import ExpectedWait, defer_s
 from model.policy.guardrails import UNATTESTED
 from model.policy.policy import Band, band_of
 from model.release.folder import Release
-from service.queue.board import Board, ExpectedWait
+from service.queue.board import Board
 from service.queue.deferral_gate import AllowedActions, DeferralGate
 from service.queue.holdout import Holdout
 from service.queue.operations import Operations

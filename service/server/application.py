@@ -16,7 +16,7 @@ from model.errors import StoreError
 from model.release.folder import Release, read_release
 from service.console import assets, badge_gallery, board, call, shift, sign_in, supervisor
 from service.contract.problems import Problem
-from service.http import calls, centre, openapi, queue, scores
+from service.http import callers, calls, centre, queue, scores
 from service.http.event_stream import Streams
 from service.http.problem_responses import problem_response
 from service.intake.deadline import FailOpenScorer
@@ -31,6 +31,7 @@ from service.security.middleware import SecurityMiddleware
 from service.security.pseudonyms import Pseudonyms, read_keys, read_secrets
 from service.security.sessions import Sessions
 from service.security.tokens import Tokens
+from service.server import openapi
 from service.server.connection import ON_SHUTDOWN
 from service.settings import Settings
 from service.store.journal import Journal
@@ -151,7 +152,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
         title="Saring",
         version="1",
         summary="How likely an emergency call is a prank, from call metadata alone",
-        openapi_url=None,  # service.http.openapi has it, for whoever has a key
+        openapi_url=None,  # service.server.openapi has it, for whoever has a key
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -167,8 +168,8 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
     app.state.sessions = sessions
     # What stands behind a call_id comes before the call.
-    for routes in (scores, queue, centre, calls, sign_in, board, shift, call, supervisor, badge_gallery, assets,
-                   openapi):  # fmt: skip
+    for routes in (scores, queue, centre, callers, calls, sign_in, board, shift, call, supervisor, badge_gallery,
+                   assets, openapi):  # fmt: skip
         app.include_router(routes.router)
     app.include_router(board.answers)
     for error in (Problem, StoreError, RequestValidationError, HTTPException, Exception):

@@ -26,6 +26,10 @@ _last = sa.select(events.c.nth).where(events.c.chain == _one).order_by(events.c.
 _events = sa.select(events).where(events.c.chain == _one).order_by(events.c.nth)
 
 
+class VersionConflict(Exception):  # noqa: N818 - not an error: look again
+    """An event was decided on a version that is no longer the last of its stream."""
+
+
 @dataclass(slots=True)
 class StoredStream:
     """One stream as the store holds it; `events` are the rows of its events, in order."""

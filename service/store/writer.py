@@ -27,6 +27,7 @@ from service.store.database import (
     is_serialization_failure,
     run_transaction,
 )
+from service.store.event_streams import VersionConflict
 from service.store.records import Call, CallEvent, Checkpoint
 from service.store.statements import Row, Statements
 from service.store.tables import CALL, EVENT, calls, events, writers
@@ -34,10 +35,6 @@ from service.store.tables import CALL, EVENT, calls, events, writers
 MAX_BATCH = 512
 #: So often a batch is tried while it comes in the way of other transactions, unless all who wait for it went away.
 ATTEMPTS = 40
-
-
-class VersionConflict(Exception):  # noqa: N818 - not an error: look again
-    """An event was decided on a version that is no longer the last of its stream."""
 
 
 @dataclass(slots=True, eq=False)

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.policy.deferral import NOTHING_HELD, DeferralSettings
+from model.policy.deferral import NOTHING_HELD, DeferralSettings, ExpectedWait
 from service.queue import states
-from service.queue.board import Board, ExpectedWait
+from service.queue.board import Board
 from service.queue.operations import Operations, Staff
 from service.store.records import Call
 
