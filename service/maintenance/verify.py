@@ -202,7 +202,7 @@ def _own_chain(engine: Engine) -> sa.ColumnElement[bytes]:
 
 
 def _event(row: Row) -> Event | None:
-    return history_event_of(*(row[name] for name in EVENT_COLUMNS))
+    return history_event_of(row[name] for name in EVENT_COLUMNS)
 
 
 def _named(one: StoredStream) -> str:

@@ -80,7 +80,7 @@ def read_stream(connection: Connection, stream: bytes) -> tuple[Checkpoint | Non
     noted = [Checkpoint.of(dict(row)) for row in connection.execute(_noted, {"chain": stream}).mappings()]
     last = max(noted, key=lambda one: one.version, default=None)
     later = connection.execute(_events_after, {"chain": stream, "included": last.version if last else 0})
-    return last, [history_event_of(*row) for row in later]
+    return last, [history_event_of(row) for row in later]
 
 
 def with_answers(connection: Connection, call: Call) -> Call:

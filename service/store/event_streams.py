@@ -53,7 +53,7 @@ def apply_event(caller: Caller, row: Mapping[Any, Any]) -> None:
     """Add an event's row to a caller as the service did: a call is received after what was known before it is read."""
     if row["kind"] == "received":
         caller.settle(row["received_at_us"])
-    event = history_event_of(*(row[name] for name in EVENT_COLUMNS))
+    event = history_event_of(row[name] for name in EVENT_COLUMNS)
     if event is not None:
         caller.add(event)
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from operator import attrgetter
@@ -53,10 +53,8 @@ class Call:
         What was shown; and what it would have been without certificate, switch and random share.
     defer_s : float
         0 to max_defer_s, as last decided; it may fall and never rises.
-    state : str
-        As in `service.queue.states`.
-    operator : str or None
-        Who has taken it.
+    state, operator
+        As in `service.queue.states`, and who has taken it.
     changed_at_us : int
         When something new was last said of it.
     heard_at_us : int
@@ -209,7 +207,7 @@ class CallEvent:
     ----------
     stream, version
         The stream that it belongs to, and its place there, from 1.
-    kind : {"received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"}
+    kind : Kind
         "received" is the first score of a call, "reopened" takes its dispositions back, "left" is said by this service
         when nothing more was heard of it.
     known_at_us, recorded_at_us : int
@@ -245,7 +243,7 @@ class CallEvent:
 
     def history_event(self) -> Event | None:
         """Return what it adds to the caller's history; None when it adds nothing."""
-        return history_event_of(*_event(self))
+        return history_event_of(_event(self))
 
 
 #: The columns of the table `events` that a history is made of.
@@ -255,18 +253,9 @@ _event = attrgetter(*EVENT_COLUMNS)
 _KINDS: dict[str, int] = {"received": RECEIVED, "ended": ENDED, "disposed": LABELLED, "reopened": LABELLED}
 
 
-def history_event_of(
-    kind: str,
-    known_at_us: int,
-    received_at_us: int,
-    call_id: str,
-    answered: bool | None,
-    duration_s: float | None,
-    silence_ratio: float | None,
-    genuine: float | None,
-    not_genuine: float | None,
-) -> Event | None:
-    """Make the event of a history from the columns of a row; None when it adds nothing."""
+def history_event_of(columns: Iterable[Any]) -> Event | None:
+    """Make the event of a history from `EVENT_COLUMNS` of a row; None when it adds nothing."""
+    kind, known_at_us, received_at_us, call_id, answered, duration_s, silence_ratio, genuine, not_genuine = columns
     if kind not in _KINDS:
         return None
     return Event(
@@ -301,8 +290,7 @@ class Checkpoint:
     pending: list[Event]
 
     def row(self) -> tuple[bytes, int, bytes, str]:
-        """Return it as a row."""
-        # NaN is written as such and read back
+        """Return it as a row; NaN is written as such and read back."""
         return (self.stream, self.version, self.state.tobytes(), json.dumps(self.pending))
 
     @classmethod

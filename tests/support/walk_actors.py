@@ -32,7 +32,8 @@ class Teller:
             if reply.durable:
                 call.born, call.heard_s = True, max(call.heard_s, sent_s)
             if call.waits:
-                self.model.keyed(call, reply.said["queue_key_epoch"], f"the answer of {number}")
+                key_s, degraded = reply.said["queue_key_epoch"], reply.said["degraded"]
+                self.model.keyed(call, key_s, f"the answer of {number}", number=number, degraded=degraded)
             off = off_s is not None and self.model.switch_off_s == off_s and sent_s > off_s + DECIDED_S
             if off and (reply.said["defer_s"] > 0.0 or reply.said["band"] == "likely_prank"):
                 self.model.fault(

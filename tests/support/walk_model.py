@@ -30,6 +30,8 @@ class WalkedCall:
         When the last thing that was acknowledged of it was sent, by the monotonic clock.
     key_s : float or None
         The earliest key that was ever given or shown, in seconds since 1970.
+    journaled_key_s : dict
+        By service, the key that it gave without the store: no other service knows of it until its journal is delivered.
     answered, over, erased : Done
     dispositions : list
         What it may be closed as: the last that was acknowledged, and those that nobody answered since.
@@ -49,6 +51,7 @@ class WalkedCall:
     born: bool = False
     heard_s: float = 0.0
     key_s: float | None = None
+    journaled_key_s: dict[int | None, float] = field(default_factory=dict)
     answered: Done = "no"
     over: Done = "no"
     erased: Done = "no"
@@ -115,15 +118,24 @@ class Model:
         with self.lock:
             return [call for call in self.calls.values() if call.caller == caller and call.erased != "yes"]
 
-    def keyed(self, call: WalkedCall, key_s: float, where: str) -> None:
-        """Take note of a key that was given or shown: it is never beyond the sentence and never moves back."""
+    def keyed(
+        self, call: WalkedCall, key_s: float, where: str, *, number: int | None = None, degraded: bool = False
+    ) -> None:
+        """Take note of a key that was given or shown: it is never beyond the sentence and never moves back.
+
+        `number` is the service that gave it, and `degraded` says that it did so without the store.
+        """
         arrived_s = call.received_at.timestamp()
         with self.lock:
             if not arrived_s <= key_s <= arrived_s + SENTENCE_S + ROUNDED_S:
                 self.fault(f"{call.call_id}: {where} puts it {key_s - arrived_s:.3f} s behind its arrival")
-            if call.key_s is not None and key_s > call.key_s + ROUNDED_S:
-                self.fault(f"{call.call_id}: {where} moves its key back by {key_s - call.key_s:.3f} s")
-            call.key_s = key_s if call.key_s is None else min(call.key_s, key_s)
+            before = [one for one in (call.key_s, call.journaled_key_s.get(number)) if one is not None]
+            if before and key_s > min(before) + ROUNDED_S:
+                self.fault(f"{call.call_id}: {where} moves its key back by {key_s - min(before):.3f} s")
+            if degraded:
+                call.journaled_key_s[number] = key_s
+            else:
+                call.key_s = key_s if call.key_s is None else min(call.key_s, key_s)
 
     def told_of(self, call: WalkedCall, limit: int = 40) -> list[str]:
         """Give what the trace says of a call."""

@@ -155,7 +155,7 @@ def test_connections_cut_at_a_hundred_commits_lose_and_double_nothing(postgres_s
                 cut_off.result()
             laid.commits_to_lose = 0
             assert cuts[0] > 10
-            until(lambda: ready(urls) == [200, 200], 60.0)
+            until(lambda: all(map(all_told, urls)), 120.0)
             assert teller.statuses() == {200}, [a for status, a in teller.answers if status != 200][:3]
             assert teller.degraded() > 0
         assert_all_there_once(database, tmp_path, release_folder, calls)
