@@ -241,13 +241,12 @@ def test_a_closed_queue_refuses(queue):
             refused()
 
 
-@pytest.mark.parametrize("content", [b"notes of somebody", b"\0" * 2 * START + b"!", b"\1" * 2 * START])
+@pytest.mark.parametrize("content", [b"notes of somebody", bytes(START) + b"!", b"\1" * 2 * START])
 def test_a_file_that_is_no_queue_is_refused_and_left_as_it_is(path, content):
     path.write_bytes(content)
-    if any(content[: START + BLOCK]):
-        with pytest.raises(StoreError, match=r"queue: is no durable queue, or its head is damaged; move it away"):
-            DurableQueue(path, SMALL)
-        assert path.read_bytes() == content
+    with pytest.raises(StoreError, match=r"queue: is no durable queue, or its head is damaged; move it away"):
+        DurableQueue(path, SMALL)
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("head", [b"?" * START, bytes(START)])
@@ -256,10 +255,9 @@ def test_a_queue_whose_head_is_damaged_is_refused_and_left_as_it_is(path, queue,
     queue.close()
     image = head + path.read_bytes()[START:]
     path.write_bytes(image)
-    if any(head):
-        with pytest.raises(StoreError, match="its head is damaged"):
-            DurableQueue(path, SMALL)
-        assert path.read_bytes() == image
+    with pytest.raises(StoreError, match="its head is damaged"):
+        DurableQueue(path, SMALL)
+    assert path.read_bytes() == image
 
 
 @pytest.mark.parametrize("image", [b"", bytes(10), bytes(BLOCK), bytes(SMALL), b"?" * BLOCK + bytes(SMALL - BLOCK)])
