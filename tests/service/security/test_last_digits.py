@@ -63,6 +63,7 @@ def test_they_come_through_the_journal_and_go_with_the_caller(tmp_path, release_
         with locked(tmp_path / "saring.db"):
             service.ring("a", caller=NUMBER)
         until(lambda: digits(service) == {"a": "890"})
+        until(lambda: service.client.get("/readyz").json().get("journal") == 0)
         over = {"ended_at": datetime.now(UTC).isoformat(), "ended_by": "caller"}
         assert service.ask("intake", "POST", "/v1/calls/a/ended", json=over).is_success
         erased = service.ask("admin", "POST", "/v1/callers/erase", json={"caller": NUMBER, "reason": "asked to"})

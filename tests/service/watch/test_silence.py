@@ -73,6 +73,7 @@ def test_a_caller_of_whom_the_same_is_said_again_stays_on_the_board_and_a_ghost_
         assert len(client.get("/v1/calls/waits").json()["said"]) == 1  # and no event was written for it
 
 
+@pytest.mark.slow
 def test_what_one_process_hears_again_keeps_a_caller_on_the_board_of_each_also_after_a_restart(
     postgres, tmp_path, release_folder
 ):
