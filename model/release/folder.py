@@ -14,7 +14,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
-from model.certification.certificate import Certificate, StageProof
+from pydantic_core import to_json
+
+from model.certification.certificate import Certificate, StageProof, certificate_hash
 from model.certification.profile import check_profile
 from model.errors import ReleaseError, ScorecardError
 from model.history.caller_history import VERSION
@@ -36,6 +38,8 @@ class Release:
     Parameters
     ----------
     labels : mapping of str to {0, 1}
+    fingerprint : str
+        `certificate_hash` of what it decides by; a certificate with another one is of another release, and void.
     profile : mapping, optional
         What calls looked like when it was made (`model.certification.profile`).
     """
@@ -48,6 +52,7 @@ class Release:
     region: str
     labels: Mapping[str, int]
     manifest: Mapping[str, Any]
+    fingerprint: str
     profile: Mapping[str, Any] | None = None
 
     def proof(self, stage: str) -> StageProof | None:
@@ -100,6 +105,8 @@ def read_release(folder: Path) -> Release:
             _check(folder / name, manifest["files"].get(name))
         cards = _read_json(folder / "scorecard.json")["stages"]
         certificate = (folder / "certificate.json").read_text(encoding="utf-8")
+        decides = (folder / name for name in ("scorecard.json", "policy.json"))
+        documents = (*(path.read_text(encoding="utf-8") for path in decides), to_json(manifest["params"]).decode())
         return Release(
             name=manifest["release"],
             scorecards={stage: Scorecard.from_json(stage, cards[stage]) for stage in STAGES},
@@ -109,6 +116,7 @@ def read_release(folder: Path) -> Release:
             region=manifest["region"],
             labels=manifest["labels"],
             manifest=manifest,
+            fingerprint=certificate_hash(*documents),
             profile=check_profile(_read_json(folder / PROFILE)) if PROFILE in manifest["files"] else None,
         )
     except ScorecardError as error:

@@ -124,7 +124,7 @@ def compare(
     PromotionError
         When there is nothing to compare on.
     """
-    state = challenger.certificate.state(now, fingerprint=challenger.certificate.fingerprint)
+    state = challenger.certificate.state(now, fingerprint=challenger.fingerprint)
     name = None if champion is None else champion.name
     if state.word != "valid":
         reason = f"its certificate is {state.word} ({state.reason.replace('_', ' ')}; it ends on {_day(challenger)})"
@@ -134,7 +134,7 @@ def compare(
     if champion.labels != challenger.labels:
         reason = "it counts dispositions in another way than the champion, so the service's histories would not fit it"
         return Comparison(name, challenger.name, reasons=(reason,))
-    if champion.certificate.state(now, fingerprint=champion.certificate.fingerprint).word == "expired":
+    if champion.certificate.state(now, fingerprint=champion.fingerprint).word == "expired":
         note = f"the certificate of {champion.name} ended on {_day(champion)}: it yields to any certified release"
         return Comparison(name, challenger.name, notes=(note,))
     if calls is None:

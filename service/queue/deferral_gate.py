@@ -50,9 +50,9 @@ class DeferralGate:
 
     def certificate_state(self, now: datetime) -> State:
         """Return whether the certificate holds."""
-        certificate = self.release.certificate
-        return certificate.state(
-            now, fingerprint=certificate.fingerprint, base_rate=self.base_rate, drifted=self.drifted
+        release = self.release
+        return release.certificate.state(
+            now, fingerprint=release.fingerprint, base_rate=self.base_rate, drifted=self.drifted
         )
 
     def off_reason(self, now: datetime) -> str | None:

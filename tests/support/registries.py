@@ -14,8 +14,10 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from pydantic_core import to_json
 
-from model.release.folder import MANIFEST, write_release
+from model.certification.certificate import certificate_hash
+from model.release.folder import MANIFEST, to_bytes, write_release
 from model.release.registry import Registry, Version
 from model.release.tracking import register
 
@@ -50,14 +52,19 @@ def registry_in(folder: Path) -> Iterator[Registry]:
 
 
 def another(release: Path, folder: Path, name: str, change: Callable[[dict[str, Any]], None] | None = None) -> Path:
-    """Write the release once more under another name; `change` may alter its JSON documents, by file name."""
+    """Write the release once more under another name; `change` may alter its JSON documents, by file name.
+
+    The certificate is made out for what the release then decides by.
+    """
     facts = json.loads((release / MANIFEST).read_bytes())
     facts = {key: value for key, value in facts.items() if key not in ("files", "format")} | {"release": name}
     files = {path.name: path.read_bytes() for path in release.iterdir() if path.name != MANIFEST}
     if change is not None:
         documents = {file: json.loads(content) for file, content in files.items() if file.endswith(".json")}
         change(documents)
-        files |= {file: json.dumps(document).encode() for file, document in documents.items()}
+        decides = [to_bytes(documents[file]).decode() for file in ("scorecard.json", "policy.json")]
+        documents["certificate.json"]["fingerprint"] = certificate_hash(*decides, to_json(facts["params"]).decode())
+        files |= {file: to_bytes(document) for file, document in documents.items()}
     write_release(folder, files, facts)
     return folder
 

@@ -8,6 +8,8 @@ import pytest
 from model.errors import ReleaseError
 from model.release.folder import read_release, to_bytes, write_release
 from model.scorecard.features import STAGES
+from service.queue.deferral_gate import DeferralGate
+from service.queue.operations import Operations
 
 FILES = {"scorecard.json", "policy.json", "certificate.json", "metrics.json", "estimator.joblib"}
 
@@ -56,6 +58,22 @@ def test_the_manifest_holds_the_hash_of_every_other_file_and_where_it_came_from(
         assert manifest[fact]
     times = [(path.stat().st_mtime_ns, path.name) for path in release_folder.iterdir()]
     assert max(times)[1] == "manifest.json"
+
+
+def test_a_certificate_of_another_scorecard_policy_or_setting_is_void(folder):
+    """Whoever edits a release by hand, hashes and all, has no proof of what it does then."""
+    made = read_release(folder)
+    assert made.fingerprint == made.certificate.fingerprint
+    for name, change in (
+        ("policy.json", lambda policy: policy["deferral"].update(max_defer_s=120.0)),
+        ("scorecard.json", lambda cards: cards["stages"]["ring"].update(intercept=0.5)),
+        ("manifest.json", lambda manifest: manifest["params"].update(region="GB")),
+    ):
+        altered = folder.with_name(name)
+        shutil.copytree(folder, altered)
+        alter(altered, name, change)
+        state = DeferralGate(read_release(altered), Operations()).certificate_state(made.certificate.issued_at)
+        assert (state.word, state.reason) == ("void", "release_changed")
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
