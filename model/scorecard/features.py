@@ -21,7 +21,7 @@ from model.kernels import kernel, log_kernel
 
 Group = Literal["history", "line", "time", "surge", "call"]
 STAGES = ("ring", "opening", "ended")
-#: The stage whose scores order the queue.
+#: The last stage at which a call can still be deferred: reports and drift look at its scores.
 QUEUE_STAGE = "opening"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 

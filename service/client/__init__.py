@@ -2,7 +2,7 @@
 
 Whatever the service does, a call gets its place in the queue in time.
 
-It imports nothing of the service and nothing but httpx and the standard library; nothing of the service imports it.
+Of the service it imports its durable queue and `model.errors` alone, and else httpx and the standard library.
 What it does not protect from: a process that stops itself (a full garbage collection of a large one takes longer than
 the deadline), and a local disk that hangs, for which `answered`, `ended` and `disposition` wait a few seconds.
 """

@@ -116,7 +116,7 @@ def merge_request(
         Changed in place.
     said : mapping
         The fields of the request.
-    stage : {"arrival", "opening", "ended"} or None
+    stage : {"ring", "opening", "ended"} or None
     extra : mapping
         Its x_ fields.
 

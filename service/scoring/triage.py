@@ -74,7 +74,7 @@ class Triage:
         ----------
         call : Call
             Changed in place.
-        stage : {"arrival", "opening", "ended"}
+        stage : {"ring", "opening", "ended"}
         expected_wait_s : float or None
             As the intake system states it.
         warnings : list

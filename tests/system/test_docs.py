@@ -57,3 +57,12 @@ def test_the_lines_of_the_readme_that_embed_the_client_run_as_they_are(
         exec(compile(code.replace(":8112", f":{port}"), "README.md", "exec"), {})
         assert client.get("/v1/calls/112-0042").json()["disposition"] == "genuine"
     assert capsys.readouterr().out.split()[1] in ("normal", "unsure", "likely_prank")
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_file_of_the_code_that_a_page_names_is_there(page):
+    """But for the log, which says what was there on its day."""
+    named = set(re.findall(r"\b((?:model|service|tests|benchmarks)/[\w/.-]+\.\w+)", page.read_text(encoding="utf-8")))
+    assert [name for name in sorted(named) if page.name != "log.md" and not (ROOT / name).exists()] == []
