@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from model.calls.caller_text import unwrap
 from model.calls.columns import COLUMNS, CORRECTION_COLUMNS, TIMESTAMP, Column
 from model.calls.log_writer import LogWriter
 from model.calls.spreadsheet_formulas import unescape_formulas
@@ -217,12 +218,21 @@ def _contradictions(calls: pd.DataFrame) -> list[Problem]:
     for name in ("answered_at", "ended_at", "disposed_at"):
         early = (calls[name] < calls["received_at"]).to_numpy()
         problems += _problems(calls[name], early, "a time not before received_at")
+    problems += _cut_numbers(calls["caller"])
     disposed, known = calls["disposition"].notna(), calls["disposed_at"].notna()
     problems += _problems(calls["disposed_at"], (disposed & ~known).to_numpy(), "a time, since there is a disposition")
     problems += _problems(
         calls["disposition"], (known & ~disposed).to_numpy(), "a disposition, since there is disposed_at"
     )
     return problems
+
+
+def _cut_numbers(callers: pd.Series) -> list[Problem]:
+    """Find the callers of which a spreadsheet has lost digits: they would be one person; the number is not shown."""
+    suspect = callers[callers.str.contains(r"[0-9]E\+?[0-9]", case=False, na=False)]
+    cut = callers.index.isin(suspect.index[[unwrap(text).cut for text in suspect]])
+    hidden = callers.str.replace(r".*(E\+?[0-9]+).*", r"[number]\1", case=False, regex=True)
+    return _problems(hidden, cut, "all digits of a number: digits were lost (scientific notation)")
 
 
 def _problems(values: pd.Series, wrong: np.ndarray, expected: str, name: str = "") -> list[Problem]:

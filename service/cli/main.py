@@ -12,7 +12,7 @@ from model.errors import SaringError
 from service.cli import keys, records, science
 from service.cli import registry as cli_registry
 from service.cli.options import Calls, Corrections, Database, ReleaseFolder, database_of, read_log, settings
-from service.cli.output import Bar, list_problems
+from service.cli.output import Bar, list_problems, print_callers
 
 app = typer.Typer(
     help="Scores how likely an emergency call is a prank, from call metadata alone. It never drops, blocks or answers "
@@ -50,9 +50,11 @@ def check(
     calls: Annotated[Path, typer.Argument(help="Call log, CSV or Parquet.")],
     corrections: Corrections = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for what was counted.")] = None,
+    region: Annotated[str, typer.Option(help="ISO 3166 region of numbers without a country code.")] = "ID",
 ) -> None:
-    """Check a call log against the contract; list every row that breaks it."""
+    """Check a call log against the contract; list every row that breaks it, and say who the callers were read as."""
     from model.calls.call_log import BrokenLogError, read_calls, read_corrections
+    from model.calls.caller_counts import count_callers
     from model.release.folder import to_bytes
 
     try:
@@ -62,9 +64,13 @@ def check(
     except BrokenLogError as broken:
         list_problems(broken)
         raise typer.Exit(1) from None
+    if not len(log):
+        print(f"{calls}: no calls")
+        raise typer.Exit(1)
     first, last = log["received_at"].min(), log["received_at"].max()
-    labelled = int(log["disposition"].notna().sum())
-    print(f"{calls}: {len(log):,} calls from {first} to {last}, {log['caller'].nunique():,} numbers, no problem found")
+    labelled, counts = int(log["disposition"].notna().sum()), count_callers(log["caller"], region)
+    print(f"{calls}: {len(log):,} calls from {first} to {last}, no problem found")
+    print_callers(counts)
     print(f"{labelled:,} calls with a disposition" + (f", {len(later):,} corrections" if later is not None else ""))
     dispositions = {str(name): int(count) for name, count in log["disposition"].value_counts().items()}
     for name, count in dispositions.items():
@@ -72,7 +78,9 @@ def check(
     if out:
         counted: dict[str, Any] = {
             "calls": len(log),
-            "numbers": int(log["caller"].nunique()),
+            "numbers": int(counts.callers.sum()),
+            "spellings": counts.spellings,
+            "without_number": int(counts.nobody.sum()),
             "with_disposition": labelled,
         }
         counted |= {"corrections": 0 if later is None else len(later), "dispositions": dispositions}

@@ -50,6 +50,23 @@ def list_problems(broken: Any) -> None:
             print(f"  {place:<14} {'(nothing)' if value is None else value}")
 
 
+def print_callers(counts: Any) -> None:
+    """Print who the callers of a log were read as, from `model.calls.caller_counts.count_callers`."""
+    numbers = int(counts.callers.sum())
+    print(f"{numbers:,} {'number' if numbers == 1 else 'numbers'} in {counts.spellings:,} spellings")
+    for shape, callers in counts.callers.items():
+        print(f"  {shape:<14}{callers:>12,}  in {counts.calls[shape]:,} calls")
+    if len(counts.nobody):
+        print(f"{int(counts.nobody.sum()):,} calls show no number")
+        for text, calls in counts.nobody.items():
+            print(f"  {text or '(empty)':<32}{calls:>12,}")
+    if counts.spellings > numbers:
+        print("the busiest numbers in more than one spelling:")
+        for caller, calls, spellings in counts.busiest.itertuples(index=False):
+            if spellings > 1:
+                print(f"  {caller:<14}{calls:>12,} calls in {spellings:,} spellings")
+
+
 def print_ranking(stages: Mapping[str, Any]) -> None:
     """Print how well each stage of an evaluation ranks."""
     for stage in ("ring", "opening", "ended"):
