@@ -88,8 +88,11 @@ def read_caller(text: str, region: str) -> CallerReading:
     >>> [read_caller(text, "ID").shape for text in ("Private Number", "6.28129E+12", "a1f9c0", "112")]
     ['none', 'cut', 'pseudonym', 'none']
     """
-    if _valid_in(region).fullmatch(text):
-        return CallerReading(text, "valid")
+    valid, (code, trunk) = _valid_in(region), _dialling(region)
+    # Nearly all are written in one of these two ways, and read a hundred times as fast so.
+    for spelt in (text, f"+{code}{text[len(trunk):]}" if trunk and text.startswith(trunk) else ""):
+        if valid.fullmatch(spelt):
+            return CallerReading(spelt, "valid")
     found = _read_text(text)
     if isinstance(found, CallerReading):
         return found
@@ -174,7 +177,7 @@ def _dialling(region: str) -> tuple[str, str | None]:
 
 @cache
 def _valid_in(region: str) -> "re.Pattern[str]":
-    """Return the pattern of a region's valid numbers in E.164: nearly all callers are read by it alone."""
+    """Return the pattern of a region's valid numbers in E.164."""
     metadata = PhoneMetadata.metadata_for_region(region)
     if metadata is None:
         return re.compile(r"(?!)")

@@ -49,7 +49,7 @@ def test_a_number_written_differently_is_one_caller_and_no_number_is_none(events
 
 
 def test_each_label_says_what_it_adds_to_what_was_known(events):
-    row = {"received_at": 0, "caller": "a", "disposition": "genuine", "disposed_at": 10}
+    row = {"received_at": 0, "caller": "a1", "disposition": "genuine", "disposed_at": 10}
     later = [
         {"call_id": "c0", "disposition": "duplicate", "disposed_at": 20},  # still genuine: adds nothing
         {"call_id": "c0", "disposition": "prank", "disposed_at": 40},
@@ -109,7 +109,7 @@ def test_an_empty_log_has_no_events(events):
 
 def test_known_at_hides_everything_that_was_not_known_strictly_before(log_of):
     row = {
-        "received_at": 0, "caller": "a", "line": "mobile", "opening_silence_ratio": 0.5, "answered_at": 10,
+        "received_at": 0, "caller": "a1", "line": "mobile", "opening_silence_ratio": 0.5, "answered_at": 10,
         "ended_at": 20, "ended_by": "caller", "duration_s": 10.0, "silence_ratio": 0.5,
         "disposition": "genuine", "disposed_at": 30, "category": "fire",
     }  # fmt: skip

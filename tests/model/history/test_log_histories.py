@@ -26,7 +26,7 @@ def logs(draw):
         row = {
             "call_id": f"c{number}",
             "received_at": received,
-            "caller": draw(st.sampled_from(["a", "b", "0812-3456-7890", "+6281234567890", "unknown", None])),
+            "caller": draw(st.sampled_from(["a1", "b2", "0812-3456-7890", "+6281234567890", "unknown", None])),
         }
         if draw(st.booleans()):
             row["ended_at"] = received + draw(times)
@@ -187,7 +187,7 @@ def test_a_caller_of_a_thousand_calls_is_replayed_like_any_other(log_of):
         {
             "call_id": f"c{number:04}",
             "received_at": int(at),
-            "caller": "a",
+            "caller": "a1",
             "ended_at": int(at + chance.integers(0, 3 * DAY) // 600 * 600),
             "disposition": kind,
             "disposed_at": int(at + chance.integers(0, 9 * DAY) // 600 * 600),
@@ -202,7 +202,7 @@ def test_a_caller_of_a_thousand_calls_is_replayed_like_any_other(log_of):
     np.testing.assert_array_equal(replay.states(), states)
     plain = plainly(calls, none)
     for row in (0, 63, 64, 65, 999):
-        expected = from_the_rows(plain, "a", int(events.received_us[row]))
+        expected = from_the_rows(plain, "a1", int(events.received_us[row]))
         np.testing.assert_allclose(histories[row], expected, rtol=1e-9, atol=2e-9)
 
 
@@ -231,7 +231,7 @@ def test_calls_without_a_number_have_no_history_and_are_never_one_caller(log_of)
 
 
 def test_a_first_call_is_one_before_which_the_number_was_not_seen(log_of):
-    rows = [("a", 0), ("b", 5), ("a", 0), ("a", 1), (None, 2), ("b", 5)]
+    rows = [("a1", 0), ("b2", 5), ("a1", 0), ("a1", 1), (None, 2), ("b2", 5)]
     calls = sort_calls(
         log_of([{"call_id": f"c{n}", "received_at": at, "caller": caller} for n, (caller, at) in enumerate(rows)])
     )

@@ -71,9 +71,9 @@ def test_at_ring_and_opening_a_call_does_not_see_its_own_conversation(city, rele
 
 
 def test_a_label_counts_from_the_moment_after_it_became_known(log_of, release):
-    calls = [{"call_id": "told", "received_at": 0, "caller": "a", "disposition": "prank", "disposed_at": 5 * DAY}]
+    calls = [{"call_id": "told", "received_at": 0, "caller": "a1", "disposition": "prank", "disposed_at": 5 * DAY}]
     moments = [5 * DAY - 1, 5 * DAY, 5 * DAY + 0.000001]
-    rows = [{"call_id": f"c{n}", "received_at": at, "caller": "a"} for n, at in enumerate(moments)]
+    rows = [{"call_id": f"c{n}", "received_at": at, "caller": "a1"} for n, at in enumerate(moments)]
     log = sort_calls(log_of(calls + rows))
     table = FeatureTable(log, events_of(log, release.labels, "ID"), release.time_zone)
     known = table.matrix()[:, NAMES.index("not_genuine_ever")]
@@ -102,7 +102,7 @@ def logs(draw):
         row = {
             "call_id": f"c{number:02}",
             "received_at": received,
-            "caller": draw(st.sampled_from(["a", "a", "a", "b"])),
+            "caller": draw(st.sampled_from(["a1", "a1", "a1", "b2"])),
             "line": draw(st.sampled_from(["mobile", "payphone", None])),
             "opening_silence_ratio": draw(st.none() | st.floats(0.0, 1.0)),
             "opening_duration_s": draw(st.none() | st.floats(0.0, 60.0)),
