@@ -90,7 +90,7 @@ def read_caller(text: str, region: str) -> CallerReading:
     """
     valid, (code, trunk) = _valid_in(region), _dialling(region)
     # Nearly all are written in one of these two ways, and read a hundred times as fast so.
-    for spelt in (text, f"+{code}{text[len(trunk):]}" if trunk and text.startswith(trunk) else ""):
+    for spelt in (text, f"+{code}{text[len(trunk) :]}" if trunk and text.startswith(trunk) else ""):
         if valid.fullmatch(spelt):
             return CallerReading(spelt, "valid")
     found = _read_text(text)
