@@ -19,8 +19,9 @@ FEWEST_DIGITS = 6
 _WORDS = ("ANONYMOUS", "RESTRICTED", "UNAVAILABLE", "UNKNOWN", "BLOCKED", "PRIVATE", "WITHHELD")
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _SPELT = frozenset(word.translate(_KEYPAD) for word in _WORDS)
-#: A keyed hash in hexadecimal or base32, also one without a digit.
-_TOKEN = re.compile(r"[0-9a-f]{16,}|[a-z2-7]{16,}=*", re.IGNORECASE)
+#: A keyed hash, also one without a digit: in hexadecimal, in base32 (whole bytes, or padded), or as `saring export`
+#: writes it. A long word, such as NUMBERUNAVAILABLE, is none.
+_TOKEN = re.compile(r"(?i:[0-9a-f]{16,})|[A-Z2-7]{16}(?:[A-Z2-7]{8})*|[A-Z2-7]{16,}=+|(?:[A-Z2-7]{4}-){3,}[A-Z2-7]{4}")
 _EXTENSION = re.compile(r"(?:;?\s*ext[=.\s]*|\s*x\s*|\s*#)[0-9]{1,6}$", re.IGNORECASE)
 _DIALLED = re.compile(r"\+?[0-9\s().\-/]*")
 _PLACEHOLDER = re.compile(r"(.)\1*|1234567890?")

@@ -108,13 +108,15 @@ def test_a_text_without_a_digit_is_nobody(region, text):
      "withheld", "sip:anonymous@anonymous.invalid", "sip:081290417733@anonymous.invalid",
      '"Anonymous" <anonymous>', "(null)", r"\N",
      "null", "None", "nan", "N/A", "s", "-1", "Private Number", "No Caller ID", "blocked", "Ext 12", "112", "911",
-     "110", "266696687", "7378742833", "123-456-7890", "1234567890", "sip:10.0.0.5", "sip:pbx@example.org"],
+     "110", "266696687", "7378742833", "123-456-7890", "1234567890", "sip:10.0.0.5", "sip:pbx@example.org",
+     "NUMBERUNAVAILABLE", "withheldbysubscriber"],
 )  # fmt: skip
 def test_what_shows_no_number_is_nobody(nobody):
     assert normalise_number(nobody, "ID") is None
 
 
-@pytest.mark.parametrize("pseudonym", ["a1f9c0", "caller-17", "0x7f", "deadbeefdeadbeef", "mfrggzdfmztwq2lk"])
+@pytest.mark.parametrize("pseudonym", ["a1f9c0", "caller-17", "0x7f", "deadbeefdeadbeef", "MFRGGZDFMZTWQ2LK",
+                                       "ABCDEFGHIJKLMNOP", "KIXA-WBSE-PNHU-UJEL-QGUY-WXEM"])  # fmt: skip
 def test_a_pseudonym_stays_as_it_is(pseudonym):
     assert read_caller(f" {pseudonym} ", "ID") == (pseudonym, "pseudonym")
     assert not is_withheld(pseudonym)
