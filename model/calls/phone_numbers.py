@@ -4,6 +4,7 @@ Everything that reads a caller reads it here: a log, a request, the list of prot
 """
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
@@ -149,7 +150,11 @@ def _read_digits(digits: str, region: str, *, plus: bool) -> CallerReading:
     own = trunk is not None and digits.startswith(code)
     spelt = [f"+{digits}", digits, *abroad] if plus or own else [digits, *abroad, f"+{digits}"]
     candidates = [number for one in spelt if (number := _parse(one, region)) is not None]
-    for shape, test in (("valid", phonenumbers.is_valid_number), ("possible", phonenumbers.is_possible_number)):
+    tests: tuple[tuple[Shape, Callable[[PhoneNumber], bool]], ...] = (
+        ("valid", phonenumbers.is_valid_number),
+        ("possible", phonenumbers.is_possible_number),
+    )
+    for shape, test in tests:
         for number in candidates:
             if test(number):
                 caller = phonenumbers.format_number(number, PhoneNumberFormat.E164)
