@@ -57,7 +57,7 @@ def test_a_call_without_a_line_is_of_an_unknown_one_and_what_was_not_heard_is_mi
 
 def test_a_label_that_comes_earlier_or_later_changes_only_what_is_read_after_it(log_of):
     day = 86_400
-    rows = [{"call_id": f"c{n}", "received_at": n * day, "caller": "a"} for n in range(10)]
+    rows = [{"call_id": f"c{n}", "received_at": n * day, "caller": "a1"} for n in range(10)]
     fields = [NAMES.index(name) for name in ("not_genuine_ever", "not_genuine_30d", "closed_odds_30d")]
     others = [place for place in range(len(NAMES)) if "genuine" not in NAMES[place] and "closed" not in NAMES[place]]
 
