@@ -24,9 +24,8 @@ from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
 from model.simulation.city import simulate
 from service.server.application import create_app, open_parts
-from tests.support.postgres_server import running as running_postgres
-from tests.support.service_parts import settings_in
-from tests.support.small_service import running
+from tests.support.small_service import running, settings_in
+from tests.support.store.postgres_server import running as running_postgres
 
 settings.register_profile("unhurried", deadline=None)  # a first call may compile
 settings.load_profile("unhurried")

@@ -15,8 +15,7 @@ from fastapi import FastAPI
 from service.security.api_keys import Role
 from service.security.key_store import create_key
 from service.server.application import create_app, open_parts
-from tests.support.service_parts import settings_in
-from tests.support.small_service import running
+from tests.support.small_service import running, settings_in
 
 NOBODY = "nobody"
 WHOEVER = (NOBODY, *Role)

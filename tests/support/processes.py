@@ -17,7 +17,7 @@ import httpx
 
 from service.security.key_store import create_key
 from service.store.database import connect
-from tests.support.postgres_server import end_with_parent
+from tests.support.store.postgres_server import end_with_parent
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ import pytest
 
 from model.release.folder import read_release
 from tests.support.call_histories import saring
-from tests.support.walk_centre import Centre
-from tests.support.walk_driver import Walk
-from tests.support.walk_model import Model
+from tests.support.walk.centre import Centre
+from tests.support.walk.driver import Walk
+from tests.support.walk.model import Model
 
 SHOWN_STEPS = 6
 

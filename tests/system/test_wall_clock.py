@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.support.wall_clock import WallClock
+from tests.support.walk.wall_clock import WallClock
 
 TELL = """
 import time, datetime

@@ -11,8 +11,8 @@ import pytest
 from service.store.store import Store
 from tests.support.call_histories import saring
 from tests.support.keyed_service import Keyed, keyed
-from tests.support.older_database import migrate
 from tests.support.processes import until
+from tests.support.store.older_database import migrate
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 
 from tests.support.processes import processes
-from tests.support.walk_centre import Reply
+from tests.support.walk.centre import Reply
 
 TRIES = 200
 

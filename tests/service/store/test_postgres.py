@@ -28,12 +28,12 @@ from service.queue.operations import record_decision
 from service.store.database import MIGRATIONS, VERSION, connect, engine_of
 from service.store.store import Store
 from service.store.tables import tables
-from tests.support.event_teller import Teller, calls_to_tell
-from tests.support.postgres_server import PostgresServer
 from tests.support.processes import Group, Process, all_told, group, until
-from tests.support.service_parts import beside
-from tests.support.slow_wire import wire
-from tests.support.store_checks import LATER, assert_all_there_once, rows_of
+from tests.support.small_service import beside
+from tests.support.store.event_teller import Teller, calls_to_tell
+from tests.support.store.postgres_server import PostgresServer
+from tests.support.store.slow_wire import wire
+from tests.support.store.store_checks import LATER, assert_all_there_once, rows_of
 
 NUMBER = "+6281234567890"
 START = datetime.now(UTC) - timedelta(days=2)

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.support.event_teller import Teller, calls_to_tell
-from tests.support.postgres_server import PostgresServer
 from tests.support.processes import Process, all_told, group, processes, until
-from tests.support.slow_wire import wire
-from tests.support.store_checks import assert_all_there_once, rows_of
+from tests.support.store.event_teller import Teller, calls_to_tell
+from tests.support.store.postgres_server import PostgresServer
+from tests.support.store.slow_wire import wire
+from tests.support.store.store_checks import assert_all_there_once, rows_of
 
 pytestmark = pytest.mark.slow
 START = datetime.now(UTC) - timedelta(days=2)

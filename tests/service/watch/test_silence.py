@@ -18,9 +18,9 @@ from service.queue.board import Board
 from service.queue.operations import Operations
 from service.store.records import Call
 from tests.support.call_histories import START, Step, house, saring
-from tests.support.older_database import make_older
 from tests.support.processes import Process, until
-from tests.support.service_parts import beside
+from tests.support.small_service import beside
+from tests.support.store.older_database import make_older
 from tests.system.test_order import ago, nuisance, told_as_prank
 
 TIMEOUT_S = 10.0

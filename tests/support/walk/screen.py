@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from tests.support.walk_centre import Centre
+from tests.support.walk.centre import Centre
 
 IN_QUEUE = ("waiting", "taken")
 

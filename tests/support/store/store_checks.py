@@ -21,7 +21,7 @@ from service.security.pseudonyms import Pseudonyms, read_keys
 from service.store.records import stream_of
 from service.store.store import Store
 from service.timestamps import microseconds
-from tests.support.event_teller import ToldCall
+from tests.support.store.event_teller import ToldCall
 
 #: Histories are held against each other as of so long after the first call.
 LATER = timedelta(days=1)

@@ -7,9 +7,9 @@ from typing import Any
 
 from model.calls.phone_numbers import normalise_number
 from service.security.pseudonyms import Pseudonyms, read_keys
-from tests.support.walk_centre import ANSWERED_S, TAKEN_S, WAITING_S, Centre
-from tests.support.walk_model import Model, WalkedCall
-from tests.support.walk_screen import IN_QUEUE, Screen
+from tests.support.walk.centre import ANSWERED_S, TAKEN_S, WAITING_S, Centre
+from tests.support.walk.model import Model, WalkedCall
+from tests.support.walk.screen import IN_QUEUE, Screen
 
 #: What is said to one service may take so long to be known in another; calls may go for so long before they have to.
 KNOWN_S, GONE_S = 2.0, 15.0

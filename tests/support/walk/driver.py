@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from tests.support.walk_actors import DECIDED_S, Operator, Pbx
-from tests.support.walk_centre import OPERATORS, Centre
-from tests.support.walk_invariants import broken, left_of_the_erased, note_keys
-from tests.support.walk_model import Model
-from tests.support.walk_screen import Screen
+from tests.support.walk.actors import DECIDED_S, Operator, Pbx
+from tests.support.walk.centre import OPERATORS, Centre
+from tests.support.walk.invariants import broken, left_of_the_erased, note_keys
+from tests.support.walk.model import Model
+from tests.support.walk.screen import Screen
 
 SIDES = 4
 CALLERS = 8

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from service.security.key_store import create_key
 from service.store.database import connect
 from tests.support.processes import CHECKOUT, Process, all_told, stop_all, until
-from tests.support.wall_clock import WallClock
+from tests.support.walk.wall_clock import WallClock
 
 PATIENCE_S = 20.0
 #: A waiting call of which nothing is heard for so long leaves the queue, and an answered one; and for so long one is

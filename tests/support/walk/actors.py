@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from string import ascii_lowercase
 from typing import Any
 
-from tests.support.walk_centre import OPERATORS, WAITING_S, Centre, Reply
-from tests.support.walk_model import Model, WalkedCall
+from tests.support.walk.centre import OPERATORS, WAITING_S, Centre, Reply
+from tests.support.walk.model import Model, WalkedCall
 
 #: So many calls of a PBX wait at once, at most.
 MAX_WAITING = 15
