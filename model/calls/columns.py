@@ -42,8 +42,8 @@ DEFAULT_LABELS: Mapping[str, Literal[0, 1]] = MappingProxyType(
 #: Safety is promised to calls closed as one of these, whatever the mapping of labels says.
 GENUINE = ("genuine", "duplicate")
 
-#: A time as the contract writes it: with an offset, since a local time alone does not say when.
-TIMESTAMP = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)"
+#: A time with an offset, since a local time alone does not say when: of RFC 3339, or as PostgreSQL writes it (`+07`).
+TIMESTAMP = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d(:?\d\d)?)"
 
 Kind = Literal["string", "time", "number", "choice", "flag"]
 
