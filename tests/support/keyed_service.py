@@ -1,7 +1,5 @@
 """A service on loopback as it stands on a network, where nobody gets in without a key, and what a test asks it."""
 
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from fastapi import FastAPI
 from service.security.api_keys import Role
 from service.security.key_store import create_key
 from service.server.application import create_app, open_parts
-from tests.support.small_service import running, settings_in
+from tests.support.small_service import raw, running, settings_in
 
 NOBODY = "nobody"
 WHOEVER = (NOBODY, *Role)
@@ -98,17 +96,7 @@ class Keyed:
 
     def raw(self, *parts: bytes, pause_s: float = 0.0, patience_s: float = 10.0) -> bytes:
         """Send bytes as they are, and give all that comes until the service closes or says no more."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=patience_s) as connection:
-            answered = b""
-            try:
-                for part in parts:
-                    connection.sendall(part)
-                    time.sleep(pause_s)
-                while more := connection.recv(65_536):
-                    answered += more
-            except OSError:  # it was closed while there was more to send
-                pass
-        return answered
+        return raw(self.client, *parts, pause_s=pause_s, patience_s=patience_s)
 
 
 def now() -> str:

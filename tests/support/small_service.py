@@ -60,12 +60,16 @@ def running(app: Callable, headers: dict[str, str] = CLOSING, **options: object)
         thread.join()
 
 
-def raw(client: httpx.Client, data: bytes, stay_s: float = 0.0) -> bytes:
-    """Send bytes as they are and hang up; the answer is what came within `stay_s` seconds."""
-    with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
-        connection.sendall(data)
-        connection.settimeout(stay_s or 0.2)
+def raw(client: httpx.Client, *parts: bytes, pause_s: float = 0.0, patience_s: float = 10.0) -> bytes:
+    """Send bytes as they are, and give all that comes until the service closes or says no more."""
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=patience_s) as connection:
+        answered = b""
         try:
-            return connection.recv(65_536)
-        except TimeoutError:
-            return b""
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause_s)
+            while more := connection.recv(65_536):
+                answered += more
+        except OSError:  # it was closed while there was more to send, or it says no more
+            pass
+    return answered

@@ -17,7 +17,6 @@ from model.errors import StoreError
 from service.client import AsyncClient, Client
 from service.security.key_store import create_key
 from service.store.database import connect
-from tests.support.durable_queues import events_left
 from tests.support.fake_service import (
     CALL,
     ENDED_AT,
@@ -36,6 +35,7 @@ from tests.support.fake_service import (
     replying,
     scored,
 )  # fmt: skip
+from tests.support.store.durable_queues import events_left
 
 
 def test_events_are_told_and_the_end_brings_the_score_of_the_whole_call():

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from model.errors import StoreError
 from service.durable_queue.durable_queue import MAX_RECORD_BYTES, DurableQueue, QueueFullError
 from service.durable_queue.queue_file import BLOCK, START
-from tests.support.durable_queues import SMALL, left, left_after, records
+from tests.support.store.durable_queues import SMALL, left, left_after, records
 
 ROOT = Path(__file__).parents[3]
 #: Bytes of a record that just fills one block, alone.

@@ -13,7 +13,7 @@ import pytest
 from model.errors import StoreError
 from service.durable_queue.durable_queue import DurableQueue
 from service.durable_queue.queue_file import BLOCK, SLOTS, START
-from tests.support.durable_queues import SMALL, left_after, records
+from tests.support.store.durable_queues import SMALL, left_after, records
 
 
 @pytest.fixture

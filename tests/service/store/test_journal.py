@@ -14,7 +14,7 @@ from model.errors import StoreError
 from service.durable_queue.durable_queue import MAX_RECORD_BYTES
 from service.durable_queue.queue_file import BLOCK, START, QueueFile
 from service.store.journal import Journal
-from tests.support.durable_queues import left, left_after, records
+from tests.support.store.durable_queues import left, left_after, records
 
 ROOT = Path(__file__).parents[3]
 

@@ -276,7 +276,7 @@ def test_an_answer_that_breaks_off_counts_as_500(watched):
 
 def test_a_client_that_goes_away_is_no_error_of_the_service(watched):
     client, metrics = watched
-    raw(client, b"POST /v1/calls/body HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+    raw(client, b"POST /v1/calls/body HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf", patience_s=0.2)
     until(lambda: counted(metrics) == {("/v1/calls/body", "POST", "499"): 1})
 
 
