@@ -1,28 +1,17 @@
-"""The metrics: what is counted, what can never be a label, and several workers as one; on real uvicorn."""
+"""The metrics: what is counted, and what can never be a label."""
 
-import asyncio
-import logging
 import math
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import prometheus_client
 import pytest
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.sse import EventSourceResponse
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.routing import Route
 
 from model.errors import SaringError
 from model.scorecard.features import STAGES
@@ -30,11 +19,10 @@ from service.contract import requests
 from service.telemetry.metric_table import METRICS, PREFIX
 from service.telemetry.metrics import BANDS, FIELDS, MAX_QUEUES, Metrics
 from service.telemetry.multiprocess import VARIABLE
-from service.telemetry.request_metrics import RequestMetricsMiddleware, measure_loop_lag
-from tests.support.processes import until
-from tests.support.small_service import raw, running
 
 ROOT = Path(__file__).parents[3]
+
+
 NUMBER = "6281234567890"
 
 
@@ -177,256 +165,6 @@ def test_a_folder_for_counting_that_is_not_there_is_told(tmp_path):
     assert "nowhere' is not a folder" in done.stderr
 
 
-# -- Requests, watched from outside
-
-
-def small_app() -> FastAPI:
-    inner, outer, app = APIRouter(prefix="/calls"), APIRouter(), FastAPI()
-
-    @inner.get("/{call_id:path}/answered")
-    async def answered(call_id: str) -> dict:
-        return {}
-
-    @inner.post("/body")
-    async def body(request: Request) -> dict:
-        return {"bytes": len(await request.body())}
-
-    @inner.get("/{call_id}/broken")
-    async def broken(call_id: str) -> dict:
-        raise ValueError(call_id)
-
-    @inner.get("/{call_id}/torn")
-    async def torn(call_id: str) -> StreamingResponse:
-        async def half():
-            yield b"half"
-            raise ValueError(call_id)
-
-        return StreamingResponse(half())
-
-    @inner.get("/{call_id}/slow")
-    async def slow(call_id: str) -> dict:
-        await asyncio.sleep(0.3)
-        return {}
-
-    @inner.get("/stream")
-    async def stream(end: int) -> StreamingResponse:
-        async def events():
-            for _ in range(end):
-                yield b"data: 1\n\n"
-                await asyncio.sleep(0.01)
-
-        return StreamingResponse(events(), media_type="text/event-stream")
-
-    @inner.get("/native", response_class=EventSourceResponse)
-    async def native():
-        yield {"a": 1}
-
-    outer.include_router(inner, prefix="/in")
-    app.include_router(inner, prefix="/v1")
-    app.include_router(outer, prefix="/out/{centre}")
-    app.mount("/static/{number}", Starlette(routes=[Route("/x/{y}", lambda _: PlainTextResponse("x"))]))
-    return app
-
-
-@pytest.fixture
-def watched():
-    metrics = Metrics()
-    with running(RequestMetricsMiddleware(small_app(), metrics, 0.25)) as client:
-        yield client, metrics
-
-
-def test_a_route_is_counted_by_its_template_alone(watched):
-    client, metrics = watched
-    paths = (
-        f"/v1/calls/{NUMBER}/answered",
-        f"/v1/calls/{NUMBER}%2Fa/answered?token={NUMBER}",
-        f"/out/{NUMBER}/in/calls/{NUMBER}/answered",
-        f"/static/{NUMBER}/x/{NUMBER}",
-        f"/{NUMBER}",
-        f"/v1/calls/{NUMBER}/answered/",
-    )
-    for path in paths:
-        client.get(path)
-    client.post(f"/v1/calls/{NUMBER}/answered")
-    client.request("PROPFIND", f"/v1/calls/{NUMBER}/answered")
-    assert counted(metrics) == {
-        ("/v1/calls/{call_id}/answered", "GET", "200"): 2,
-        ("/v1/calls/{call_id}/answered", "POST", "405"): 1,
-        ("/v1/calls/{call_id}/answered", "other", "405"): 1,
-        ("/out/{centre}/in/calls/{call_id}/answered", "GET", "200"): 1,
-        ("/x/{y}", "GET", "200"): 1,
-        ("other", "GET", "404"): 1,
-        ("other", "GET", "307"): 1,
-    }
-    assert NUMBER not in metrics.render("")[0].decode()
-
-
-def test_an_exception_counts_as_500_with_its_route(watched):
-    client, metrics = watched
-    assert client.get("/v1/calls/a/broken").status_code == 500
-    until(lambda: counted(metrics) == {("/v1/calls/{call_id}/broken", "GET", "500"): 1})
-
-
-def test_an_answer_that_breaks_off_counts_as_500(watched):
-    client, metrics = watched
-    with pytest.raises(httpx.RemoteProtocolError):
-        client.get("/v1/calls/a/torn")
-    until(lambda: counted(metrics) == {("/v1/calls/{call_id}/torn", "GET", "500"): 1})
-
-
-def test_a_client_that_goes_away_is_no_error_of_the_service(watched):
-    client, metrics = watched
-    raw(client, b"POST /v1/calls/body HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf", patience_s=0.2)
-    until(lambda: counted(metrics) == {("/v1/calls/body", "POST", "499"): 1})
-
-
-def test_a_stream_is_counted_when_it_ends_and_never_timed(watched):
-    client, metrics = watched
-    assert client.get("/v1/calls/stream?end=2").text.count("data") == 2
-    client.get("/v1/calls/native")
-    with client.stream("GET", "/v1/calls/stream?end=10000") as response:
-        next(response.iter_raw())
-    until(lambda: counted(metrics).get(("/v1/calls/stream", "GET", "200")) == 2)
-    assert value(metrics, "request_seconds_count", route="/v1/calls/stream") == 0
-    assert value(metrics, "request_seconds_count", route="/v1/calls/native") == 0
-    assert value(metrics, "requests_total", route="/v1/calls/native", method="GET", status="200") == 1
-
-
-def test_a_slow_request_is_logged_with_its_route_and_not_its_path(watched, caplog):
-    client, metrics = watched
-    with caplog.at_level(logging.WARNING, logger="service.telemetry.request_metrics"):
-        client.get(f"/v1/calls/{NUMBER}/slow")
-        client.get("/v1/calls/a/answered")
-    (record,) = caplog.records
-    assert (record.route, record.status) == ("/v1/calls/{call_id}/slow", 200)
-    assert 0.3 <= record.seconds < 5.0
-    assert NUMBER not in str(vars(record))
-    assert value(metrics, "request_seconds_sum", route="/v1/calls/{call_id}/slow") >= 0.3
-    assert value(metrics, "request_seconds_bucket", route="/v1/calls/{call_id}/slow", le="0.25") == 0
-
-
-def test_a_loop_that_is_held_up_is_seen():
-    metrics = Metrics()
-
-    async def held_up() -> None:
-        task = asyncio.create_task(measure_loop_lag(metrics, every_s=0.05))
-        await asyncio.sleep(0.1)
-        time.sleep(0.4)
-        await asyncio.sleep(0.1)
-        task.cancel()
-
-    asyncio.run(held_up())
-    assert 0.25 <= value(metrics, "event_loop_lag_seconds") < 5.0
-
-
-# -- Several workers
-
-WORKER = """
-import os
-from fastapi import FastAPI, Response
-from service.telemetry.request_metrics import RequestMetricsMiddleware
-from service.telemetry.metrics import Metrics
-
-metrics, api = Metrics(), FastAPI()
-metrics.journal_holds(1)
-metrics.store_up(up=True)
-metrics.waiting({"fire": 3})
-
-@api.get("/hit")
-async def hit():
-    metrics.scored("ring", "normal", 5.0, False, [], [])
-    return os.getpid()
-
-@api.get("/metrics")
-async def render():
-    body, media_type = metrics.render("")
-    return Response(body, headers={"pid": str(os.getpid())}, media_type=media_type)
-
-app = RequestMetricsMiddleware(api, metrics, 10.0)
-"""
-PARENT = """
-import os
-import sys
-import uvicorn
-
-if __name__ == "__main__":
-    os.mkdir(sys.argv[1])
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
-    uvicorn.run("small_worker:app", port=int(sys.argv[2]), workers=2, log_level="critical")
-"""
-
-
-def test_two_workers_count_as_one_and_a_dead_one_leaves_no_gauges(tmp_path):
-    (tmp_path / "small_worker.py").write_text(WORKER)
-    (tmp_path / "parent.py").write_text(PARENT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(tmp_path / "parent.py"), str(tmp_path / "counts"), str(port)]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment) as parent:
-        try:
-            client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"connection": "close"}, timeout=10.0)
-            hits = 0
-            pids: set[int] = set()
-
-            def hit() -> int:
-                nonlocal hits
-                try:
-                    pid = client.get("/hit").json()
-                except httpx.TransportError:  # it starts, or one of them just died
-                    return 0
-                hits += 1
-                pids.add(pid)
-                return pid
-
-            until(lambda: hit() and len(pids) == 2, 30.0)
-            # A request is counted once its answer has been sent: the client may be there before.
-            counted = ("saring_requests_total", "/hit", "GET", "200")
-            until(lambda: all(scraped(client, pid)[counted] == hits for pid in pids), 30.0)
-            first, second = [scraped(client, pid) for pid in pids]
-            for found in (first, second):
-                assert found["saring_calls_total", "ring", "normal"] == hits
-                assert found["saring_deferral_seconds_sum", "ring"] == 5.0 * hits
-                assert found[counted] == hits
-                assert found["saring_journal_records",] == 2
-                assert found["saring_store_up",] == 1
-                assert found["saring_waiting_calls", "fire"] == 3
-            victim, other = sorted(pids)
-            os.kill(victim, signal.SIGKILL)
-            until(lambda: hit() not in (0, victim, other), 30.0)
-            after = scraped(client, other)
-            assert after["saring_calls_total", "ring", "normal"] == hits
-            assert after["saring_journal_records",] == 2  # the dead one's is gone, its successor's is there
-            assert not list((tmp_path / "counts").glob(f"gauge_live*_{victim}.db"))
-            assert (tmp_path / "counts" / f"counter_{victim}.db").exists()
-        finally:
-            parent.send_signal(signal.SIGTERM)
-            parent.wait(20)
-
-
-def scraped(client: httpx.Client, pid: int) -> dict[tuple[str, ...], float]:
-    """What one certain worker answers for all of them."""
-    answers: list[httpx.Response] = []
-
-    def asked() -> bool:
-        answers.append(client.get("/metrics"))
-        return answers[-1].headers["pid"] == str(pid)
-
-    until(asked)
-    families = list(plain(answers[-1].text))
-    assert {family.name for family in families} >= {"saring_calls", "saring_request_seconds", "saring_store_up"}
-    order = {PREFIX + metric.name: metric.labels for metric in METRICS}
-    return {
-        (sample.name, *(sample.labels[name] for name in order.get(sample.name, sorted(sample.labels)))): sample.value
-        for family in families
-        for sample in family.samples
-    }
-
-
-# -- What these tests say often
-
-
 def filled() -> Metrics:
     """Metrics with at least one sample of each."""
     metrics = Metrics()
@@ -456,8 +194,3 @@ def labels(metrics: Metrics) -> set[str]:
     return {
         word for family in metrics.registry.collect() for sample in family.samples for word in sample.labels.values()
     }
-
-
-def counted(metrics: Metrics) -> dict[tuple[str, str, str], float]:
-    samples = family(metrics, "saring_requests").samples
-    return {(s.labels["route"], s.labels["method"], s.labels["status"]): s.value for s in samples}

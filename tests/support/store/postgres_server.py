@@ -71,20 +71,9 @@ class PostgresServer:
             self.port = free.getsockname()[1]
         if self._as:
             shutil.chown(self.folder, NOBODY)
-        made = [
-            "initdb",
-            "-D",
-            str(self.data),
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-A",
-            "trust",
-            "--no-sync",
-        ]
-        subprocess.run(self._command(*made), check=True, capture_output=True, cwd=self.folder, **self._as)
+        options = ["-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync"]
+        made = self._command("initdb", "-D", str(self.data), *options)
+        subprocess.run(made, check=True, capture_output=True, cwd=self.folder, **self._as)
         (self.data / "pg_hba.conf").write_text(LOGINS)
         self._databases = count(1)
 
@@ -106,6 +95,11 @@ class PostgresServer:
         with self.connect(database) as connection:
             found = connection.execute(statement.encode(), values or None)
             return found.fetchall() if found.description else []
+
+    def throw_out(self, database: str) -> None:
+        """End every session of a database."""
+        sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        self.run("postgres", sessions, database)
 
     @contextmanager
     def database(self) -> Iterator[str]:
