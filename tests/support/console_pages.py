@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 expect.set_options(timeout=15_000)
 
@@ -31,3 +32,18 @@ def sign_in(page: Page, key: str, path: str = "/console") -> None:
     page.wait_for_url(lambda url: urlsplit(url).path == path)
     if path == "/console":
         expect(page.locator("#line")).to_have_attribute("data-state", "live")
+
+
+def rows(page: Page) -> list[str]:
+    """Give the calls on the board, in its order."""
+    return page.eval_on_selector_all("li.row", "rows => rows.map(row => row.dataset.id)")
+
+
+def row(page: Page, call_id: str) -> Locator:
+    """Give the row of a call on the board."""
+    return page.locator(f'li.row[data-id="{call_id}"]')
+
+
+def ago(seconds: float) -> datetime:
+    """Give the moment so long ago."""
+    return datetime.now(UTC) - timedelta(0, seconds)

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import resource
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -145,3 +146,12 @@ def with_field(text: str | bytes) -> bytes:
 
 def with_call(**changes: Any) -> bytes:
     return json.dumps(CALL | changes).encode()
+
+
+def ended(half: socket.socket) -> bytes:
+    """Give what comes until the service ends a connection."""
+    half.settimeout(20.0)
+    found = b""
+    while more := half.recv(65_536):
+        found += more
+    return found

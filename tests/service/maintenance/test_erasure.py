@@ -1,11 +1,9 @@
-"""After an erasure nothing of the caller can be read: not in the database, not beside it, not in a journal or a log."""
+"""An erasure leaves nothing of the caller in any byte, and everything of everybody else."""
 
 import json
 import logging
-import random
 import re
 import sqlite3
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,58 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.maintenance.unused_space import contains_any
 from service.security.pseudonyms import Pseudonyms, read_keys, rotate_number_key
 from service.store.journal import Journal
 from tests.support.call_histories import saring
 from tests.support.processes import all_told, until
-
-NUMBER, OTHER = "+6281234567890", "+6281298765432"
-NAMED = "asked for by the caller"
-
-
-def call(call_id: str, number: str | None = NUMBER, minute: int = 0, **more: object) -> dict[str, object]:
-    at = f"2026-01-31T{8 + minute // 60:02}:{minute % 60:02}:00+07:00"
-    return {"call_id": call_id, "received_at": at, "caller": number, "line": "mobile"} | more
-
-
-def take_place(
-    client: httpx.Client, call_id: str, number: str | None = NUMBER, minute: int = 0, *, whole: bool = True
-) -> None:
-    """A call with all that can be said of one, or only its ring."""
-    recorded = {"Saring-Clock": "as-recorded"}
-    said = call(call_id, number, minute)
-    over = said["received_at"].replace(":00+", ":50+")
-    assert client.post("/v1/score", json=said, headers=recorded).status_code == 200
-    if not whole:
-        return
-    heard = said | {"duration_s": 9.5, "silence_ratio": 0.7, "x_note": f"note of {call_id}"}
-    assert client.post("/v1/score", json=heard, headers=recorded).status_code == 200
-    for path, told in (
-        ("answered", {"answered_at": said["received_at"], "operator": "rina"}),
-        ("ended", {"ended_at": over, "duration_s": 31.0, "silence_ratio": 0.4}),
-        ("disposition", {"disposition": "prank", "disposed_at": over}),
-        ("disposition", {"disposition": "genuine", "category": "fire", "disposed_at": over}),
-    ):
-        answer = client.post(f"/v1/calls/{call_id}/{path}", json=told, headers=recorded)
-        assert answer.status_code == 200, answer.text
-
-
-def everything(folder: Path) -> bytes:
-    """All bytes of all files, but for the key file."""
-    return b"".join(
-        path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and "key" not in path.name
-    )
-
-
-def traces(folder: Path, ids: list[str], number: str = NUMBER) -> list[bytes]:
-    """Give what of a caller can be found in any file."""
-    keys = Pseudonyms(read_keys(folder / "saring.key"))
-    kept = everything(folder)
-    hashes = [keys.hash(number), *keys.others(number)]
-    told = [number, number[1:], number[3:], f"0{number[3:]}", *ids]
-    forms = [one[4:] for one in hashes] + [one[4:].hex().encode() for one in hashes] + [one.encode() for one in told]
-    return [form for form in forms if form in kept]
+from tests.support.store.erasures import NAMED, NUMBER, OTHER, call, erase, everything, take_place, traces
 
 
 def read(folder: Path, query: str) -> list[tuple]:
@@ -87,10 +38,6 @@ def lived_in(serving, folder: Path, release: Path, **settings: object) -> Iterat
 
 
 MINE = [f"mine-{number:03}" for number in range(30)]
-
-
-def erase(client: httpx.Client, number: str = NUMBER, reason: str = NAMED) -> httpx.Response:
-    return client.post("/v1/callers/erase", json={"caller": number, "reason": reason})
 
 
 @pytest.mark.parametrize("by", ["http", "command beside the service", "command alone"])
@@ -258,72 +205,3 @@ def test_the_command_never_makes_a_key_and_says_that_a_number_can_be_seen(servin
     assert "1 calls and 6 events removed" in said
     assert NUMBER not in said
     assert traces(tmp_path, ["mine"]) == []
-
-
-def test_a_copy_that_sqlite_left_in_unused_space_goes_too(serving, tmp_path, release_folder):
-    with serving(tmp_path, release_folder) as client:
-        take_place(client, "mine")
-        take_place(client, "theirs", OTHER)
-    left = Pseudonyms(read_keys(tmp_path / "saring.key")).hash(NUMBER)
-    path = tmp_path / "saring.db"
-    content = bytearray(path.read_bytes())
-    pages = range(4096, len(content), 4096)  # of each: kind, then where the cells' pointers end and the cells begin
-    heads = {at: struct.unpack(">BHHH", content[at : at + 7]) for at in pages}
-    at = next(at for at, (kind, _, cells, begin) in heads.items() if kind in (10, 13) and begin - 2 * cells > 100)
-    gap = at + 8 + 2 * heads[at][2]
-    content[gap : gap + len(left)] = left
-    path.write_bytes(content)
-    with serving(tmp_path, release_folder) as client:
-        assert traces(tmp_path, ["mine"])
-        assert erase(client).status_code == 200
-        assert traces(tmp_path, ["mine"]) == []
-        assert client.get("/v1/calls/theirs").status_code == 200
-    assert saring("rebuild", "--database", f"sqlite:///{path}")[0] == 0
-
-
-@pytest.mark.parametrize(("size", "page"), [(8, 512), (8, 4096), (36, 4096)])
-def test_copies_in_unused_space_are_found_and_what_is_stored_is_not_taken_for_one(tmp_path, size, page):
-    """SQLite leaves copies behind when it moves entries between pages."""
-    chance = random.Random(size)
-    ids = [f"{chance.getrandbits(64):0{size}x}"[-size:].encode() for _ in range(6_000)]
-    path = tmp_path / "saring.db"
-    with made_file(path, page) as connection:
-        connection.executemany("INSERT INTO calls VALUES (?)", [(one,) for one in ids])
-        connection.commit()
-        gone, stay = ids[::2] + ids[1::4], ids[3::4]
-        connection.executemany("DELETE FROM calls WHERE call_id = ?", [(one,) for one in gone])
-        connection.commit()
-        content = path.read_bytes()
-        left = [one for one in gone if one in content]
-        assert left
-        for one in (*left[:50], *gone[:50]):
-            assert contains_any(path, [b"never", one]) == (one in left)
-        connection.execute("VACUUM")
-        assert not contains_any(path, [b"never", *gone])
-        content = path.read_bytes()
-        assert all(one in content for one in stay)
-
-
-@pytest.mark.parametrize("page", [512, 4096, 65_536])
-def test_a_copy_in_any_page_is_found_whatever_its_size(tmp_path, page):
-    path = tmp_path / "saring.db"
-    with made_file(path, page) as connection:
-        connection.executemany("INSERT INTO calls VALUES (?)", [(b"call %d" % n,) for n in range(20)])
-    content, text = path.read_bytes(), b"a copy that is left"
-    assert not contains_any(path, [text, b"call 7"])
-    free = bytes(2 * len(text))
-    places = [place for start in range(0, len(content), page) if (place := content.find(free, start, start + page)) > 0]
-    assert len(places) == len(content) // page > 2
-    for place in places:
-        path.write_bytes(content[: place + 9] + text + content[place + 9 + len(text) :])
-        assert contains_any(path, [b"call 7", text])
-        assert not contains_any(path, [b"call 7"])
-
-
-@contextmanager
-def made_file(path: Path, page: int) -> Iterator[sqlite3.Connection]:
-    with sqlite3.connect(path) as connection:
-        for pragma in (f"page_size = {page}", "secure_delete = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute("CREATE TABLE calls (call_id BLOB PRIMARY KEY)")
-        yield connection

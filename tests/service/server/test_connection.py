@@ -6,12 +6,11 @@ import re
 import socket
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from service.server import connection
-from tests.support.keyed_service import NOBODY, Keyed, keyed
+from tests.support.keyed_service import NOBODY, Keyed
 from tests.support.processes import until
 
 CALL = {"call_id": "one", "received_at": "2026-01-31T08:15:00+07:00", "caller": "0812-3456-7890", "duration_s": 3.5}
@@ -19,12 +18,6 @@ BODY = json.dumps(CALL).encode()
 #: Requests with some 200 MB of answers.
 MANY = 100_000
 LEFT = 'saring_requests_total{method="POST",route="/v1/score",status="499"}'
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path):
-    with keyed(tmp_path_factory.mktemp("connection"), release_folder) as running:
-        yield running
 
 
 def plain(service: Keyed, body: bytes, *lines: str) -> bytes:

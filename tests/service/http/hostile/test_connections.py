@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from service.server import connection, listener
-from tests.support.hostile import START, looked_at, parsed, with_call
+from tests.support.hostile import START, ended, looked_at, parsed, with_call
 from tests.support.keyed_service import NOBODY
 
 REQUEST_S = 1.0
@@ -137,15 +137,6 @@ def test_half_open_connections_keep_nobody_out_and_are_ended(service):
     for place, one in enumerate(told):
         # Whoever began to ask is told that it takes too long; whoever said nothing is not.
         assert (one == b"") if place % len(starts) == 0 else one.startswith(b"HTTP/1.1 408"), one
-
-
-def ended(half: socket.socket) -> bytes:
-    """Give what comes until the service ends a connection."""
-    half.settimeout(20.0)
-    found = b""
-    while more := half.recv(65_536):
-        found += more
-    return found
 
 
 @pytest.mark.usefixtures("impatient")
