@@ -155,7 +155,6 @@ class Certificate:
         fingerprint: str,
         base_rate: float | None = None,
         drifted: bool = False,
-        alarmed: bool = False,
     ) -> State:
         """Return whether this certificate holds at `now` (aware) for the release with this fingerprint.
 
@@ -163,24 +162,22 @@ class Certificate:
         ----------
         base_rate
             Share of recently closed calls that were not genuine; None (not known) changes nothing.
-        drifted, alarmed
-            Whether scores have drifted beyond the release's profile; whether the monitor has sounded.
+        drifted
+            Whether scores have drifted beyond the release's profile.
 
         Returns
         -------
-        The first that applies of release_changed, monitor, base_rate_fell (below two thirds of what it was), drift,
+        The first that applies of release_changed, base_rate_fell (below two thirds of what it was), drift,
         not_yet_issued (all void) and expired; else valid.
         """
-        voids = {
-            "release_changed": fingerprint != self.fingerprint,
-            "monitor": alarmed,
-            "base_rate_fell": base_rate is not None and base_rate < (1.0 - LARGEST_FALL) * self.base_rate,
-            "drift": drifted,
-            "not_yet_issued": now < self.issued_at,
-        }
-        reason = next((reason for reason, applies in voids.items() if applies), "")
-        if reason:
-            return State("void", reason)
+        if fingerprint != self.fingerprint:
+            return State("void", "release_changed")
+        if base_rate is not None and base_rate < (1.0 - LARGEST_FALL) * self.base_rate:
+            return State("void", "base_rate_fell")
+        if drifted:
+            return State("void", "drift")
+        if now < self.issued_at:
+            return State("void", "not_yet_issued")
         return State("expired", "expired") if now >= self.expires_at else State("valid", "")
 
     def sentence(self, language: Language, state: State | None = None) -> str:

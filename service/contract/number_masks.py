@@ -88,7 +88,7 @@ def may_contain_number(text: str) -> bool:
     >>> may_contain_number("call 1730448000"), may_contain_number("call 12")
     (True, False)
     """
-    return len(_digits(text)) >= ADJACENT_DIGITS
+    return len(text) >= ADJACENT_DIGITS and len(_digits(text)) >= ADJACENT_DIGITS
 
 
 class NumberMasks:
@@ -107,11 +107,10 @@ class NumberMasks:
 
     def mask_call_id(self, call_id: str, digits: str | None = None) -> str:
         """Return the stored call_id: the pseudonym of one that reads as a number or contains `digits`."""
-        return (
-            self.call_name(call_id)
-            if contains_number(call_id, digits) or _contains_dialled_number(call_id, self._region())
-            else call_id
-        )
+        if not may_contain_number(call_id):
+            return call_id
+        holds = contains_number(call_id, digits) or _contains_dialled_number(call_id, self._region())
+        return self.call_name(call_id) if holds else call_id
 
     def mask_text(self, text: str, least: int = _MASKED_FIELDS["queue"]) -> str:
         """Return a text, or its pseudonym when it may contain a number."""
@@ -127,8 +126,8 @@ class NumberMasks:
 
     def mask_request(self, request: T, warnings: list[FieldWarning]) -> T:
         """Return a request with centre, queue and operator masked; a warning is added for each."""
-        has = type(request).model_fields
-        told = {name: value for name in _MASKED_FIELDS if name in has and (value := getattr(request, name)) is not None}
+        fields = vars(request)
+        told = {name: text for name in _MASKED_FIELDS if (text := fields.get(name)) and may_contain_number(text)}
         if not told:
             return request
         changed = self.masked_fields(told, digits_of(getattr(request, "caller", None)))
@@ -179,15 +178,11 @@ def _contains_dialled_number(call_id: str, region: str) -> bool:
     >>> [_contains_dialled_number(id, "US") for id in ids]
     [False, False, False, False]
     """
-    if not may_contain_number(call_id):
-        return False
     if _NEEDS_MASK.search(call_id) and mask_id(call_id) != call_id:
         return True
-    country = str(phonenumbers.country_code_for_region(region))
-    return any(
-        run.startswith("0") or (run.startswith(country) and _is_possible_number(f"+{run}"))
-        for run in _DIALLED_RUN.findall(call_id)
-    )
+    runs = _DIALLED_RUN.findall(call_id)
+    country = str(phonenumbers.country_code_for_region(region)) if runs else ""
+    return any(run.startswith("0") or (run.startswith(country) and _is_possible_number(f"+{run}")) for run in runs)
 
 
 def _is_possible_number(number: str) -> bool:

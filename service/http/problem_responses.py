@@ -101,8 +101,8 @@ def _field(place: Sequence[str | int]) -> str:
 
 def _allowed_methods(request: Request) -> str:
     """List the methods of the path that was asked for, of all its routes: each knows only its own."""
-    context = request.scope.get("fastapi", {}).get("effective_route_context")
-    path = getattr(context, "path_format", None)
+    included = request.scope.get("fastapi", {}).get("effective_route_context")
+    path = getattr(included or request.scope.get("route"), "path_format", None)
     routes = iter_route_contexts(request.app.routes)
     return ", ".join(
         sorted({method for route in routes if route.path_format == path for method in route.methods or ()})

@@ -132,6 +132,8 @@ def merge_request(
         call.opening_duration_s, call.opening_silence_ratio = said.get("duration_s"), said.get("silence_ratio")
     elif stage == "ended" and call.ended_at_us is None:  # the conversation so far; its end is told elsewhere
         call.duration_s, call.silence_ratio = said.get("duration_s"), said.get("silence_ratio")
+    if not extra:
+        return []
     call.extra, beyond = joined(call.extra, extra)
     return beyond
 

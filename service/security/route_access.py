@@ -5,7 +5,6 @@ read, and says so in the OpenAPI document.
 """
 
 from collections.abc import Callable
-from functools import cache
 from inspect import signature
 from typing import Any, TypeVar
 
@@ -27,18 +26,20 @@ class RoleRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         allowed = getattr(endpoint, _ALLOWED, _NOBODY)
+        options["generate_unique_id_function"] = lambda route: route.name
         needs: list[dict[str, list[str]]] = [] if allowed is None else [{"bearer": []}]
         options["openapi_extra"] = {"security": needs} | (options.get("openapi_extra") or {})
         if allowed is not None:
             options["responses"] = (options.get("responses") or {}) | _document_refusals(allowed)
         super().__init__(path, endpoint, **options)
+        self._answers_by_itself = _takes_the_request_alone(endpoint)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse before the body is read."""
         problem = check_role(self.endpoint, scope)
         if problem is not None:
             await problem.response()(scope, receive, send)
-        elif _takes_the_request_alone(self.endpoint) and scope["method"] in (self.methods or ()):
+        elif self._answers_by_itself and scope["method"] in (self.methods or ()):
             response = await self.endpoint(Request(scope, receive, send))
             await response(scope, receive, send)
         else:
@@ -79,7 +80,6 @@ def _declare(endpoint: T, allowed: frozenset[Role] | None) -> T:
     return endpoint
 
 
-@cache
 def _takes_the_request_alone(endpoint: Callable[..., Any]) -> bool:
     """Whether an endpoint makes a response of a request by itself: what FastAPI would read of it costs half a score."""
     asked = signature(endpoint)

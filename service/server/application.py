@@ -156,7 +156,6 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
         # It would send raw paths: service.telemetry has its own.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
@@ -167,11 +166,11 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     app.state.tokens = Tokens(parts.secrets)
     sessions = Sessions(app.state.tokens, keys, intake.operations.signed_out.__contains__)
     app.state.sessions = sessions
-    # What stands behind a call_id comes before the call.
+    # What stands behind a call_id comes before the call. An included router would match each path twice.
     for routes in (scores, queue, centre, callers, calls, sign_in, board, shift, call, supervisor, badge_gallery,
                    assets, openapi):  # fmt: skip
-        app.include_router(routes.router)
-    app.include_router(board.answers)
+        app.routes.extend(routes.router.routes)
+    app.routes.extend(board.answers.routes)
     for error in (Problem, StoreError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, problem_response)
     openapi.complete_openapi(app)

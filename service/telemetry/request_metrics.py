@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import deque
 from time import perf_counter
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -88,12 +87,10 @@ def route_of(scope: Scope) -> str:
         "other" when no route with a template of its own did: an unknown path, a mounted application, a redirection.
     """
     # Only the router knows the prefix under which another one was included; the route itself does not.
-    effective = scope.get("fastapi", {}).get("effective_route_context")
-    for found in (getattr(effective, "starlette_route", None), effective, scope.get("route")):
-        path: Any = getattr(found, "path_format", None)
-        if path:
-            return str(path)
-    return OTHER
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    found = getattr(included, "starlette_route", None) or included or scope.get("route")
+    path: str | None = getattr(found, "path_format", None)
+    return path or OTHER
 
 
 async def measure_loop_lag(metrics: Metrics, every_s: float = 1.0) -> None:

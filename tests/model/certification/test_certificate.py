@@ -231,7 +231,6 @@ def test_a_certificate_holds_from_its_issue_up_to_but_not_including_its_end():
         ({"fingerprint": "another"}, "release_changed"),
         ({"base_rate": 0.62}, "base_rate_fell"),
         ({"drifted": True}, "drift"),
-        ({"alarmed": True}, "monitor"),
     ],
 )
 def test_each_change_voids_the_certificate_and_says_which(news, reason):
@@ -260,7 +259,7 @@ def test_the_sentence_says_what_is_promised_and_what_is_missing():
 def test_the_sentence_begins_with_why_a_certificate_does_not_hold():
     certificate = a_certificate()
     for language in LANGUAGES:
-        for reason in ("release_changed", "monitor", "base_rate_fell", "drift", "not_yet_issued", "expired"):
+        for reason in ("release_changed", "base_rate_fell", "drift", "not_yet_issued", "expired"):
             said = certificate.sentence(language, State("void", reason))
             assert catalogue(language)(f"certificate.reason.{reason}") in said.split(":")[0]
         assert certificate.sentence(language, State("valid", "")) == certificate.sentence(language)
