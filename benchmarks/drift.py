@@ -53,7 +53,7 @@ def looks(log: CityLog, until: pd.Timestamp, *, since: pd.Timestamp | None = Non
     past = prepare_dataset(calls, params, until, log.corrections)
     _, scorecards = train(past, params)
     before = training_profile(past, scorecards)
-    events = events_of(calls, params.labels, params.region, log.corrections)
+    events = events_of(calls, params.labels, params.numbering, log.corrections)
     table = FeatureTable(calls, events, params.time_zone)
     first_us = past.until_us + DAYS * DAY_US if since is None else int(microseconds(pd.Series([since]))[0])
     for now_us in range(first_us + (0 if since is None else DAY_US), int(events.received_us[-1]), every * DAY_US):

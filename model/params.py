@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.calls.columns import DEFAULT_LABELS, DISPOSITIONS, GENUINE
+from model.calls.phone_numbers import Numbering, numbering_of
 from model.errors import ParamsError, list_problems
 from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 
@@ -78,6 +79,13 @@ class Proof(_Strict):
     delta: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
 
 
+class Callers(_Strict):
+    """What is known of a centre's own numbers and pseudonyms (`model.calls.phone_numbers.Numbering`)."""
+
+    shared: tuple[str, ...] = ()
+    pseudonym: str | None = None
+
+
 def _default_labels() -> dict[str, Literal[0, 1]]:
     return dict(DEFAULT_LABELS)
 
@@ -87,6 +95,7 @@ class Params(_Strict):
 
     time_zone: str = "Asia/Jakarta"
     region: str = "ID"
+    callers: Callers = Callers()
     seed: Annotated[int, Field(ge=0)] = 0
     labels: dict[str, Literal[0, 1]] = Field(default_factory=_default_labels)
     split: Split = Split()
@@ -130,6 +139,16 @@ class Params(_Strict):
             if name not in GUARDRAIL_NAMES:
                 raise ValueError(f"{name} is not a guardrail, expected {', '.join(GUARDRAIL_NAMES)}")
         return value
+
+    @model_validator(mode="after")
+    def _readable_callers(self) -> Self:
+        numbering_of(self.region, self.callers.shared, self.callers.pseudonym)
+        return self
+
+    @property
+    def numbering(self) -> Numbering:
+        """How callers are read."""
+        return numbering_of(self.region, self.callers.shared, self.callers.pseudonym)
 
     def caps(self) -> tuple[float, ...]:
         """Return the cap of every guardrail, in their order; NaN where one is off."""

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.arrays import Booleans, Floats, Integers
-from model.calls.phone_numbers import normalise_number
+from model.calls.phone_numbers import Numbering, normalise_number
 
 #: The time of what has not become known.
 NEVER = np.iinfo(np.int64).max
@@ -83,7 +83,7 @@ def known_at(calls: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
 
 
 def events_of(
-    calls: pd.DataFrame, labels: Mapping[str, int], region: str, corrections: pd.DataFrame | None = None
+    calls: pd.DataFrame, labels: Mapping[str, int], numbering: Numbering, corrections: pd.DataFrame | None = None
 ) -> Events:
     """Turn a call log in the order of `sort_calls` into arrays.
 
@@ -91,13 +91,13 @@ def events_of(
     ----------
     labels : mapping of str to {0, 1}
         The label of each disposition; one that is not named gives no label.
-    region : str
-        ISO 3166 region for numbers without a country code.
+    numbering : Numbering
+        How callers are read.
     corrections : pandas.DataFrame, optional
         As `read_corrections` gives them; those of calls that are not in `calls` are left out.
     """
     codes, numbers = pd.factorize(calls["caller"])
-    normal = pd.Series([normalise_number(number, region) for number in numbers], dtype="str")
+    normal = pd.Series([normalise_number(number, numbering) for number in numbers], dtype="str")
     merged, distinct = pd.factorize(normal)
     caller = np.where(codes >= 0, np.append(merged, -1)[codes], -1).astype(np.int64)
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from model.calls.caller_text import unwrap
+from model.calls.caller_text import read_text
 from model.calls.columns import COLUMNS, CORRECTION_COLUMNS, TIMESTAMP, Column
 from model.calls.log_writer import LogWriter
 from model.calls.spreadsheet_formulas import unescape_formulas
@@ -230,7 +230,7 @@ def _contradictions(calls: pd.DataFrame) -> list[Problem]:
 def _cut_numbers(callers: pd.Series) -> list[Problem]:
     """Find the callers of which a spreadsheet has lost digits: they would be one person; the number is not shown."""
     suspect = callers[callers.str.contains(r"[0-9]E\+?[0-9]", case=False, na=False)]
-    cut = callers.index.isin(suspect.index[[unwrap(text).cut for text in suspect]])
+    cut = callers.index.isin(suspect.index[[read_text(text).shape == "cut" for text in suspect]])
     hidden = callers.str.replace(r".*(E\+?[0-9]+).*", r"[number]\1", case=False, regex=True)
     return _problems(hidden, cut, "all digits of a number: digits were lost (scientific notation)")
 

@@ -69,7 +69,7 @@ def latest_calls(
         As `read_calls` gives it, the earlier calls included: they are the callers' histories.
     """
     calls = sort_calls(calls)
-    events = events_of(calls, release.labels, release.region, corrections)
+    events = events_of(calls, release.labels, release.numbering, corrections)
     received = events.received_us
     now_us = int(received.max(initial=0)) + 1
     rows = select_recent_calls(received, now_us) if since is None else received >= since.value // 1_000

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from pydantic_core import to_json
 
+from model.calls.phone_numbers import Numbering, numbering_of
 from model.certification.certificate import Certificate, StageProof, certificate_hash
 from model.certification.profile import check_profile
 from model.errors import ReleaseError, ScorecardError
@@ -37,6 +38,8 @@ class Release:
 
     Parameters
     ----------
+    numbering : Numbering
+        How callers are read.
     labels : mapping of str to {0, 1}
     fingerprint : str
         `certificate_hash` of what it decides by; a certificate with another one is of another release, and void.
@@ -49,11 +52,16 @@ class Release:
     policy: Policy
     certificate: Certificate
     time_zone: str
-    region: str
+    numbering: Numbering
     labels: Mapping[str, int]
     manifest: Mapping[str, Any]
     fingerprint: str
     profile: Mapping[str, Any] | None = None
+
+    @property
+    def region(self) -> str:
+        """ISO 3166 region of numbers without a country code."""
+        return self.numbering.region
 
     def proof(self, stage: str) -> StageProof | None:
         """Return what is proven at a stage; None at one that does not act on the queue."""
@@ -113,7 +121,7 @@ def read_release(folder: Path) -> Release:
             policy=Policy.from_json(_read_json(folder / "policy.json")),
             certificate=Certificate.from_json(certificate),
             time_zone=manifest["time_zone"],
-            region=manifest["region"],
+            numbering=numbering_of(manifest["region"], **manifest["params"].get("callers", {})),
             labels=manifest["labels"],
             manifest=manifest,
             fingerprint=certificate_hash(*documents),

@@ -40,10 +40,11 @@ def score_log(
         deferral_on, guardrails (list), reasons (JSON). No random share is held out.
     """
     calls = sort_calls(calls)
-    events = events_of(calls, release.labels, release.region, corrections)
+    events = events_of(calls, release.labels, release.numbering, corrections)
     table = FeatureTable(calls, events, release.time_zone)
-    numbers = {normalise_number(number, release.region) for number in protected} - {None}
-    listed = calls["caller"].map(lambda number: normalise_number(number, release.region) in numbers, na_action="ignore")
+    numbering = release.numbering
+    numbers = {normalise_number(number, numbering) for number in protected} - {None}
+    listed = calls["caller"].map(lambda number: normalise_number(number, numbering) in numbers, na_action="ignore")
     scorecard = release.scorecards[stage]
     scores = stage_scores(table, scorecard, release.policy, protected=(listed == True).to_numpy())  # noqa: E712
     proof = release.proof(stage)

@@ -77,7 +77,7 @@ def prepare_dataset(
     if until is not None:
         calls = known_at(calls, until).reset_index(drop=True)
         corrections = corrections[corrections["disposed_at"] < until] if corrections is not None else None
-    events = events_of(calls, params.labels, params.region, corrections)
+    events = events_of(calls, params.labels, params.numbering, corrections)
     closed = np.flatnonzero(events.outcome != UNLABELLED)
     counts = np.bincount(events.outcome[closed], minlength=2)
     if counts.min() < 3:

@@ -50,13 +50,20 @@ def check(
     calls: Annotated[Path, typer.Argument(help="Call log, CSV or Parquet.")],
     corrections: Corrections = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for what was counted.")] = None,
-    region: Annotated[str, typer.Option(help="ISO 3166 region of numbers without a country code.")] = "ID",
+    region: Annotated[
+        str | None, typer.Option(help="ISO 3166 region of numbers without a country code; default: that of --params.")
+    ] = None,
+    params: Annotated[Path | None, typer.Option(help="Settings of training: how callers are read.")] = None,
 ) -> None:
     """Check a call log against the contract; list every row that breaks it, and say who the callers were read as."""
     from model.calls.call_log import BrokenLogError, read_calls, read_corrections
     from model.calls.caller_counts import count_callers
+    from model.calls.phone_numbers import numbering_of
+    from model.params import read_params
     from model.release.folder import to_bytes
 
+    chosen = read_params(params)
+    numbering = numbering_of(region or chosen.region, chosen.callers.shared, chosen.callers.pseudonym)
     try:
         with Bar(f"checking {calls}"):
             log = read_calls(calls)
@@ -68,7 +75,7 @@ def check(
         print(f"{calls}: no calls")
         raise typer.Exit(1)
     first, last = log["received_at"].min(), log["received_at"].max()
-    labelled, counts = int(log["disposition"].notna().sum()), count_callers(log["caller"], region)
+    labelled, counts = int(log["disposition"].notna().sum()), count_callers(log["caller"], numbering)
     print(f"{calls}: {len(log):,} calls from {first} to {last}, no problem found")
     print_callers(counts)
     print(f"{labelled:,} calls with a disposition" + (f", {len(later):,} corrections" if later is not None else ""))
@@ -78,6 +85,7 @@ def check(
     if out:
         counted: dict[str, Any] = {
             "calls": len(log),
+            "shapes": {str(shape): int(number) for shape, number in counts.calls.items()},
             "numbers": int(counts.callers.sum()),
             "spellings": counts.spellings,
             "without_number": int(counts.nobody.sum()),

@@ -7,8 +7,10 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-#: So much of what did not move is shown.
+#: So much of what did not move is shown, and so many of a long list of callers.
 SHOWN = 5
+#: So many of the texts that show no number.
+MOST_TEXTS = 20
 
 
 class Bar:
@@ -58,13 +60,22 @@ def print_callers(counts: Any) -> None:
         print(f"  {shape:<14}{callers:>12,}  in {counts.calls[shape]:,} calls")
     if len(counts.nobody):
         print(f"{int(counts.nobody.sum()):,} calls show no number")
-        for text, calls in counts.nobody.items():
+        for text, calls in counts.nobody.head(MOST_TEXTS).items():
             print(f"  {text or '(empty)':<32}{calls:>12,}")
-    if counts.spellings > numbers:
-        print("the busiest numbers in more than one spelling:")
-        for caller, calls, spellings in counts.busiest.itertuples(index=False):
-            if spellings > 1:
-                print(f"  {caller:<14}{calls:>12,} calls in {spellings:,} spellings")
+        if len(counts.nobody) > MOST_TEXTS:
+            print(f"  and {len(counts.nobody) - MOST_TEXTS:,} other texts")
+    if numbers:
+        print("the busiest (a line that many telephones share belongs under callers: shared in params.yaml):")
+        _print_shown(counts.busiest)
+    if len(counts.respelt):
+        many = len(counts.respelt) > SHOWN
+        print(f"written in more than one way: {len(counts.respelt):,}{', of them' if many else ''}")
+        _print_shown(counts.respelt.head(SHOWN))
+
+
+def _print_shown(callers: Any) -> None:
+    for caller, shape, calls, spellings in callers.itertuples(index=False):
+        print(f"  {caller:<14}{calls:>12,} calls in {spellings:,} spelling{'s' * (spellings > 1)}, {shape}")
 
 
 def print_ranking(stages: Mapping[str, Any]) -> None:

@@ -261,7 +261,7 @@ def _number(text: str, release: Path) -> str:
     else:
         print("note: others on this machine can see a number on a command line; - reads it from standard input",
               file=sys.stderr)  # fmt: skip
-    normal = normalise_number(text, read_release(release).region)
+    normal = normalise_number(text, read_release(release).numbering)
     if normal is None:
         raise SaringError("this shows no number, expected a telephone number")
     return normal

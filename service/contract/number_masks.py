@@ -15,16 +15,13 @@ from typing import Any, TypeVar
 import phonenumbers
 from pydantic import BaseModel
 
-from model.calls.phone_numbers import is_withheld
+from model.calls.caller_text import read_text
 from service.telemetry.logs import mask_id, mask_numbers
 
 #: A number is recognized by so many of its last digits side by side, or so many whatever stands between them.
 ADJACENT_DIGITS, SCATTERED_DIGITS = 6, 8
 _DIGIT_RUN = re.compile(r"\d(?:[\s().\-/+_~]{0,3}\d)*")
 _NON_DIGIT = re.compile(r"\D")
-_SCHEME = re.compile(r"^.*?\b(?:sips?|tel|callto):", re.IGNORECASE | re.DOTALL)
-_LETTER = re.compile(r"[^\W\d_]")
-_SUFFIX = re.compile(r"[@;,#>x]|ext", re.IGNORECASE)
 #: Without any of this nothing is taken out of an id by `mask_id`.
 _NEEDS_MASK = re.compile(r"[+\uff0b]|^[\s(]*0|saring_|bearer|basic", re.IGNORECASE)
 #: Within an id: as dialled at home, or as long as an international one.
@@ -52,13 +49,10 @@ def digits_of(caller: str | None) -> str | None:
     plain = caller[1:] if caller.startswith("+") else caller
     if plain.isascii() and plain.isdigit() and len(plain) >= ADJACENT_DIGITS and plain.strip("0"):
         return plain  # as nearly all are
-    if is_withheld(caller):
-        return None
-    bare = _SCHEME.sub("", caller)
-    digits = _digits(_SUFFIX.split(bare, maxsplit=1)[0])
-    if len(digits) >= ADJACENT_DIGITS:
-        return digits
-    return "" if bare == caller and _LETTER.search(caller) else None
+    found = read_text(caller)
+    if found.shape == "pseudonym":  # it may have a number in it all the same
+        return digits if len(digits := _digits(found.text)) >= ADJACENT_DIGITS else ""
+    return found.digits or None
 
 
 def contains_number(text: str, digits: str | None) -> bool:

@@ -90,7 +90,7 @@ class FailOpenScorer:
 
     def hashes_of(self, number: str) -> list[bytes]:
         """Return the hashes of a number under every live key, the one in use first; empty when it shows none."""
-        normal = normalise_number(number, self.intake.release.region)
+        normal = normalise_number(number, self.intake.release.numbering)
         return [] if normal is None else [self.pseudonyms.hash(normal), *self.pseudonyms.others(normal)]
 
     async def history_of(self, number: str, as_of_us: int) -> tuple[list[bytes], NDArray[np.float64]]:
@@ -136,7 +136,7 @@ class FailOpenScorer:
             of_name = request.model_copy(update={"call_id": name})
             reply = await self.score(of_name, warnings, now, told_by=told_by, among=among)
             return reply.with_call_id(request.call_id)
-        normal = normalise_number(request.caller, self.intake.release.region)
+        normal = normalise_number(request.caller, self.intake.release.numbering)
         caller = None if normal is None else self.pseudonyms.hash(normal)
         others = [] if normal is None else self.pseudonyms.others(normal)
         if self._digits or LAST_DIGITS in request.extras():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from model.calls.call_events import drop_missing, events_of, sort_calls
-from model.calls.phone_numbers import normalise_number
+from model.calls.phone_numbers import Numbering, normalise_number
 from model.errors import StoreError
 from model.release.folder import Release
 from model.scorecard.feature_table import FeatureTable
@@ -41,7 +41,7 @@ def import_log(
         As `read_calls` gives it.
     corrections : pandas.DataFrame, optional
     release : Release
-        For the mapping of labels, the region and the time zone.
+        For the mapping of labels, how callers are read, and the time zone.
     store : Store
     pseudonyms : Pseudonyms
     progress : callable
@@ -59,9 +59,9 @@ def import_log(
     """
     _check_not_removed(calls, store)
     calls = sort_calls(calls)
-    table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
+    table = FeatureTable(calls, events_of(calls, release.labels, release.numbering, corrections), release.time_zone)
     histories, first = table.replay.histories(), table.replay.first_call()
-    hashes = {number: _hash(number, release.region, pseudonyms) for number in calls["caller"].dropna().unique()}
+    hashes = {number: _hash(number, release.numbering, pseudonyms) for number in calls["caller"].dropna().unique()}
     corrected, masks = _by_call(corrections), NumberMasks(pseudonyms.name, lambda: release.region)
 
     def parts() -> Iterator[list[tuple[list[CallEvent], Call]]]:
@@ -91,8 +91,8 @@ def _check_not_removed(calls: pd.DataFrame, store: Store) -> None:
         )
 
 
-def _hash(number: str, region: str, pseudonyms: Pseudonyms) -> bytes | None:
-    normal = normalise_number(number, region)
+def _hash(number: str, numbering: Numbering, pseudonyms: Pseudonyms) -> bytes | None:
+    normal = normalise_number(number, numbering)
     return None if normal is None else pseudonyms.hash(normal)
 
 

@@ -35,7 +35,7 @@ def offline(told_city, release_folder):
     """The same log as the offline commands see it: histories, and the scores of two stages."""
     release = read_release(release_folder)
     calls = sort_calls(told_city.calls)
-    events = events_of(calls, release.labels, release.region, told_city.corrections)
+    events = events_of(calls, release.labels, release.numbering, told_city.corrections)
     scores = {stage: score_log(calls, release, stage, told_city.corrections) for stage in ("opening", "ended")}
     return calls, LogHistories(events).histories(), scores
 
@@ -132,6 +132,6 @@ def test_a_caller_of_many_calls_is_made_anew_from_a_checkpoint_and_gives_the_sam
     for start in range(0, len(found), 75):
         with serving(tmp_path, release_folder) as client:
             replay(found[start : start + 75], client, as_recorded=True)
-    expected = LogHistories(events_of(sort_calls(log), release.labels, release.region)).histories()
+    expected = LogHistories(events_of(sort_calls(log), release.labels, release.numbering)).histories()
     assert rows(tmp_path, "checkpoints")[0]["included"] == 192
     assert np.array_equal(stored_histories(rows, tmp_path, sort_calls(log)["call_id"]), expected)

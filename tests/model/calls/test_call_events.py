@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from model.calls.call_events import NEVER, UNLABELLED, drop_missing, events_of, known_at, microseconds, sort_calls
 from model.calls.columns import CORRECTION_COLUMNS, DEFAULT_LABELS
+from model.calls.phone_numbers import Numbering
 
 HOUR = 3_600
 START_US = 1_740_960_000_000_000
@@ -17,7 +18,8 @@ def events(log_of):
 
     def events(rows, corrections=()):
         rows = [{"call_id": f"c{n}"} | row for n, row in enumerate(rows)]
-        return events_of(sort_calls(log_of(rows)), DEFAULT_LABELS, "ID", log_of(corrections, CORRECTION_COLUMNS))
+        later = log_of(corrections, CORRECTION_COLUMNS)
+        return events_of(sort_calls(log_of(rows)), DEFAULT_LABELS, Numbering("ID"), later)
 
     return events
 
@@ -88,7 +90,7 @@ def test_what_gives_no_label_is_unlabelled_and_never_known(events):
 
 
 def test_the_labels_of_a_call_add_up_to_its_outcome(city):
-    found = events_of(sort_calls(city.calls), DEFAULT_LABELS, "ID", city.corrections)
+    found = events_of(sort_calls(city.calls), DEFAULT_LABELS, Numbering("ID"), city.corrections)
     genuine, not_genuine = np.zeros(len(found)), np.zeros(len(found))
     np.add.at(genuine, found.label_row, found.label_genuine)
     np.add.at(not_genuine, found.label_row, found.label_not_genuine)
@@ -141,9 +143,9 @@ def test_known_at_hides_everything_that_was_not_known_strictly_before(log_of):
 def test_the_log_as_known_at_a_moment_gives_the_same_histories_until_then(city):
     calls = sort_calls(city.calls)
     until = calls["received_at"].iloc[3_000]
-    whole = events_of(calls, DEFAULT_LABELS, "ID", city.corrections)
+    whole = events_of(calls, DEFAULT_LABELS, Numbering("ID"), city.corrections)
     later = city.corrections[city.corrections["disposed_at"] < until]
-    partial = events_of(known_at(calls, until), DEFAULT_LABELS, "ID", later)
+    partial = events_of(known_at(calls, until), DEFAULT_LABELS, Numbering("ID"), later)
     until_us = int(microseconds(pd.Series([until]))[0])
     for name, known in (("label_us", whole.label_us < until_us), ("ended_us", whole.ended_us < until_us)):
         mine = getattr(partial, name)

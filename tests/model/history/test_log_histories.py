@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from model.calls.call_events import NEVER, events_of, sort_calls
 from model.calls.columns import CORRECTION_COLUMNS, DEFAULT_LABELS
-from model.calls.phone_numbers import normalise_number
+from model.calls.phone_numbers import Numbering, normalise_number
 from model.history.caller_history import ENDED, FIELDS, HALF_LIVES_S, LABELLED, RECEIVED, SIZE, SPANS, Caller, Event
 from model.history.log_histories import LogHistories
 
@@ -54,7 +54,7 @@ def plainly(log, corrections):
         labels = [(row["disposed_at"], row["disposition"])] if "disposition" in row else []
         labels += later[row["call_id"]]
         row["labels"] = sorted(((us(at), word) for at, word in labels), key=lambda label: label[0])
-        row["number"] = normalise_number(row.get("caller"), "ID")
+        row["number"] = normalise_number(row.get("caller"), Numbering("ID"))
         rows.append(row)
     return rows
 
@@ -136,7 +136,7 @@ def frames(log_of, rows, corrections):
 @given(log=logs())
 def test_replay_is_what_was_known_strictly_before_each_call(log_of, log):
     calls, corrections = frames(log_of, *log)
-    events = events_of(calls, DEFAULT_LABELS, "ID", corrections)
+    events = events_of(calls, DEFAULT_LABELS, Numbering("ID"), corrections)
     histories = LogHistories(events).histories()
     rows = plainly(calls, corrections)
     for history, row in zip(histories, rows, strict=True):
@@ -147,7 +147,7 @@ def test_replay_is_what_was_known_strictly_before_each_call(log_of, log):
 @given(log=logs())
 def test_a_log_served_in_order_gives_the_same_bits_as_replay(log_of, log):
     calls, corrections = frames(log_of, *log)
-    events = events_of(calls, DEFAULT_LABELS, "ID", corrections)
+    events = events_of(calls, DEFAULT_LABELS, Numbering("ID"), corrections)
     histories, states = served_online(events, calls["call_id"].tolist())
     np.testing.assert_array_equal(LogHistories(events).histories(), histories)
     np.testing.assert_array_equal(LogHistories(events).states(), states)
@@ -158,7 +158,7 @@ def test_a_city_served_in_order_gives_the_same_bits_as_replay_even_when_labels_c
     calls = sort_calls(city.calls)
     calls["disposed_at"] += np.timedelta64(late_days, "D")
     corrections = city.corrections.assign(disposed_at=city.corrections["disposed_at"] + np.timedelta64(late_days, "D"))
-    events = events_of(calls, DEFAULT_LABELS, "ID", corrections)
+    events = events_of(calls, DEFAULT_LABELS, Numbering("ID"), corrections)
     histories, states = served_online(events, calls["call_id"].tolist())
     replay = LogHistories(events)
     np.testing.assert_array_equal(replay.histories(), histories)
@@ -168,7 +168,7 @@ def test_a_city_served_in_order_gives_the_same_bits_as_replay_even_when_labels_c
 
 def test_the_events_of_a_city_told_in_any_order_give_the_same_histories(city):
     calls = sort_calls(city.calls)
-    events = events_of(calls, DEFAULT_LABELS, "ID", city.corrections)
+    events = events_of(calls, DEFAULT_LABELS, Numbering("ID"), city.corrections)
     states, chance = LogHistories(events).states(), np.random.default_rng(1)
     at = float(events.label_us.max() + 1)
     for state, told in zip(states, tellings(events, calls["call_id"].tolist()), strict=True):
@@ -195,7 +195,7 @@ def test_a_caller_of_a_thousand_calls_is_replayed_like_any_other(log_of):
         for number, (at, kind) in enumerate(zip(received, kinds, strict=True))
     ]
     calls, none = frames(log_of, rows, [])
-    events = events_of(calls, DEFAULT_LABELS, "ID")
+    events = events_of(calls, DEFAULT_LABELS, Numbering("ID"))
     histories, states = served_online(events, calls["call_id"].tolist())
     replay = LogHistories(events)
     np.testing.assert_array_equal(replay.histories(), histories)
@@ -207,7 +207,7 @@ def test_a_caller_of_a_thousand_calls_is_replayed_like_any_other(log_of):
 
 
 def test_replaying_in_small_parts_gives_the_same_bits(city):
-    replay = LogHistories(events_of(sort_calls(city.calls), DEFAULT_LABELS, "ID"))
+    replay = LogHistories(events_of(sort_calls(city.calls), DEFAULT_LABELS, Numbering("ID")))
     whole, seen = replay.histories(), np.zeros(len(city.calls), dtype=int)
     for rows, histories in replay.parts(lambda rows, histories: (rows, histories), calls=7):
         np.testing.assert_array_equal(histories, whole[rows])
@@ -222,7 +222,7 @@ def test_calls_without_a_number_have_no_history_and_are_never_one_caller(log_of)
          "disposed_at": 60 * place + 1}
         for place, caller in enumerate(nobody * 3)
     ]  # fmt: skip
-    events = events_of(sort_calls(log_of(rows)), DEFAULT_LABELS, "ID")
+    events = events_of(sort_calls(log_of(rows)), DEFAULT_LABELS, Numbering("ID"))
     replay = LogHistories(events)
     assert events.callers == 0
     assert not replay.histories().any()
@@ -235,7 +235,7 @@ def test_a_first_call_is_one_before_which_the_number_was_not_seen(log_of):
     calls = sort_calls(
         log_of([{"call_id": f"c{n}", "received_at": at, "caller": caller} for n, (caller, at) in enumerate(rows)])
     )
-    replay = LogHistories(events_of(calls, DEFAULT_LABELS, "ID"))
+    replay = LogHistories(events_of(calls, DEFAULT_LABELS, Numbering("ID")))
     first = dict(zip(calls["call_id"], replay.first_call().tolist(), strict=True))
     assert first == {"c0": True, "c2": True, "c3": False, "c4": False, "c1": True, "c5": True}
     np.testing.assert_array_equal(
@@ -244,7 +244,7 @@ def test_a_first_call_is_one_before_which_the_number_was_not_seen(log_of):
 
 
 def test_an_empty_log_has_no_histories(log_of):
-    replay = LogHistories(events_of(sort_calls(log_of([])), DEFAULT_LABELS, "ID"))
+    replay = LogHistories(events_of(sort_calls(log_of([])), DEFAULT_LABELS, Numbering("ID")))
     assert replay.histories().shape == (0, SIZE)
     assert replay.states().shape == (0, SIZE)
     assert list(replay.parts(lambda rows, _: rows)) == []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from model.calls.call_events import events_of, sort_calls
 from model.calls.columns import CORRECTION_COLUMNS
+from model.calls.phone_numbers import Numbering
 from model.policy.stage_scores import stage_scores
 from model.release.scored_log import score_log
 from model.scorecard.feature_table import FeatureTable
@@ -20,7 +21,7 @@ NOT_GENUINE = ["prank", "abusive", "silent", "accidental", "wrong_number", "info
 
 def scores_of(calls, release, stage, corrections=None):
     calls = sort_calls(calls)
-    table = FeatureTable(calls, events_of(calls, release.labels, release.region, corrections), release.time_zone)
+    table = FeatureTable(calls, events_of(calls, release.labels, release.numbering, corrections), release.time_zone)
     return calls, stage_scores(table, release.scorecards[stage], release.policy)
 
 
@@ -75,7 +76,7 @@ def test_a_label_counts_from_the_moment_after_it_became_known(log_of, release):
     moments = [5 * DAY - 1, 5 * DAY, 5 * DAY + 0.000001]
     rows = [{"call_id": f"c{n}", "received_at": at, "caller": "a1"} for n, at in enumerate(moments)]
     log = sort_calls(log_of(calls + rows))
-    table = FeatureTable(log, events_of(log, release.labels, "ID"), release.time_zone)
+    table = FeatureTable(log, events_of(log, release.labels, Numbering("ID")), release.time_zone)
     known = table.matrix()[:, NAMES.index("not_genuine_ever")]
     assert known.tolist() == [0.0, 0.0, 0.0, 1.0]
 
@@ -193,7 +194,7 @@ def test_a_protected_number_is_not_deferred_however_it_is_written(log_of, releas
 
 def test_a_scoring_of_some_calls_is_the_scoring_of_all(city, release):
     calls = sort_calls(city.calls)
-    table = FeatureTable(calls, events_of(calls, release.labels, "ID"), release.time_zone)
+    table = FeatureTable(calls, events_of(calls, release.labels, Numbering("ID")), release.time_zone)
     wanted = np.arange(len(calls)) % 3 == 0
     whole = stage_scores(table, release.scorecards["opening"], release.policy)
     some = stage_scores(table, release.scorecards["opening"], release.policy, wanted)

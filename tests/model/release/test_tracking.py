@@ -45,7 +45,7 @@ def tracked(tmp_path_factory, release_folder):
 def table(city, release):
     """Features of the city's calls, many of which lack a value, and their scores."""
     calls = sort_calls(city.calls)
-    events = events_of(calls, release.labels, release.region, city.corrections)
+    events = events_of(calls, release.labels, release.numbering, city.corrections)
     return pd.DataFrame(FeatureTable(calls, events, release.time_zone).matrix(), columns=list(NAMES))
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from model.calls.call_events import events_of, sort_calls
 from model.calls.columns import DEFAULT_LABELS, LINES
+from model.calls.phone_numbers import Numbering
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import CALL, FEATURES, NAMES, fill_features, local_time
 from model.scorecard.reasons import feature_text
@@ -13,7 +14,9 @@ from model.scorecard.reasons import feature_text
 @pytest.fixture(scope="session")
 def table(city):
     calls = sort_calls(city.calls)
-    return calls, FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID", city.corrections), "Asia/Jakarta")
+    return calls, FeatureTable(
+        calls, events_of(calls, DEFAULT_LABELS, Numbering("ID"), city.corrections), "Asia/Jakarta"
+    )
 
 
 def test_every_row_of_the_table_is_the_one_that_serving_would_fill(table):
@@ -45,7 +48,7 @@ def test_some_rows_are_those_rows_of_the_whole_table(table):
 
 def test_a_call_without_a_line_is_of_an_unknown_one_and_what_was_not_heard_is_missing(log_of):
     calls = sort_calls(log_of([{"call_id": "a", "received_at": 0}]))
-    (row,) = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC").matrix()
+    (row,) = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, Numbering("ID")), "UTC").matrix()
     values = dict(zip(NAMES, row.tolist(), strict=True))
     assert feature_text(FEATURES[NAMES.index("line")], values["line"]) == "line: unknown"
     assert values["number_shown"] == 0.0
@@ -64,7 +67,7 @@ def test_a_label_that_comes_earlier_or_later_changes_only_what_is_read_after_it(
     def features(disposed_at):
         rows[0] |= {"disposition": "prank", "disposed_at": disposed_at}
         calls = sort_calls(log_of(rows))
-        return FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC").matrix()
+        return FeatureTable(calls, events_of(calls, DEFAULT_LABELS, Numbering("ID")), "UTC").matrix()
 
     early, late = features(2.5 * day), features(7.5 * day)
     same = (early == late)[:, fields]
@@ -77,6 +80,6 @@ def test_a_label_that_comes_earlier_or_later_changes_only_what_is_read_after_it(
 
 def test_an_empty_log_has_no_rows(log_of):
     calls = sort_calls(log_of([]))
-    table = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, "ID"), "UTC")
+    table = FeatureTable(calls, events_of(calls, DEFAULT_LABELS, Numbering("ID")), "UTC")
     assert table.matrix().shape == (0, len(FEATURES))
     assert list(table.parts()) == []

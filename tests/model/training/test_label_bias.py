@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from model.calls.call_events import events_of, sort_calls
+from model.calls.phone_numbers import Numbering
 from model.params import Boosting, Params, Training
 from model.training.boosting import train
 from model.training.dataset import prepare_dataset, split_holdout, training_weights
@@ -26,7 +27,7 @@ def marked(calls: pd.DataFrame, seed: int, *, share: float = 0.3) -> pd.DataFram
 
 
 def effect_of(calls: pd.DataFrame) -> dict:
-    events = events_of(calls, LABELS, "ID")
+    events = events_of(calls, LABELS, Numbering("ID"))
     likelihood = np.full(len(calls), (events.outcome[events.outcome >= 0] == 1).mean())
     return label_bias(calls, events, np.ones(len(calls), dtype=np.bool_), likelihood)
 

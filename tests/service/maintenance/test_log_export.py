@@ -77,7 +77,7 @@ def assert_same(calls: pd.DataFrame, corrections: pd.DataFrame, log, release) ->
     pd.testing.assert_frame_equal(given[wanted.columns], wanted, check_dtype=False)
     # All that training sees of a log is the same, so it makes the same release.
     fingerprints = [
-        data_hash(events_of(sort_calls(one), release.labels, release.region, later))
+        data_hash(events_of(sort_calls(one), release.labels, release.numbering, later))
         for one, later in ((log.calls, log.corrections), (calls, corrections))
     ]
     assert fingerprints[0] == fingerprints[1]

@@ -13,6 +13,7 @@ import psycopg
 
 from model.calls.call_events import events_of, sort_calls
 from model.calls.columns import COLUMNS
+from model.calls.phone_numbers import Numbering
 from model.history.caller_history import FIELDS, read
 from model.history.log_histories import LogHistories
 from model.release.folder import read_release
@@ -56,7 +57,7 @@ def assert_all_there_once(database: str, folder: Path, release: Path, calls: lis
         if kind == "score"
     }
     opened, as_of = read_release(release), calls[0].received_at + LATER
-    states = expected_states(calls, dict(opened.labels), opened.region)
+    states = expected_states(calls, dict(opened.labels), opened.numbering)
     store = Store(database)
     try:
         read = histories(store, Pseudonyms(read_keys(folder / "saring.key")), list(states), as_of)
@@ -128,11 +129,11 @@ def log_of(calls: Sequence[ToldCall]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return _frame(rows), _frame(corrections)
 
 
-def expected_states(calls: Sequence[ToldCall], labels: dict[str, int], region: str) -> dict[str, np.ndarray]:
+def expected_states(calls: Sequence[ToldCall], labels: dict[str, int], numbering: Numbering) -> dict[str, np.ndarray]:
     """Give the state of each caller once all events are known, as the offline replay of the log gives it."""
     log, corrections = log_of(calls)
     log = sort_calls(log)
-    states = LogHistories(events_of(log, labels, region, corrections)).states()
+    states = LogHistories(events_of(log, labels, numbering, corrections)).states()
     return dict(zip(pd.unique(log["caller"].dropna()), states, strict=True))
 
 

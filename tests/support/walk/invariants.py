@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from model.calls.phone_numbers import normalise_number
+from model.calls.phone_numbers import Numbering, normalise_number
 from service.security.pseudonyms import Pseudonyms, read_keys
 from tests.support.walk.centre import ANSWERED_S, TAKEN_S, WAITING_S, Centre
 from tests.support.walk.model import Model, WalkedCall
@@ -140,7 +140,7 @@ def left_of_the_erased(centre: Centre, model: Model, callers: list[str], region:
         calls = [call for call in model.known() if call.caller == caller]
         words += [call.call_id.encode() for call in calls if call.erased == "yes"]
         if all(call.erased == "yes" for call in calls):  # has not rung since
-            normal = normalise_number(caller, region) or ""
+            normal = normalise_number(caller, Numbering(region)) or ""
             words += [keys.hash(normal), *keys.older_hashes(normal)]
             for number in range(centre.count):
                 reply = centre.ask(number, "admin", "POST", "/v1/callers/lookup", {"caller": caller})
