@@ -82,6 +82,9 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
     later = [step for step in steps(log.calls, log.corrections) if until <= step.at < started]
     headers = {"Authorization": f"Bearer {own}"}
     with _serving(folder, port) as url, httpx.Client(base_url=url, timeout=30.0, headers=headers) as client:
+        board = f"   [bold]{url}/console[/bold]\n   operator's key: [bold]{key}[/bold]"
+        if stay:
+            console.print(f"   its board can be opened now:\n{board}", soft_wrap=True)
         answers: dict[str, dict[str, Any]] = {}
 
         def told(step: Step, answer: dict[str, Any]) -> None:
@@ -97,8 +100,7 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
         rush.step(time.monotonic())
         if stay:
             console.print("\n[bold]6. The board[/bold], a call every few seconds; two colleagues answer some of them")
-            console.print(f"   [bold]{url}/console[/bold]")
-            console.print(f"   operator's key (shown this once): [bold]{key}[/bold]", soft_wrap=True)
+            console.print(board, soft_wrap=True)
             console.print("   Ctrl-C stops it.")
             with suppress(KeyboardInterrupt, httpx.HTTPError):  # Ctrl-C reaches the service, too
                 rush.run(lambda: True)
