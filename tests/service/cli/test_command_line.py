@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from service.watch import drift_monitor
-from tests.service.cli.test_main import saring
 
 
 @pytest.fixture
@@ -35,18 +34,20 @@ def test_following_a_registry_takes_no_module_from_the_working_folder(folder):
     assert not (folder / "imported").exists()
 
 
-def test_the_database_of_every_command_can_stand_in_the_environment(tmp_path, release_folder, city, monkeypatch):
+def test_the_database_of_every_command_can_stand_in_the_environment(
+    tmp_path, release_folder, city, monkeypatch, run_here
+):
     from model.calls.call_log import write_log
 
     monkeypatch.setenv("SARING_DATABASE", "sqlite:///elsewhere.db")
     write_log(city.calls.head(20), tmp_path / "calls.parquet")
-    told = saring("import", "--calls", "calls.parquet", "--release", str(release_folder), folder=tmp_path)
+    told = run_here("import", "--calls", "calls.parquet", "--release", release_folder)
     assert "20 calls added" in told.stdout
     assert (tmp_path / "elsewhere.db").is_file()
 
 
 @pytest.mark.parametrize("command", [("keys", "list"), ("rebuild",), ("export", "--out", "x.parquet")])
-def test_a_password_on_a_command_line_is_pointed_out(tmp_path, command):
-    done = saring(*command, "--database", "postgresql://saring:secret@127.0.0.1:9/saring", folder=tmp_path)
+def test_a_password_on_a_command_line_is_pointed_out(run_here, command):
+    done = run_here(*command, "--database", "postgresql://saring:secret@127.0.0.1:9/saring")
     assert "SARING_DATABASE" in done.stderr
     assert "secret" not in done.stdout + done.stderr
