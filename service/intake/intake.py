@@ -261,8 +261,8 @@ def _check_history_version(store: "Store", release: Release) -> None:
 
 
 def _load_surge(store: "Store") -> Surge:
-    minutes = store.calls_by_minute()
-    surge = Surge(first_minute(minutes[0][0] * MINUTE_US) if minutes else None)
+    since_us, minutes = store.calls_by_minute()
+    surge = Surge(None if since_us is None else first_minute(since_us))
     for minute, count, first_calls in minutes:
         surge.add(minute * MINUTE_US, first_call=False, calls=count - first_calls)
         surge.add(minute * MINUTE_US, first_call=True, calls=first_calls)

@@ -216,8 +216,11 @@ class Store:
             ]
         )
 
-    def calls_by_minute(self) -> list[tuple[int, int, int]]:
-        """Return (minute since 1970, calls, calls of numbers never seen before) as far back as surge looks."""
+    def calls_by_minute(self) -> tuple[int | None, list[tuple[int, int, int]]]:
+        """Return since when surge counts, and (minute since 1970, calls, calls of numbers never seen before) of it.
+
+        That is the first call, or as far back from the last one as surge looks; None when there are no calls.
+        """
         minute = sa.func.floor(calls.c.received_at_us / MINUTE_US).cast(sa.Integer).label("minute")
         latest = sa.select(sa.func.max(calls.c.received_at_us)).scalar_subquery()
         query = (
@@ -226,8 +229,12 @@ class Store:
             .group_by(minute)
             .order_by(minute)
         )
-        rows = self._read(lambda connection: connection.execute(query).all())
-        return [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
+        ends = sa.select(sa.func.min(calls.c.received_at_us), sa.func.max(calls.c.received_at_us))
+        (first, last), rows = self._read(
+            lambda connection: (connection.execute(ends).one(), connection.execute(query).all())
+        )
+        since_us = None if first is None else max(int(first), int(last) - SURGE_US)
+        return since_us, [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
 
     def ensure_fact(self, name: str, value: str) -> str:
         """Return a fact of this database, such as the version of its histories, writing it down when there is none."""

@@ -27,7 +27,7 @@ def stored_histories(rows, folder: Path, names: pd.Series) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def told_city():
-    return simulate("bengkulu", 3, calls=700)
+    return simulate("bengkulu", 3, calls=400)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_import_then_telling_then_a_restart_give_the_same_bits(
 ):
     release = read_release(release_folder)
     calls = offline[0]
-    until, restart = calls["received_at"].iloc[300], calls["received_at"].iloc[500]
+    until, restart = calls["received_at"].iloc[180], calls["received_at"].iloc[290]
     past = known_at(calls, until)
     earlier = told_city.corrections[(told_city.corrections["disposed_at"] < until)]
     store = Store(f"sqlite:///{tmp_path / 'saring.db'}")
