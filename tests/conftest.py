@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before scikit-learn is imported: small fits and scores need no more
 
 import json
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
 from model.simulation.city import simulate
 from service.server.application import create_app, open_parts
+from tests.support.call_histories import house
 from tests.support.small_service import running, settings_in
 from tests.support.store.postgres_server import running as running_postgres
 
@@ -88,6 +90,21 @@ def acting_release(made, tmp_path_factory):
 @pytest.fixture(scope="session")
 def release(release_folder):
     return read_release(release_folder)
+
+
+@pytest.fixture(scope="module")
+def past(request, tmp_path_factory, release):
+    """A folder with a store that was told the PAST of the module, in order."""
+    folder = tmp_path_factory.mktemp("past")
+    with house(folder, release) as there:
+        there.tell(request.module.PAST)
+    return folder
+
+
+@pytest.fixture
+def folder(past, tmp_path):
+    """A copy of that folder to be changed."""
+    return shutil.copytree(past, tmp_path / "past")
 
 
 @contextmanager

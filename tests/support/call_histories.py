@@ -18,9 +18,11 @@ from model.release.folder import Release
 from service.cli.main import app
 from service.contract.requests import Answered, Disposition, Ended, ScoreRequest
 from service.intake.intake import Intake
+from service.maintenance.verify import VerifyReport, labels_of, read_history_facts, verify
 from service.queue.holdout import Holdout
 from service.queue.operations import Operations
 from service.security.pseudonyms import Pseudonyms, read_keys
+from service.store.database import connect
 from service.store.store import Store
 from service.timestamps import microseconds
 
@@ -155,6 +157,26 @@ def request(step: Step) -> dict[str, Any]:
     """Give a call's score as it is asked over HTTP."""
     said = {name: value for name, value in step.said.items() if value is not None}
     return said | {"received_at": step.said["received_at"].isoformat(), "caller": step.caller}
+
+
+def url(folder: Path) -> str:
+    """Give the address of the store in a folder."""
+    return f"sqlite:///{folder / 'saring.db'}"
+
+
+def read(folder: Path, query: str) -> list[tuple]:
+    """Read from the store by hand."""
+    with sqlite3.connect(folder / "saring.db") as connection:
+        return connection.execute(query).fetchall()
+
+
+def proof_of(folder: Path) -> VerifyReport:
+    """Verify the histories in a store, by the labels that it names itself."""
+    engine = connect(url(folder))
+    try:
+        return verify(engine, labels_of(read_history_facts(engine)), lambda _: None)
+    finally:
+        engine.dispose()
 
 
 def change(folder: Path, *statements: str) -> int:

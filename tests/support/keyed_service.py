@@ -1,10 +1,12 @@
 """A service on loopback as it stands on a network, where nobody gets in without a key, and what a test asks it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import httpx
 import sqlalchemy as sa
@@ -135,3 +137,24 @@ def inner(app: object) -> FastAPI:
     while not isinstance(app, FastAPI):
         app = getattr(app, "app", None) or app._app
     return app
+
+
+class Event(NamedTuple):
+    name: str
+    id: str
+    data: dict[str, Any]
+
+
+def events(answered: httpx.Response) -> Iterator[Event]:
+    """Read the events of a stream as they come."""
+    fields: dict[str, str] = {}
+    for line in answered.iter_lines():
+        name, _, value = line.partition(": ")
+        if line and name:
+            fields[name] = value
+        elif fields.get("event"):
+            if fields["event"] == "beat":  # it comes whenever nothing else does
+                fields = {}
+                continue
+            yield Event(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
+            fields = {}

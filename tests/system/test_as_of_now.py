@@ -15,9 +15,9 @@ from model.release.folder import read_release, write_release
 from service.queue.operations import record_decision
 from service.store.database import connect
 from service.timestamps import microseconds
-from tests.service.http.test_event_stream import events
+from tests.support.keyed_service import events
+from tests.support.nuisances import ago, nuisance, told_as_prank
 from tests.support.processes import until
-from tests.system.test_order import ago, nuisance, told_as_prank
 
 OFF, ON = ({"switch": {"on": on, "reason": "a try"}} for on in (False, True))
 
@@ -221,7 +221,7 @@ def test_a_call_that_comes_by_itself_does_not_wait_for_a_whole_batch(serving, tm
     with serving(tmp_path, release_folder, deadline_ms=10_000) as client:
         batch = [
             {"call_id": f"b{n}", "received_at": ago(), "caller": f"+6281300{n:06}", "duration_s": 3.0}
-            for n in range(1_000)
+            for n in range(400)
         ]
         over, told = threading.Event(), []
 
@@ -242,7 +242,7 @@ def test_a_call_that_comes_by_itself_does_not_wait_for_a_whole_batch(serving, tm
     assert told == [one["call_id"] for one in batch]
     with closing(sqlite3.connect(tmp_path / "saring.db")) as connection:
         kept = [row[0] for row in connection.execute("SELECT call_id FROM events ORDER BY seq")]
-    first, last = (kept.index(call_id) for call_id in ("b0", "b999"))
+    first, last = (kept.index(call_id) for call_id in ("b0", "b399"))
     between = [call_id for call_id in kept[first:last] if call_id.startswith("single")]
     assert len(between) >= 3
 

@@ -1,5 +1,7 @@
 """Whose clock it is: an event's own only where a log is replayed, and never for when it was written down."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from service.security.key_store import create_key
 from service.store.database import connect
 from tests.support.processes import Process, until
+from tests.support.walk.wall_clock import WallClock
 
 CLOCK = {"Saring-Clock": "as-recorded"}
 LONG_AGO = datetime(1990, 1, 2, tzinfo=UTC)
@@ -85,3 +88,31 @@ def test_a_call_of_1990_takes_no_memory_for_the_years_since(started):
     assert told(clients["intake"], "now", datetime.now(UTC)).status_code == 200
     until(lambda: clients["admin"].get("/v1/queue").status_code == 200)
     assert resident_mib(process) - before < 60.0
+
+
+TELL = """
+import time, datetime
+for _ in range(2):
+    before = time.monotonic()
+    time.sleep(0.2)
+    print(time.time(), datetime.datetime.now().timestamp(), 0.2 <= time.monotonic() - before < 5.0, flush=True)
+    input()
+"""
+
+
+def test_a_step_reaches_a_running_process_and_no_sleep(tmp_path):
+    clock = WallClock(tmp_path / "clock")
+    if not clock.steps:
+        pytest.skip("the clock of a process can be put wrong only where there is a C compiler")
+    with subprocess.Popen(
+        [sys.executable, "-c", TELL], env=clock.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        first = process.stdout.readline().split()
+        clock.step(1_200)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        second = process.stdout.readline().split()
+        process.stdin.write("\n")
+    for place in (0, 1):
+        assert 1_200.0 <= float(second[place]) - float(first[place]) < 1_220.0
+    assert first[2] == second[2] == "True"

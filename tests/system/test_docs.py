@@ -1,5 +1,8 @@
-"""What the docs promise is there: every command, every setting, every file; and the README's lines run."""
+"""What the docs promise is there: every command, setting and file; the README's lines and the notebooks run."""
 
+import ast
+import json
+import os
 import re
 from pathlib import Path
 
@@ -66,3 +69,43 @@ def test_every_file_of_the_code_that_a_page_names_is_there(page):
     """But for the log, which says what was there on its day."""
     named = set(re.findall(r"\b((?:model|service|tests|benchmarks)/[\w/.-]+\.\w+)", page.read_text(encoding="utf-8")))
     assert [name for name in sorted(named) if page.name != "log.md" and not (ROOT / name).exists()] == []
+
+
+BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ALLOWED = {"model", "numpy", "pandas", "matplotlib", "IPython"}
+
+
+def code(book: Path) -> list[dict]:
+    return [cell for cell in json.loads(book.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def test_there_are_three_notebooks():
+    assert [book.name[:2] for book in BOOKS] == ["01", "02", "03"]
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+def test_a_notebook_is_stored_without_outputs_and_defines_nothing(book):
+    for cell in code(book):
+        assert (cell["outputs"], cell["execution_count"]) == ([], None)
+        for node in ast.walk(ast.parse("".join(cell["source"]))):
+            assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda)
+            if isinstance(node, ast.Import):
+                assert {name.name.split(".")[0] for name in node.names} <= ALLOWED
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] in ALLOWED
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the kernel's sockets
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+def test_a_notebook_runs(book, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    notebook = nbformat.read(book, as_version=4)
+    resources = {"metadata": {"path": str(book.parent)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert {output.output_type for output in shown} & {"execute_result", "display_data"}

@@ -1,5 +1,6 @@
 """The house keeps its shape: short chains of imports, rooms of few files, files of one noun."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -22,10 +23,16 @@ def test_no_chain_of_imports_inside_a_package_is_long(package):
     assert len(longest) <= LONGEST_CHAIN, " > ".join(longest)
 
 
-def test_no_room_has_many_files_and_no_file_is_long():
-    files = [path for package in ("model", "service") for path in Path(package).rglob("*.py")]
-    assert len(files) > 100
+@pytest.mark.parametrize("house", ["model", "service", "tests"])
+def test_no_room_has_many_files_and_no_file_is_long(house):
+    files = [path for path in Path(house).rglob("*.py") if path.name != "conftest.py"]
+    assert len(files) > 50
     for room in {path.parent for path in files}:
         assert sum(path.parent == room for path in files) <= MOST_FILES, room
     long = {str(path): lines for path in files if (lines := len(path.read_text().splitlines())) > MOST_LINES}
     assert not long
+
+
+def test_no_test_stands_on_another():
+    imports = re.compile(r"^from tests\.(?!support)", re.MULTILINE)
+    assert not [path for path in Path("tests").rglob("*.py") if imports.search(path.read_text())]

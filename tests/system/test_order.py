@@ -9,33 +9,10 @@ import pytest
 
 from model.policy.deferral import DeferralSettings
 from model.release.folder import read_release
+from tests.support.nuisances import ago, nuisance, told_as_prank
 
-NUISANCE, STRANGER = "+6281234567890", "+6281300000001"
+STRANGER = "+6281300000001"
 BUSY = {"operators": 1, "mean_handling_s": 60.0}
-
-
-def ago(**how_long) -> str:
-    return (datetime.now(UTC) - timedelta(**how_long)).isoformat()
-
-
-def told_as_prank(client, caller=NUISANCE, calls=12) -> None:
-    """Let a number ring every two hours up to yesterday, each call closed as a prank."""
-    clock = {"Saring-Clock": "as-recorded"}
-    for place in range(calls):
-        hours = 24 + 2 * (calls - place)
-        call_id = f"earlier {caller} {place}"
-        known = {"call_id": call_id, "received_at": ago(hours=hours), "caller": caller, "line": "mobile"}
-        client.post("/v1/score", json=known | {"duration_s": 3.0, "silence_ratio": 0.3}, headers=clock)
-        client.post(
-            f"/v1/calls/{call_id}/ended", json={"ended_at": ago(hours=hours - 0.1), "duration_s": 6.0}, headers=clock
-        )
-        closed = {"disposition": "prank", "disposed_at": ago(hours=hours - 0.2)}
-        assert client.post(f"/v1/calls/{call_id}/disposition", json=closed, headers=clock).json()["durable"]
-
-
-def nuisance(call_id: str, **more) -> dict:
-    heard = {"duration_s": 3.0, "silence_ratio": 0.3}
-    return {"call_id": call_id, "received_at": ago(), "caller": NUISANCE, "line": "mobile"} | heard | more
 
 
 @pytest.fixture
@@ -161,21 +138,6 @@ def test_the_random_share_is_neither_deferred_nor_marked_and_no_board_shows_its_
         for call in client.get("/v1/queue").json()["calls"]:
             hidden = (call["band"], call["prank_likelihood"], call["reasons"]) == (None, None, [])
             assert hidden == (call["call_id"] in held)
-
-
-def test_a_call_of_which_nothing_is_heard_leaves_the_queue_and_counts_again_when_it_is(
-    serving, tmp_path, acting_release
-):
-    with serving(tmp_path, acting_release, waiting_timeout_s=10.0) as client:
-        client.post("/v1/score", json={"call_id": "ghost", "received_at": ago(), "caller": STRANGER})
-        assert len(client.get("/v1/queue").json()["calls"]) == 1
-        give_up = time.monotonic() + 40.0
-        while client.get("/v1/queue").json()["calls"]:
-            assert time.monotonic() < give_up
-            time.sleep(0.5)
-        assert client.get("/v1/calls/ghost").json()["state"] == "abandoned"
-        client.post("/v1/calls/ghost/answered", json={"answered_at": ago()})
-        assert client.get("/v1/calls/ghost").json()["state"] == "answered"
 
 
 def test_the_monitor_pulls_the_switch_when_more_genuine_callers_are_marked_than_promised(

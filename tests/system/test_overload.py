@@ -22,8 +22,8 @@ from service.intake.deadline import MIN_CONCURRENT, FailOpenScorer
 from service.intake.redelivery import Redelivery
 from service.server.application import open_parts
 from service.settings import Settings
-from tests.support.crashes import locked
 from tests.support.processes import Process, until
+from tests.support.store.crashes import locked
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 RANG = 3 * MIN_CONCURRENT

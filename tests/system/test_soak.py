@@ -63,7 +63,7 @@ def soak(
 
 
 def test_a_short_steady_load_is_answered_without_an_error_and_memory_stays(tmp_path, release_folder, free_port):
-    memory, latencies, wrong = soak(tmp_path, release_folder, free_port, rate=60.0, part_s=3, parts=4)
+    memory, latencies, wrong = soak(tmp_path, release_folder, free_port, rate=90.0, part_s=2, parts=4)
     assert len(latencies) == 720
     assert wrong == 0
     assert memory[-1] < 1.1 * memory[1]

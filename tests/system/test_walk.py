@@ -50,7 +50,7 @@ def seed_of_today() -> int:
 
 def test_nobody_is_lost_on_a_short_walk(acting_release, tmp_path):
     acts = {"erase": 2, "step_a_clock": 1, "switch": 1, "kill": 1, "run_a_command": 1}
-    walk(tmp_path, acting_release, f"sqlite:///{tmp_path / 'saring.db'}", 1, 1, 15.0, acts)
+    walk(tmp_path, acting_release, f"sqlite:///{tmp_path / 'saring.db'}", 1, 1, 10.0, acts)
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ from playwright.sync_api import expect
 from service.security.key_store import create_key
 from service.store.database import connect
 from tests.support.console_pages import ago, opened, row, rows, sign_in
-from tests.support.crashes import locked
 from tests.support.keyed_service import keyed, now
 from tests.support.processes import Process, until
+from tests.support.store.crashes import locked
 
 
 def test_a_line_that_is_lost_is_said_and_looks_like_no_other_and_comes_back(service, page):

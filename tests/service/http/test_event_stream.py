@@ -6,25 +6,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import httpx
 import pytest
 
 from service.http.event_stream import MAX_STREAMS, MAX_STREAMS_PER_KEY
 from service.security.api_keys import Role
 from service.security.key_store import create_key, revoke_key
-from tests.support.keyed_service import NOBODY, Keyed, keyed
+from tests.support.keyed_service import NOBODY, Keyed, events, keyed
 from tests.support.processes import until
 
 MORNING = datetime(2026, 1, 31, 8, tzinfo=UTC)
 MANY = 1_000
-
-
-class Event(NamedTuple):
-    name: str
-    id: str
-    data: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +40,6 @@ def following(service: Keyed, who: str = "operator", headers: dict[str, str] | N
         assert answered.headers["cache-control"] == "no-store"
         found = events(answered)
         yield lambda: next(found)
-
-
-def events(answered: httpx.Response) -> Iterator[Event]:
-    fields: dict[str, str] = {}
-    for line in answered.iter_lines():
-        name, _, value = line.partition(": ")
-        if line and name:
-            fields[name] = value
-        elif fields.get("event"):
-            if fields["event"] == "beat":  # it comes whenever nothing else does
-                fields = {}
-                continue
-            yield Event(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
-            fields = {}
 
 
 def test_a_stream_tells_the_whole_queue_and_then_each_change(service):

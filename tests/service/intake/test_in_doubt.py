@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from tests.support.crashes import locked
 from tests.support.processes import Process, all_told, until
+from tests.support.store.crashes import locked
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from model.history.caller_history import FIELDS
 from service.intake.rekeying import gather_aliases
 from service.maintenance.number_keys import count_callers
 from service.maintenance.retention import remove_old_calls
-from service.maintenance.verify import labels_of, read_history_facts, verify
 from service.security.pseudonyms import Pseudonyms, read_keys, rotate_number_key
 from service.store.database import connect
 from tests.support.call_histories import (
@@ -26,6 +25,7 @@ from tests.support.call_histories import (
     Step,
     days,
     house,
+    proof_of,
     request,
     saring,
     shifted,
@@ -41,19 +41,6 @@ LATER = [
     for place, caller in enumerate(CALLERS)
     for at in [START + days(300) + days(place / 100)]
 ]
-
-
-@pytest.fixture(scope="module")
-def past(tmp_path_factory, release) -> Path:
-    folder = tmp_path_factory.mktemp("past")
-    with house(folder, release) as there:
-        there.tell(PAST)
-    return folder
-
-
-@pytest.fixture
-def folder(past, tmp_path) -> Path:
-    return shutil.copytree(past, tmp_path / "past")
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +63,6 @@ def bring_together(there, caller: str) -> None:
     asyncio.run(gather_aliases(there.intake, there.pseudonyms, others, there.hash(caller)))
 
 
-def check(folder: Path) -> None:
-    engine = connect(f"sqlite:///{folder / 'saring.db'}")
-    assert verify(engine, labels_of(read_history_facts(engine)), lambda _: None).differences == []
-    engine.dispose()
-
-
 def test_what_later_calls_read_is_the_same_to_the_bit(folder, release, expected):
     for _ in range(2):
         rotate_number_key(folder / "saring.key")
@@ -89,7 +70,7 @@ def test_what_later_calls_read_is_the_same_to_the_bit(folder, release, expected)
     assert max(history[FIELDS.index("calls_ever")] for history in expected.values()) > 40.0
     with sqlite3.connect(folder / "saring.db") as connection:
         assert connection.execute("SELECT max(nth) FROM events").fetchone()[0] > 190
-    check(folder)
+    assert proof_of(folder).differences == []
 
 
 def test_the_same_with_calls_under_both_keys_agrees_to_a_billionth(folder, release, tmp_path):
@@ -105,7 +86,7 @@ def test_the_same_with_calls_under_both_keys_agrees_to_a_billionth(folder, relea
     assert plain.keys() == both.keys()
     for name in plain:
         np.testing.assert_allclose(both[name], plain[name], rtol=1e-9, atol=1e-9)
-    check(folder)
+    assert proof_of(folder).differences == []
 
 
 @pytest.mark.parametrize("cut", [60, 1_000])
@@ -117,7 +98,7 @@ def test_a_base_from_retention_moves_with_its_caller(folder, release, expected, 
     later = told_later(folder, release)
     for name, history in expected.items():
         np.testing.assert_allclose(later[name], history, rtol=1e-9, atol=1e-9)
-    check(folder)
+    assert proof_of(folder).differences == []
 
 
 def test_bases_and_events_under_both_keys_become_one_chain(folder, release, tmp_path):
@@ -138,7 +119,7 @@ def test_bases_and_events_under_both_keys_become_one_chain(folder, release, tmp_
     one, other = told_later(plain, release, late), told_later(folder, release, late)
     for name in one:
         np.testing.assert_allclose(other[name], one[name], rtol=1e-9, atol=1e-9)
-    check(folder)
+    assert proof_of(folder).differences == []
 
 
 def test_a_waiting_call_is_told_on_under_the_new_key(serving, tmp_path, release_folder):
@@ -157,7 +138,7 @@ def test_a_waiting_call_is_told_on_under_the_new_key(serving, tmp_path, release_
         history = client.get("/v1/calls/b").json()["history"]
         assert (history["calls_ever"], history["short_ever"]) == (1.0, 1.0)
         assert [call["call_id"] for call in client.get("/v1/queue").json()["calls"]] == ["b"]
-    check(tmp_path)
+    assert proof_of(tmp_path).differences == []
 
 
 def test_a_protected_caller_stays_protected_without_ever_having_rung(serving, tmp_path, release_folder):
@@ -194,7 +175,7 @@ def test_what_the_journal_held_under_the_old_key_is_found_under_the_new_one(serv
         assert client.get("/v1/calls/third").json()["history"]["calls_ever"] == 2.0
         ended = {"ended_at": (START + days(303)).isoformat()}
         assert client.post(f"/v1/calls/{steps[0].call_id}/ended", json=ended).status_code == 200
-    check(tmp_path)
+    assert proof_of(tmp_path).differences == []
 
 
 def wait_until(true) -> None:

@@ -13,14 +13,9 @@ import pytest
 
 from service.security.pseudonyms import Pseudonyms, read_keys, rotate_number_key
 from service.store.journal import Journal
-from tests.support.call_histories import saring
+from tests.support.call_histories import read, saring
 from tests.support.processes import all_told, until
 from tests.support.store.erasures import NAMED, NUMBER, OTHER, call, erase, everything, take_place, traces
-
-
-def read(folder: Path, query: str) -> list[tuple]:
-    with sqlite3.connect(folder / "saring.db") as connection:
-        return connection.execute(query).fetchall()
 
 
 @contextmanager

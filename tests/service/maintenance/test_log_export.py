@@ -36,7 +36,7 @@ DONE = ["held_out", "shown_band", "defer_s", "release"]
 
 @pytest.fixture(scope="module")
 def city_told():
-    return simulate("metro", 3, calls=500)
+    return simulate("metro", 3, calls=300)
 
 
 @pytest.fixture(scope="module")

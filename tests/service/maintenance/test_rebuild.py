@@ -13,31 +13,16 @@ from model.errors import StoreError
 from model.release.folder import read_release, write_release
 from service.maintenance.log_import import import_log
 from service.maintenance.rebuild import rebuild
-from service.maintenance.verify import history_facts, labels_of, read_history_facts, verify
+from service.maintenance.verify import history_facts, verify
 from service.store import event_streams
 from service.store.database import connect
-from tests.support.call_histories import CHRONIC, Step, change, days, house, saring, shifted, told
+from tests.support.call_histories import CHRONIC, Step, change, days, house, proof_of, read, saring, shifted, told, url
 
-CALLS = told(240)
-LATEST = CALLS[-1].at + days(9)
+PAST = told(240)
+LATEST = PAST[-1].at + days(9)
 LATER = [Step(LATEST, "score", "later", CHRONIC, {"call_id": "later", "received_at": LATEST}, LATEST)]
 #: Closed as information: genuine by the other release, not genuine by this one.
 OTHER = {"silent": 0, "test": 1}
-
-
-@pytest.fixture(scope="module")
-def past(tmp_path_factory, release) -> Path:
-    """A folder with a store that was told a past in order."""
-    folder = tmp_path_factory.mktemp("past")
-    with house(folder, release) as there:
-        there.tell(CALLS)
-    return folder
-
-
-@pytest.fixture
-def folder(past, tmp_path) -> Path:
-    """A copy of it to be changed."""
-    return shutil.copytree(past, tmp_path / "past")
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +34,8 @@ def other_release(made, tmp_path_factory) -> Path:
     return folder
 
 
-def url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'saring.db'}"
-
-
-def found(folder: Path):
-    engine = connect(url(folder))
-    try:
-        return verify(engine, labels_of(read_history_facts(engine)), lambda _: None)
-    finally:
-        engine.dispose()
-
-
 def test_a_past_told_in_order_agrees_to_the_bit(folder):
-    proof = found(folder)
+    proof = proof_of(folder)
     assert proof.differences == []
     assert proof.calls == 240
     assert proof.checkpoints == proof.to_the_bit > 1
@@ -76,7 +49,7 @@ def test_what_is_told_late_and_callers_made_anew_agree_as_closely_as_a_sum_can(t
     chance = random.Random(3)
     with house(tmp_path, release) as there:
         there.tell(told(240, late=0.3), lambda *_: chance.random() < 0.1 and there.intake.event_log.evict_all())
-    proof = found(tmp_path)
+    proof = proof_of(tmp_path)
     assert proof.differences == []
     assert proof.checkpoints > proof.to_the_bit
 
@@ -87,17 +60,17 @@ def test_an_imported_log_agrees_and_goes_on_agreeing(tmp_path, release, city):
     with house(tmp_path, release) as there:
         import_log(calls, corrections, release, there.store, there.pseudonyms, lambda _: None)
     with house(tmp_path, release) as there:
-        there.tell(CALLS[:200])
-    proof = found(tmp_path)
+        there.tell(PAST[:200])
+    proof = proof_of(tmp_path)
     assert proof.differences == []
-    assert proof.calls == 800 + len({step.call_id for step in CALLS[:200]})
+    assert proof.calls == 800 + len({step.call_id for step in PAST[:200]})
 
 
 def test_portions_of_any_size_give_the_same_proof(folder, monkeypatch):
-    whole = found(folder)
+    whole = proof_of(folder)
     monkeypatch.setattr(event_streams, "BATCH_STREAMS", 3)
     monkeypatch.setattr(event_streams, "BATCH_EVENTS", 40)
-    assert found(folder) == whole
+    assert proof_of(folder) == whole
 
 
 def test_a_database_that_no_service_has_used_agrees(tmp_path):
@@ -157,7 +130,7 @@ def test_a_state_that_is_off_by_more_than_a_billionth_is_found_and_one_that_is_c
             for chain, state in connection.execute("SELECT chain, state FROM checkpoints").fetchall():
                 changed = np.frombuffer(state) * np.r_[1.0, 1.0, np.full(len(state) // 8 - 2, 1.0 + by)]
                 connection.execute("UPDATE checkpoints SET state = ? WHERE chain = ?", (changed.tobytes(), chain))
-        proof = found(folder)
+        proof = proof_of(folder)
         assert (proof.differences == []) is agrees
         assert proof.to_the_bit == 0
 
@@ -171,7 +144,7 @@ def test_a_call_without_any_event_is_found(folder, release, whose):
         connection.execute(
             f"INSERT INTO calls SELECT 'lost', received_at_us, ?, {', '.join(names)} FROM calls LIMIT 1", (caller,)
         )
-    assert [difference.partition(": ")[2] for difference in found(folder).differences] == ["a call has no events"]
+    assert [difference.partition(": ")[2] for difference in proof_of(folder).differences] == ["a call has no events"]
 
 
 def test_writing_drops_checkpoints_and_the_histories_stay(folder, tmp_path, release):
@@ -179,7 +152,7 @@ def test_writing_drops_checkpoints_and_the_histories_stay(folder, tmp_path, rele
     status, said = saring("rebuild", "--write", "--database", url(folder))
     assert status == 0
     assert "checkpoints dropped, 0 labels" in said
-    assert found(folder).checkpoints == 0
+    assert proof_of(folder).checkpoints == 0
     read_by = []
     for one in (folder, as_it_was):
         with house(one, release) as there:
@@ -203,7 +176,7 @@ def test_a_release_with_other_labels_is_refused_until_the_history_was_rebuilt_fo
     fresh.mkdir()
     shutil.copy(folder / "saring.key", fresh)
     with house(fresh, other) as there:
-        there.tell(CALLS + LATER)
+        there.tell(PAST + LATER)
         expected = there.histories()["later"]
     with house(folder, other) as there:
         there.tell(LATER)
@@ -268,8 +241,3 @@ def test_a_store_is_proven_as_of_one_moment_for_each_portion(folder, release):
             proof = verify(there.store.engine, release.labels, tell_more)
     assert proof.differences == []
     assert proof.calls > 240
-
-
-def read(folder: Path, query: str) -> list[tuple]:
-    with sqlite3.connect(folder / "saring.db") as connection:
-        return connection.execute(query).fetchall()

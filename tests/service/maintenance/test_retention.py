@@ -20,9 +20,22 @@ from service.maintenance import retention
 from service.maintenance.log_import import import_log
 from service.maintenance.retention import remove_old_calls
 from service.maintenance.sqlite_scrub import compact
-from service.maintenance.verify import labels_of, read_history_facts, verify
 from service.store.database import connect
-from tests.support.call_histories import CHRONIC, START, Step, change, days, house, request, saring, told, us
+from tests.support.call_histories import (
+    CHRONIC,
+    START,
+    Step,
+    change,
+    days,
+    house,
+    proof_of,
+    read,
+    request,
+    saring,
+    told,
+    url,
+    us,
+)
 
 CUT = START + days(100)
 PAST, LATER = ([], [])
@@ -30,31 +43,10 @@ for _step in told(260, over=240.0):
     (PAST if _step.at < START + days(190) else LATER).append(_step)
 
 
-@pytest.fixture(scope="module")
-def past(tmp_path_factory, release) -> Path:
-    folder = tmp_path_factory.mktemp("past")
-    with house(folder, release) as there:
-        there.tell(PAST)
-    return folder
-
-
-@pytest.fixture
-def folder(past, tmp_path) -> Path:
-    return shutil.copytree(past, tmp_path / "past")
-
-
 def removed(folder: Path, cutoff: datetime = CUT) -> retention.Removed:
     engine = connect(url(folder))
     try:
         return remove_old_calls(engine, us(cutoff), us(cutoff), lambda _: None, "command")
-    finally:
-        engine.dispose()
-
-
-def differences(folder: Path) -> list[str]:
-    engine = connect(url(folder))
-    try:
-        return verify(engine, labels_of(read_history_facts(engine)), lambda _: None).differences
     finally:
         engine.dispose()
 
@@ -72,7 +64,7 @@ def test_the_scores_of_later_calls_are_the_same_to_the_bit_with_and_without(fold
             answers[-1].append([histories[step.call_id] for step in LATER if step.kind == "score"])
     assert answers[0] == answers[1]
     assert len(read(other, "SELECT * FROM calls")) - len(read(folder, "SELECT * FROM calls")) == gone.calls
-    assert differences(folder) == differences(other) == []
+    assert proof_of(folder).differences == proof_of(other).differences == []
 
 
 def without_scored_at(answer: object) -> object:
@@ -96,7 +88,7 @@ def test_with_events_that_came_late_the_histories_agree_to_a_billionth(tmp_path,
             there.tell(later)
             histories = there.histories()
         read_by.append([histories[step.call_id] for step in later if step.kind == "score"])
-        assert differences(folder) == []
+        assert proof_of(folder).differences == []
     np.testing.assert_allclose(read_by[0], read_by[1], rtol=1e-9, atol=1e-9)
 
 
@@ -125,7 +117,7 @@ def test_the_chain_of_a_call_without_a_number_goes_with_it_and_leaves_nothing(fo
     assert read(folder, "SELECT count(*) FROM bases WHERE substr(chain, 1, 1) = x'00'") == [(0,)]
     assert read(folder, "SELECT count(*) FROM checkpoints") == [(0,)]
     assert read(folder, "SELECT count(*) FROM bases") != [(0,)]
-    assert differences(folder) == []
+    assert proof_of(folder).differences == []
 
 
 def test_a_caller_all_of_whose_calls_are_gone_is_still_known(folder, past, tmp_path, release):
@@ -143,7 +135,7 @@ def test_a_caller_all_of_whose_calls_are_gone_is_still_known(folder, past, tmp_p
             assert row[0][0] > 1
     assert read_by[0] == read_by[1]
     assert read(folder, "SELECT first_call FROM calls WHERE call_id = 'later'") == [(0,)]
-    assert differences(folder) == []
+    assert proof_of(folder).differences == []
 
 
 def test_what_the_calls_brought_along_goes_with_them_from_the_very_bytes(folder):
@@ -174,7 +166,7 @@ def test_once_more_and_after_being_killed_in_the_middle_it_goes_on(folder, past,
     with pytest.raises(KeyboardInterrupt):
         remove_old_calls(engine, us(CUT), us(CUT), pull, "command")
     engine.dispose()
-    assert differences(folder) == []
+    assert proof_of(folder).differences == []
     rest = removed(folder)
     assert 0 < rest.events < all_of_it.events
     for table in ("bases", "calls", "events", "checkpoints"):
@@ -196,7 +188,7 @@ def test_said_late_of_a_call_that_is_gone_is_refused_also_when_the_service_had_i
         with pytest.raises(Unknown):
             there.tell([old._replace(said=old.said | {"disposition": "genuine"})])
         there.tell(LATER)
-    assert differences(folder) == []
+    assert proof_of(folder).differences == []
 
 
 def test_the_service_goes_on_while_calls_are_removed(serving, rows, tmp_path, release_folder, monkeypatch):
@@ -217,7 +209,7 @@ def test_the_service_goes_on_while_calls_are_removed(serving, rows, tmp_path, re
             time.sleep(0.05)
         said = {"disposition": "prank", "disposed_at": CUT.isoformat()}
         assert client.post("/v1/calls/call 00001/disposition", json=said).status_code == 404
-    assert differences(tmp_path) == []
+    assert proof_of(tmp_path).differences == []
     assert [row["kind"] for row in rows(tmp_path, "decisions")].count("retention") == 1
 
 
@@ -270,7 +262,7 @@ def test_other_labels_after_retention_leave_what_was_folded_and_change_the_rest(
     assert (1.0, 0.0) in changed
     with house(folder, read_release(other)) as there:
         there.tell(LATER)
-    assert differences(folder) == []
+    assert proof_of(folder).differences == []
 
 
 def state(folder: Path, chain: bytes) -> tuple:
@@ -291,12 +283,3 @@ def test_the_command_says_what_it_did_and_refuses_what_would_change_later_scores
     change(folder, "UPDATE calls SET state = 'closed' WHERE call_id = 'call 00003'")
     status, said = saring("rebuild", "--database", url(folder))
     assert (status, "everything agrees" in said) == (0, True)
-
-
-def url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'saring.db'}"
-
-
-def read(folder: Path, query: str) -> list[tuple]:
-    with sqlite3.connect(folder / "saring.db") as connection:
-        return connection.execute(query).fetchall()

@@ -12,6 +12,7 @@ import httpx
 import sqlalchemy as sa
 
 from service.store.database import connect
+from tests.support.call_histories import saring
 from tests.support.processes import CHECKOUT, processes, until
 from tests.support.store.erasures import OTHER, call, erase, take_place
 
@@ -64,16 +65,13 @@ def test_no_process_opens_a_store_past_sqlite_while_it_has_it_open(serving, tmp_
 def test_a_file_by_another_name_is_the_same_file(serving, tmp_path, release_folder):
     (tmp_path / "link.db").symlink_to(tmp_path / "saring.db")
     names = [f"sqlite:///{tmp_path / 'link.db'}", f"sqlite:///file:{tmp_path / 'saring.db'}?uri=true"]
+    words = ("serve", "--port", 1, "--release", release_folder, "--database")
+    own = {"journal": tmp_path / "another", "key_file": tmp_path / "saring.key", "insecure_local": True}
     with serving(tmp_path, release_folder):
         for name in names:
-            command = [sys.executable, "-m", "service.cli.main", "serve", "--port", "1", "--insecure-local"]
-            command += ["--release", release_folder, "--database", name]
-            own = {"SARING_JOURNAL": str(tmp_path / "another"), "SARING_KEY_FILE": str(tmp_path / "saring.key")}
-            found = subprocess.run(
-                command, cwd=CHECKOUT, env=os.environ | own, capture_output=True, text=True, check=False, timeout=60
-            )
-            assert found.returncode == 1
-            assert "is in use by another process" in found.stderr or "expected sqlite:///FILE" in found.stderr
+            status, said = saring(*words, name, **own)
+            assert status == 1
+            assert "is in use by another process" in said or "expected sqlite:///FILE" in said
 
 
 def test_nobody_else_can_read_the_store_and_what_is_exported(serving, tmp_path, release_folder):
@@ -84,10 +82,9 @@ def test_nobody_else_can_read_the_store_and_what_is_exported(serving, tmp_path, 
             made = [path for path in tmp_path.iterdir() if path.name.startswith("saring.db")]
             assert {path.name for path in made} == {"saring.db", "saring.db-wal", "saring.db-shm", "saring.db.lock"}
             for ending in ("csv", "parquet"):
-                command = [sys.executable, "-m", "service.cli.main", "export", "--out", tmp_path / f"log.{ending}"]
-                command += ["--database", f"sqlite:///{tmp_path / 'saring.db'}"]
-                subprocess.run(command, cwd=CHECKOUT, check=True, stdout=subprocess.DEVNULL)
-                made += [tmp_path / f"log.{ending}", tmp_path / f"log.corrections.{ending}"]
+                out, database = tmp_path / f"log.{ending}", f"sqlite:///{tmp_path / 'saring.db'}"
+                assert saring("export", "--out", out, "--database", database)[0] == 0
+                made += [out, tmp_path / f"log.corrections.{ending}"]
             assert {path.name: oct(path.stat().st_mode & 0o777) for path in made} == {
                 path.name: "0o600" for path in made
             }

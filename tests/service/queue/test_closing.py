@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from tests.support.call_histories import change, saring
-from tests.support.crashes import locked
 from tests.support.keyed_service import Keyed, keyed, now
 from tests.support.processes import until
+from tests.support.store.crashes import locked
 
 CALLER = "+6281234567890"
 

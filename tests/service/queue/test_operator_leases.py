@@ -141,7 +141,7 @@ def test_a_lease_holds_across_the_services_of_one_database(postgres, tmp_path, r
         pbx.post("/v1/score", json={"call_id": "far", "received_at": now()}).raise_for_status()
         until(lambda: elsewhere.post("/v1/calls/far/take", json={}).status_code == 200)
         with following(board):  # at one of them; the call was taken at the other one
-            for _ in range(20):
+            for _ in range(12):  # twice the time-out
                 assert other.post("/v1/calls/far/take", json={}).status_code == 409
                 time.sleep(0.5)
         until(lambda: other.post("/v1/calls/far/take", json={}).status_code == 200, 15.0)

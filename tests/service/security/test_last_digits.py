@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from service.settings import Settings
 from tests.support.call_histories import saring
-from tests.support.crashes import locked
 from tests.support.keyed_service import keyed
 from tests.support.processes import until
+from tests.support.store.crashes import locked
 
 NUMBER, SHORT = "+6281234567890", "110"
 

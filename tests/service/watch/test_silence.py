@@ -17,11 +17,12 @@ from service.queue import states
 from service.queue.board import Board
 from service.queue.operations import Operations
 from service.store.records import Call
+from service.watch import tasks
 from tests.support.call_histories import START, Step, house, saring
+from tests.support.nuisances import ago, nuisance, told_as_prank
 from tests.support.processes import Process, until
 from tests.support.small_service import beside
 from tests.support.store.older_database import make_older
-from tests.system.test_order import ago, nuisance, told_as_prank
 
 TIMEOUT_S = 10.0
 #: By then a call of which nothing was heard is gone: it is looked for every five seconds.
@@ -36,6 +37,12 @@ def ring(client, call_id: str, **more) -> dict:
 
 def on_board(client) -> list[str]:
     return [call["call_id"] for call in client.get("/v1/queue").json()["calls"]]
+
+
+@pytest.fixture
+def often_looked_for(monkeypatch):
+    """Silent calls are looked for five times a second, instead of every five seconds."""
+    monkeypatch.setattr(tasks, "SILENCE_S", 0.2)
 
 
 @contextmanager
@@ -57,19 +64,22 @@ def repeated(client, *requests: dict):
         thread.join()
 
 
-def test_a_caller_of_whom_the_same_is_said_again_stays_on_the_board_and_a_ghost_does_not(
-    serving, tmp_path, release_folder
-):
-    with serving(tmp_path, release_folder, waiting_timeout_s=TIMEOUT_S) as client:
+@pytest.mark.usefixtures("often_looked_for")
+def test_who_is_said_again_or_was_taken_stays_on_the_board_and_a_ghost_does_not(serving, tmp_path, release_folder):
+    settings = {"waiting_timeout_s": TIMEOUT_S, "taken_timeout_s": 300.0, "mode": "board"}
+    with serving(tmp_path, release_folder, **settings) as client:
         ring(client, "ghost")
+        ring(client, "taken")
+        assert client.post("/v1/calls/taken/take", json={}).status_code == 200
         said = ring(client, "waits")
-        first = client.get("/v1/queue").json()["calls"]
+        first = {call["call_id"]: call for call in client.get("/v1/queue").json()["calls"]}
         with repeated(client, said):
             until(lambda: "ghost" not in on_board(client), GONE_S)
             time.sleep(TIMEOUT_S)
-            assert on_board(client) == ["waits"]
-        heard = client.get("/v1/queue").json()["calls"][0]["heard_at"]
-        assert heard > max(call["heard_at"] for call in first)  # the board shows it as one that is heard of
+            assert sorted(on_board(client)) == ["taken", "waits"]
+            assert client.get("/v1/calls/taken").json()["state"] == "taken"
+        (heard,) = (call["heard_at"] for call in client.get("/v1/queue").json()["calls"] if call["call_id"] == "waits")
+        assert heard > first["waits"]["heard_at"]  # the board shows it as one that is heard of
         assert len(client.get("/v1/calls/waits").json()["said"]) == 1  # and no event was written for it
 
 
@@ -98,6 +108,7 @@ def test_what_one_process_hears_again_keeps_a_caller_on_the_board_of_each_also_a
         until(lambda: on_board(one) == on_board(again) == [], 2 * GONE_S)
 
 
+@pytest.mark.usefixtures("often_looked_for")
 def test_a_clock_that_is_set_twenty_minutes_ahead_loses_no_caller(serving, tmp_path, release_folder, monkeypatch):
     class Ahead(datetime):
         @classmethod
@@ -110,19 +121,20 @@ def test_a_clock_that_is_set_twenty_minutes_ahead_loses_no_caller(serving, tmp_p
         for name, module in list(sys.modules.items()):
             if name.startswith("service.") and getattr(module, "datetime", None) is datetime:
                 monkeypatch.setattr(module, "datetime", Ahead)
-        time.sleep(12.0)
+        time.sleep(2.0)  # and it was looked for silent calls ten times
         assert len(on_board(client)) == 20
 
 
+@pytest.mark.usefixtures("often_looked_for")
 def test_a_call_that_was_let_go_comes_back_at_its_old_key_when_it_is_said_again(serving, tmp_path, acting_release):
     with serving(tmp_path, acting_release, random_share=0.0, waiting_timeout_s=TIMEOUT_S) as client:
         told_as_prank(client)
         kept, changed = (nuisance(name, expected_wait_s=60.0) for name in ("kept", "changed"))
         keys = {said["call_id"]: client.post("/v1/score", json=said).json()["queue_key"] for said in (kept, changed)}
-        ended = ring(client, "hung up")
+        ended, answered = ring(client, "hung up"), ring(client, "answered late")
         client.post("/v1/calls/hung up/ended", json={"ended_at": ago()})
         until(lambda: on_board(client) == [], GONE_S)
-        for call_id in keys:
+        for call_id in (*keys, answered["call_id"]):
             assert client.get(f"/v1/calls/{call_id}").json()["state"] == "abandoned"
         # A longer wait by now puts nobody further back.
         answers = [
@@ -132,17 +144,9 @@ def test_a_call_that_was_let_go_comes_back_at_its_old_key_when_it_is_said_again(
         queue = client.get("/v1/queue").json()["calls"]
         assert {call["call_id"]: call["queue_key"] for call in queue} == keys
         assert client.get("/v1/calls/hung up").json()["state"] == "abandoned"  # its end was told: that stays
+        client.post("/v1/calls/answered late/answered", json={"answered_at": ago()})
+        assert client.get("/v1/calls/answered late").json()["state"] == "answered"
     assert saring("rebuild", "--release", acting_release, "--database", f"sqlite:///{tmp_path / 'saring.db'}")[0] == 0
-
-
-def test_a_call_that_an_operator_has_taken_is_never_abandoned(serving, tmp_path, release_folder):
-    with serving(tmp_path, release_folder, waiting_timeout_s=TIMEOUT_S, mode="board") as client:
-        ring(client, "taken")
-        ring(client, "ghost")
-        assert client.post("/v1/calls/taken/take", json={}).status_code == 200
-        until(lambda: "ghost" not in on_board(client), GONE_S)
-        time.sleep(6.0)
-        assert client.get("/v1/calls/taken").json()["state"] == "taken"
 
 
 def test_a_conversation_that_outlasts_its_time_out_comes_back_when_anything_is_said_of_it(tmp_path, release):
