@@ -1,6 +1,7 @@
 """`saring keys`: makes, lists, replaces and ends access keys. The key itself is all that goes to standard output.
 
-`numbers`, `rotate-numbers` and `drop-numbers` are of the other keys, those of the hash of callers' numbers.
+`numbers`, `rotate-numbers` and `drop-numbers` are of the other keys, those of the hash of callers' numbers; so is
+`saring rekey`, which moves callers whose numbers are read in another way by now.
 """
 
 import sys
@@ -10,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from model.errors import SaringError
-from service.cli.options import Database, Journal, KeyFile, open_database, parse_duration, settings
+from service.cli.options import (
+    Calls,
+    Database,
+    Journal,
+    KeyFile,
+    ServedRelease,
+    open_database,
+    parse_duration,
+    read_log,
+    settings,
+)
+from service.cli.output import Bar
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -126,6 +138,46 @@ def drop_numbers(
     with open_database(database, create=True) as engine:
         drop_key(engine, chosen.key_file, name, chosen.journal)
     print(f"{key_id} is gone from the key file for good", file=sys.stderr)
+
+
+def rekey(
+    calls: Calls,
+    database: Database = None,
+    release: ServedRelease = None,
+    key_file: KeyFile = None,
+    journal: Journal = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+) -> None:
+    """Move stored callers whose number is read in another way by now; a log with their numbers says who they are."""
+    from model.release.folder import read_release
+    from service.maintenance.erasure import check_journals
+    from service.maintenance.number_keys import open_key_file
+    from service.maintenance.rebuild import exclude_services
+    from service.maintenance.renumbering import plan_renumbering, renumber
+
+    chosen = settings(release=release, key_file=key_file, journal=journal)
+    numbering, (log, _) = read_release(chosen.release).numbering, read_log(calls, None)
+    texts = log["caller"].dropna().unique()
+    with open_database(database) as engine:
+        pseudonyms = open_key_file(engine, chosen.key_file)
+        plan = plan_renumbering(engine, pseudonyms, texts, numbering)
+        print(f"{len(texts):,} spellings in the log; of the callers stored under them:")
+        print(f"  {plan.stay:,} stay as they are")
+        print(f"  {plan.merged:,} are one with others by now, and become {plan.into:,}")
+        print(f"  {plan.renamed:,} only change their hash")
+        print(f"  {plan.nobodies:,} show no number, and their calls become calls without one")
+        if plan.unclear:
+            print(f"  {plan.unclear:,} stay, though the log shows each of them as several people by now")
+        if plan.tombstones:
+            print(f"{len(plan.tombstones):,} were erased under another reading: the note moves, and what is stored of "
+                  "them under this one stays until it is erased")  # fmt: skip
+        if dry_run:
+            print("nothing was written")
+            return
+        check_journals(chosen.journal)
+        with exclude_services(engine), Bar("moving", len(plan.moves)) as bar:
+            renumber(engine, pseudonyms, plan, bar.advance, "command")
+        print("done; saring rebuild proves it")
 
 
 def _place(engine: "Engine") -> str:

@@ -209,6 +209,7 @@ def demo(
 
 
 app.add_typer(keys.app, name="keys")
+app.command()(keys.rekey)
 records.add_to(app)
 science.add_to(app)
 cli_registry.add_to(app)

@@ -79,7 +79,7 @@ def retention(
 ) -> None:
     """Remove old calls; what they taught of their callers stays, as sums. The service may go on running."""
     from service.maintenance.retention import count_old_calls, monitor_since_us, remove_old_calls
-    from service.maintenance.sqlite_scrub import compact as written_anew
+    from service.maintenance.scrubbing.sqlite_scrub import compact as written_anew
     from service.timestamps import microseconds, rfc3339
 
     age = parse_duration("--older-than", older_than)

@@ -61,7 +61,12 @@ async def merge_into_current_key(intake: "Intake", old: bytes, new: bytes) -> No
     StoreError
     """
     known, ends = intake.event_log, intake.operations.protected
-    call_ids = await intake.store.in_thread(lambda connection: _move(connection, old, new))
+
+    def move(connection: Connection) -> Sequence[str]:
+        lock(connection, (old, new))
+        return move_stream(connection, old, new)
+
+    call_ids = await intake.store.in_thread(move)
     for call_id in ("", *call_ids):
         known.evict(call_id, old)
     known.evict("", new)
@@ -69,9 +74,8 @@ async def merge_into_current_key(intake: "Intake", old: bytes, new: bytes) -> No
         ends[new] = max(ends.pop(old), ends.get(new, 0))
 
 
-def _move(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
-    """Append the events under the old hash to those under the new one; return the call_ids that were moved."""
-    lock(connection, (old, new))
+def move_stream(connection: Connection, old: bytes, new: bytes) -> Sequence[str]:
+    """Append the events under the old hash to those under the new one, both locked; return the moved call_ids."""
     rows = connection.execute(sa.select(bases).where(bases.c.chain.in_((old, new)))).mappings()
     base = {row["chain"]: Checkpoint.of(dict(row)) for row in rows}
     removed = base[old].version if old in base else 0

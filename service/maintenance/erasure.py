@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 from model.errors import StoreError
 from service.contract.problems import Conflict, Invalid
 from service.durable_queue.queue_file import count_pending
-from service.maintenance.sqlite_scrub import scrub
+from service.maintenance.scrubbing.sqlite_scrub import scrub
 from service.queue.operations import record_decision
 from service.security import tombstones
 from service.store.database import run_transaction

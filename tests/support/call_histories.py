@@ -92,15 +92,16 @@ def shifted(steps: Sequence[Step], by: timedelta, name: str) -> list[Step]:
 
 
 class House:
-    """An intake on a SQLite file in a folder, with the keys beside it."""
+    """An intake on a SQLite file in a folder, or another database, with the keys in the folder."""
 
-    def __init__(self, folder: Path, release: Release, **most: int) -> None:
-        self.folder, self.url = folder, f"sqlite:///{folder / 'saring.db'}"
+    def __init__(self, folder: Path, release: Release, database: str | None = None, **most: int) -> None:
+        self.folder, self.url = folder, database or f"sqlite:///{folder / 'saring.db'}"
         self.pseudonyms = Pseudonyms(read_keys(folder / "saring.key"))
         self.store = Store(self.url)
         # Nobody pulls a plug here, and a past of thousands of commits is told in seconds.
         self.store.engine.dispose()
-        sa.event.listen(self.store.engine, "connect", lambda one, _: one.execute("PRAGMA synchronous=OFF"))
+        if database is None:
+            sa.event.listen(self.store.engine, "connect", lambda one, _: one.execute("PRAGMA synchronous=OFF"))
         self.store.ensure_fact(f"number key {self.pseudonyms.current.hex()}", "in use")
         operations = Operations()
         operations.apply_decisions(self.store.read_decisions())
@@ -144,9 +145,9 @@ class House:
 
 
 @contextmanager
-def house(folder: Path, release: Release, **most: int) -> Iterator[House]:
+def house(folder: Path, release: Release, database: str | None = None, **most: int) -> Iterator[House]:
     """Open a house, and close it in the end."""
-    found = House(folder, release, **most)
+    found = House(folder, release, database, **most)
     try:
         yield found
     finally:

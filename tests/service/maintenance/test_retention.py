@@ -19,7 +19,7 @@ from service.contract.problems import Unknown
 from service.maintenance import retention
 from service.maintenance.log_import import import_log
 from service.maintenance.retention import remove_old_calls
-from service.maintenance.sqlite_scrub import compact
+from service.maintenance.scrubbing.sqlite_scrub import compact
 from service.store.database import connect
 from tests.support.call_histories import (
     CHRONIC,

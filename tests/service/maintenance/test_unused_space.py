@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.maintenance.unused_space import contains_any
+from service.maintenance.scrubbing.unused_space import contains_any
 from service.security.pseudonyms import Pseudonyms, read_keys
 from tests.support.call_histories import saring
 from tests.support.store.erasures import NUMBER, OTHER, erase, take_place, traces

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.errors import StoreError
-from service.maintenance import unused_space
+from service.maintenance.scrubbing import unused_space
 from service.store.database import driver_message
 
 #: So long for others to let go of the log beside the file, and for the look at a file of a terabyte.

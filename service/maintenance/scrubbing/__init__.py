@@ -1,0 +1,1 @@
+"""What is left of an erased caller in the unused space of a SQLite file, found and removed."""
