@@ -12,7 +12,9 @@ from tests.support.keyed_service import Keyed
 
 SETTINGS = {"random_share": 0.5}
 SERIOUS = ("serious", "critical")
-LANGUAGES, THEMES = ("en-GB", "id-ID"), ("light", "dark")
+#: Each language and each theme once; all four pairs are a slow proof.
+LOOKS = [("en-GB", "light"), ("id-ID", "dark")]
+SLOW = [pytest.param(look, marks=pytest.mark.slow) for look in (("en-GB", "dark"), ("id-ID", "light"))]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +31,7 @@ def busy(service: Keyed, often: str) -> None:
         assert service.ask("admin", "PUT", "/v1/operations", json=body).is_success
 
 
-@pytest.fixture(params=[(language, theme) for language in LANGUAGES for theme in THEMES], ids="-".join)
+@pytest.fixture(params=[*LOOKS, *SLOW], ids="-".join)
 def page(request, browser: Browser, service: Keyed) -> Iterator[Page]:
     language, theme = request.param
     with opened(browser, service.url, locale=language, color_scheme=theme, reduced_motion="reduce") as page:

@@ -3,8 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from service.maintenance.verify import labels_of, read_history_facts, verify
-from service.store.database import connect
+from tests.support.call_histories import proof_of
 
 
 def test_extra_fields_of_one_call_are_bounded_over_all_updates(serving, rows, tmp_path, release_folder):
@@ -21,6 +20,4 @@ def test_extra_fields_of_one_call_are_bounded_over_all_updates(serving, rows, tm
     extra = rows(tmp_path, "calls")[0]["extra"]
     assert len(extra) <= 65_536 + 1_000
     assert len(json.loads(extra)) <= 100
-    engine = connect(f"sqlite:///{tmp_path / 'saring.db'}")
-    assert verify(engine, labels_of(read_history_facts(engine)), lambda _: None).differences == []
-    engine.dispose()
+    assert proof_of(tmp_path).differences == []

@@ -2,10 +2,8 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,12 +15,6 @@ from tests.support.processes import until
 
 MORNING = datetime(2026, 1, 31, 8, tzinfo=UTC)
 MANY = 1_000
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("streams"), release_folder) as service:
-        yield service
 
 
 def end(service: Keyed, call_id: str) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -15,22 +14,16 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
 from service.security.api_keys import Role
-from tests.support.keyed_service import NOBODY, Keyed, keyed
+from tests.support.keyed_service import NOBODY, Keyed
 
 #: Here a body that breaks its schema may be taken: `forgiven` sees that the answer then names what was not.
 FORGIVING = ("score", "batch", "answered", "ended", "disposition", "reopen")
 POSITIVE = "positive_data_acceptance"
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 ROUNDS, MANY_ROUNDS = 8, 60
-# A document cannot say "up to now", so times are drawn from the past; what lies ahead is in test_hostile.py.
+# A document cannot say "up to now", so times are drawn from the past; what lies ahead is in hostile/test_bodies.py.
 _TIMES = st.datetimes(datetime(1990, 1, 2), datetime(2026, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 schemathesis.openapi.format("date-time", _TIMES.map(datetime.isoformat))
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("openapi"), release_folder) as service:
-        yield service
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """Who may do what: every route, asked by nobody and by a key of each role; and what a token opens instead."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -12,7 +10,7 @@ from service.security.key_store import create_key, revoke_key
 from service.security.route_access import RoleRoute
 from service.security.tokens import Grant, Tokens
 from service.timestamps import microseconds
-from tests.support.keyed_service import NOBODY, WHOEVER, Keyed, keyed
+from tests.support.keyed_service import NOBODY, WHOEVER, Keyed
 from tests.support.processes import until
 
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00"}
@@ -61,12 +59,10 @@ PAGES: dict[str, set[str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("roles"), release_folder) as service:
-        assert service.ask("intake", "POST", "/v1/score", json=CALL).status_code == 200
-        assert service.ask("intake", "POST", "/v1/score", json=CALL | {"call_id": "b"}).status_code == 200
-        yield service
+@pytest.fixture(scope="module", autouse=True)
+def _two_calls(service: Keyed) -> None:
+    for call_id in ("a", "b"):
+        service.ring(call_id)
 
 
 def status(service: Keyed, who: str, route: str, **more) -> int:

@@ -1,28 +1,15 @@
 """Who told of each event: the name of the key stands beside it, and an operator's key speaks for itself alone."""
 
 import sqlite3
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from service.store.store import Store
 from tests.support.call_histories import saring
-from tests.support.keyed_service import Keyed, keyed
+from tests.support.keyed_service import Keyed, keyed, now
 from tests.support.processes import until
 from tests.support.store.older_database import migrate
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("told by"), release_folder) as service:
-        yield service
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat()
 
 
 def ring(service: Keyed, call_id: str) -> None:

@@ -10,7 +10,7 @@ import httpx
 from tests.support.processes import processes
 from tests.support.walk.centre import Reply
 
-TRIES = 200
+TRIES = 100
 
 
 def ring(line: httpx.Client, said: dict, after_s: float, answers: list[Reply]) -> None:

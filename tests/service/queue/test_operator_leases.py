@@ -15,12 +15,7 @@ from tests.support.keyed_service import Keyed, keyed, now
 from tests.support.processes import group, until
 
 LEASE_S = 1.5
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("lease"), release_folder, taken_timeout_s=LEASE_S) as service:
-        yield service
+SETTINGS = {"taken_timeout_s": LEASE_S}
 
 
 @pytest.fixture(scope="module")

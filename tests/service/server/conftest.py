@@ -10,16 +10,9 @@ import pytest
 
 from service.security.key_store import create_key
 from service.store.database import connect
-from tests.support.keyed_service import Keyed, keyed
 from tests.support.processes import Process
 
 FEW_FILES = 128
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory, release_folder: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("server"), release_folder) as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.maintenance.verify import labels_of, read_history_facts, verify
-from service.store.database import connect
+from tests.support.call_histories import proof_of
 
 OLDER = Path(__file__).parent / "d37fcb8"
 RELEASE = Path(__file__).parents[2] / "model" / "release" / "d37fcb8" / "release.zip"
@@ -48,11 +47,7 @@ def client(serving, folder):
 
 
 def test_what_an_older_database_derived_follows_from_its_events(client, folder):
-    engine = connect(f"sqlite:///{folder / 'saring.db'}")
-    try:
-        proof = verify(engine, labels_of(read_history_facts(engine)), lambda _: None)
-    finally:
-        engine.dispose()
+    proof = proof_of(folder)
     assert proof.differences == []
     assert proof.calls == len(EXPECTED["calls"])
 

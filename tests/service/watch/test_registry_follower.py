@@ -87,7 +87,7 @@ def break_(tracked: Path, release: str) -> None:
         path.write_bytes(path.read_bytes() + b" ")
 
 
-def test_the_service_follows_the_champion_forth_and_back_and_refuses_a_broken_one(tmp_path, release_folder):
+def test_the_service_follows_the_champion_forth_and_back_and_refuses_a_broken_one(tmp_path, release_folder, caplog):
     with registry_in(tmp_path) as registry:
         added(registry, another(release_folder, tmp_path / "one", "release one"))
         with followed(tmp_path) as process, httpx.Client(base_url=process.url, timeout=30.0) as client:
@@ -126,9 +126,9 @@ def test_the_service_follows_the_champion_forth_and_back_and_refuses_a_broken_on
             assert load.releases() == ["release one", "release two", "release one"]
             assert {"pandas", "sklearn", "pyarrow"} & loaded(process.process.pid) == set()
         # Broken as the champion is, a service that starts now serves the last copy, and says so.
-        with followed(tmp_path) as process, httpx.Client(base_url=process.url) as client:
-            assert client.get("/v1/model").json()["release"] == "release one"
-            assert "the copy that was served last is served again: the champion" in process.log.read_text()
+        with follow_registry("models:/saring@champion", tmp_path / "copies") as champion:
+            assert read_release(champion).name == "release one"
+            assert "the copy that was served last is served again: the champion" in caplog.text
 
 
 def loaded(pid: int) -> set[str]:
