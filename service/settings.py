@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model.policy.arrival import CLOCK_TOLERANCE_S
+
 
 class Settings(BaseSettings):
     """What a deployment decides; docs/service.md says what each is for.
@@ -29,6 +31,7 @@ class Settings(BaseSettings):
     origins: list[str] = []
     deadline_ms: Annotated[float, Field(ge=5.0, le=10_000.0)] = 50.0
     clock_skew_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 600.0
+    clock_tolerance_s: Annotated[float, Field(ge=0.0, le=3_600.0)] = CLOCK_TOLERANCE_S
     waiting_timeout_s: Annotated[float, Field(ge=10.0)] = 900.0
     answered_timeout_s: Annotated[float, Field(ge=60.0)] = 7_200.0
     taken_timeout_s: Annotated[float, Field(ge=1.0)] = 30.0

@@ -6,12 +6,12 @@ carries one number from call to call, the held wait E~:
     E        = expected_wait_s(waiting, mean_handling_s, operators, busy)
     E~       = decaying_maximum(E, E~ before, elapsed_s, kappa, base_s, max_defer_s)
     defer    = defer_s(factor, E~, busy < operators, kappa, base_s, max_defer_s)
-    key      = queue_key_us(received_at_us, defer)          the smallest key is answered first
+    key      = queue_key_us(arrived_at_us, defer)           the smallest key is answered first
 
 Two promises rest on it, for one queue whose keys stay as they are:
 
 1. Only calls that arrive within the next `defer_s` seconds may be answered before this one. A call's key lies
-   between its own received_at and received_at + defer_s, and it is passed only by smaller keys.
+   between its own arrival and arrival + defer_s, and it is passed only by smaller keys.
 2. Of two calls, the later one is never answered first unless its factor is smaller. H = kappa E~ + base_s
    falls by at most one second a second up to M = max_defer_s. So a call that comes dt later with a factor f <= 1 no
    smaller has f max(0, H) smaller by at most dt, hence no smaller a key; the cap and the rounding keep the order.
@@ -19,6 +19,17 @@ Two promises rest on it, for one queue whose keys stay as they are:
    H (1 - dt / M). A factor with f H >= M then gives at least M (1 - dt / M) = M - dt; one with f H < M gives at least
    f H - f H dt / M > f H - dt. On the way from above M to below it, with x = H / M: M (1 + ln x) - dt is no smaller
    than H (1 - dt / M) from dt = M ln x on, because x ln x >= x - 1.
+
+The first holds against real time, whatever a sender's clock says. An arrival is received_at only as far as the clock
+of whoever heard of the call bears it out (`model.policy.arrival`): h - T <= arrival <= h, where h is when the call was
+first heard of and T the tolerance. So a call heard of at h' passes one heard of at h only if
+
+    h' - h <= defer_s + (h' - arrival')
+
+where h' - arrival' is 0 for a sender whose clock is ahead, or behind by more than T, and else how slow it is: nobody is
+passed by a call that came more than max_defer_s later, or max_defer_s + T when the later one's sender is slow by up to
+T. How long before h a call really rang nobody here can know; a sender that kept it may say so (the header Saring-Age),
+and is believed up to 900 s.
 
 One absurd number does not hold a queue: E counts up to H = 10 M, from where H is back at M after M ln 10 and at 0
 after M (1 + ln 10). With M = 300 s nothing of it is left after 16.5 minutes.
@@ -121,7 +132,7 @@ def decaying_maximum(
     before_s : float, seconds
         What this function gave for the queue's call before; `NOTHING_HELD` for the first.
     elapsed_s : float, seconds
-        From that call's received_at to this one's; below 0 (they came out of order) counts as 0.
+        From that call's arrival to this one's; below 0 (they came out of order) counts as 0.
     kappa, base_s, max_defer_s : float
         As in `DeferralSettings`.
 
@@ -197,17 +208,17 @@ def defer_s(
 
 
 @kernel
-def queue_key_us(received_at_us: int, defer_s: float) -> int:
-    """Return the place of a call in the queue: received_at + defer_s rounded down to 1 ms, never before received_at.
+def queue_key_us(arrived_at_us: int, defer_s: float) -> int:
+    """Return the place of a call in the queue: arrival + defer_s rounded down to 1 ms, never before arrival.
 
     Rounding down keeps the key within defer_s, so within the cap. It is the key that is rounded, not the deferral:
     rounding is then the same rising function for every call, and two calls cannot change places by it (equal keys go
-    by received_at). A deferral less than a nanosecond short of a whole microsecond counts as that microsecond, where
+    by arrival). A deferral less than a nanosecond short of a whole microsecond counts as that microsecond, where
     float arithmetic lands; arrivals are whole microseconds, so this lets no other call in front.
 
     Parameters
     ----------
-    received_at_us : int
+    arrived_at_us : int
         Microseconds since the epoch, like the result.
     defer_s : float, seconds
         Negative, not finite or above 30 years counts as 0.
@@ -220,6 +231,6 @@ def queue_key_us(received_at_us: int, defer_s: float) -> int:
     (1700000000000250, 1700000000000250)
     """
     if not 0.0 < defer_s < 1e9:
-        return received_at_us
-    exact_us = received_at_us + math.floor(defer_s * 1e6 + 1e-3)
-    return max(received_at_us, exact_us - exact_us % 1000)
+        return arrived_at_us
+    exact_us = arrived_at_us + math.floor(defer_s * 1e6 + 1e-3)
+    return max(arrived_at_us, exact_us - exact_us % 1000)

@@ -2,7 +2,8 @@
 
 Whatever the service does, a call gets its place in the queue in time.
 
-Of the service it imports its durable queue and `model.errors` alone, and else httpx and the standard library.
+Of the service it imports its durable queue, of `model` the errors, the grammar and when a call counts as arrived, and
+else httpx and the standard library.
 What it does not protect from: a process that stops itself (a full garbage collection of a large one takes longer than
 the deadline), and a local disk that hangs, for which `answered`, `ended` and `disposition` wait a few seconds.
 """

@@ -7,13 +7,16 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
 import httpx
 
-from service.client.core import ClientCore
+from model.policy.arrival import CLOCK_TOLERANCE_S
+from service.client.core import REMEMBERED, ClientCore
 from service.client.event import Event, Time
 from service.client.outbox import OUTBOX_LIMIT, Outbox
 from service.client.score_request import ScoreRequest
@@ -49,6 +52,9 @@ class BaseClient(ABC, Generic[Answer]):
         For how long, at first and at most.
     outbox_limit : int
         Bytes of the outbox, set aside when it is made; what comes when it is full is lost, and the answer says so.
+    clock_tolerance_s : float
+        Without the service a call is placed by its received_at only when that lies at most so far behind the moment at
+        which it was first asked about, and not after it; else by that moment. As SARING_CLOCK_TOLERANCE_S.
     tls : ssl.SSLContext, optional
         By default the certificates that this machine trusts.
 
@@ -72,13 +78,15 @@ class BaseClient(ABC, Generic[Answer]):
         open_s: float = 2.0,
         longest_open_s: float = 30.0,
         outbox_limit: int = OUTBOX_LIMIT,
+        clock_tolerance_s: float = CLOCK_TOLERANCE_S,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         service, checked = _address(url), _checked(key)
         _positive(deadline_s=deadline_s, failures=failures, open_s=open_s, longest_open_s=longest_open_s)
         _positive(outbox_limit=outbox_limit)
-        if not 0.0 <= max_defer_s < math.inf:
-            raise ValueError(f"max_defer_s: {max_defer_s!r}, expected 0 or more seconds")
+        for name, seconds in (("max_defer_s", max_defer_s), ("clock_tolerance_s", clock_tolerance_s)):
+            if not 0.0 <= seconds < math.inf:
+                raise ValueError(f"{name}: {seconds!r}, expected 0 or more seconds")
         trusted = ssl.create_default_context() if tls is None else tls
 
         def breaker() -> CircuitBreaker:
@@ -88,6 +96,8 @@ class BaseClient(ABC, Generic[Answer]):
             return ClientCore(Exchange(service, checked, trusted), breaker, kept, max_defer_s)
 
         self._url, self._deadline_s, self._make = url, deadline_s, core
+        self._clock_tolerance_s = clock_tolerance_s
+        self._first_asked = lru_cache(REMEMBERED)(lambda _call_id: (datetime.now(UTC), monotonic()))
         self._outbox = None if outbox is None else Outbox(Path(outbox), outbox_limit)
         self._thread, self._core = LoopThread(), core(self._outbox)
         client = weakref.ref(self)  # the hook stays for good, and is not to keep a client alive
@@ -125,7 +135,7 @@ class BaseClient(ABC, Generic[Answer]):
         ValueError
             When call_id or received_at lacks or makes no sense. Nothing else is raised, whatever the service does.
         """
-        return self._score(ScoreRequest.of(call), monotonic())
+        return self._score(ScoreRequest.of(call, self._first_asked, self._clock_tolerance_s), monotonic())
 
     def answered(self, call_id: str, answered_at: Time, operator: str | None = None) -> Answer:
         """Report that an operator answered a call.

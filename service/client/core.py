@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,9 @@ T = TypeVar("T")
 #: How long what is under way may take to end by itself when the client is closed.
 _LAST_S = 2.0
 #: How many calls are remembered, the latest ones.
-_REMEMBERED = 10_000
+REMEMBERED = 10_000
+#: The service believes no larger age of a request: `service.http.dependencies`.
+_OLDEST_S = 900.0
 _log = logging.getLogger("saring.client")
 
 
@@ -50,7 +53,7 @@ class ClientCore:
         self._scores, self._events = breaker(), breaker()
         self._backlog = None if outbox is None else Redelivery(outbox, self._send_in_order)
         #: Calls that the service may not know: it takes no event of a call that it never heard of.
-        self._unknown: dict[str, bytes] = {}
+        self._unknown: dict[str, ScoreRequest] = {}
         #: The place in the queue that each call was last given.
         self._places: dict[str, dict[str, Any]] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -78,7 +81,7 @@ class ClientCore:
 
     async def score(self, asked: ScoreRequest, until: float) -> dict[str, Any]:
         """Ask for a score, until a moment of the loop's clock."""
-        _remember(self._unknown, asked.call_id, asked.body)
+        _remember(self._unknown, asked.call_id, asked)
         try:
             answer = await self._attempt(self._scores, lambda: self._request_score(asked, until))
         except (UnansweredError, RefusedError) as error:
@@ -150,7 +153,7 @@ class ClientCore:
             _log.warning("the service is left alone for %.1f s, after several times without an answer", open_s)
 
     async def _request_score(self, asked: ScoreRequest, until: float) -> dict[str, Any]:
-        answer = await self._exchange.post("/v1/score", asked.body, until)
+        answer = await self._post_score(asked, until)
         why = implausible_answer(answer, asked, self._max_defer_s)
         if why is not None:
             raise UnansweredError(why)
@@ -159,6 +162,11 @@ class ClientCore:
         answer["queue_key"] = rfc3339(moment("queue_key", answer["queue_key"]))  # as text, too, it is to sort rightly
         answer["warnings"] += asked.warnings
         return answer
+
+    async def _post_score(self, asked: ScoreRequest, until: float) -> dict[str, Any]:
+        """Ask for a score, and say for how long the call has been known here, whatever the two clocks show."""
+        age_s = min(monotonic() - asked.asked_s, _OLDEST_S)
+        return await self._exchange.post("/v1/score", asked.body, until, {"Saring-Age": f"{age_s:.3f}"})
 
     def _placed(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Keep a call from moving back: its place is the earlier of this one and the one given before."""
@@ -174,7 +182,7 @@ class ClientCore:
         call = self._unknown.get(event.call_id)
         if call is not None:
             try:
-                _check_receipt(await self._exchange.post("/v1/score", call, until), event.call_id)
+                _check_receipt(await self._post_score(call, until), event.call_id)
             except RefusedError as error:
                 if not error.final:
                     raise
@@ -204,7 +212,7 @@ def _check_receipt(answer: dict[str, Any], call_id: str) -> dict[str, Any]:
 def _remember(calls: dict[str, T], call_id: str, value: T) -> None:
     calls.pop(call_id, None)
     calls[call_id] = value
-    if len(calls) > _REMEMBERED:
+    if len(calls) > REMEMBERED:
         del calls[next(iter(calls))]
 
 

@@ -29,8 +29,9 @@ def first_come_answer(asked: ScoreRequest, why: str, now: datetime) -> dict[str,
         "band": "unscored",
         "defer_factor": 0.0,
         "defer_s": 0.0,
-        "queue_key": rfc3339(asked.received_at),
-        "queue_key_epoch": asked.received_at.timestamp(),
+        "queue_key": rfc3339(asked.arrived_at),
+        "queue_key_epoch": asked.arrived_at.timestamp(),
+        "arrived_at": rfc3339(asked.arrived_at),
         "expected_wait_s": asked.expected_wait_s,
         "expected_wait_source": "unknown" if asked.expected_wait_s is None else "request",
         "reasons": [],
@@ -105,8 +106,14 @@ def implausible_answer(answer: Mapping[str, Any], asked: ScoreRequest, max_defer
         return wrong
     if answer["defer_s"] > max_defer_s:
         return f"answered with a defer_s above {max_defer_s:g}"
-    key_s, received_s = answer["queue_key_epoch"], asked.received_at.timestamp()
-    if not received_s - ROUNDING_S <= key_s <= received_s + answer["defer_s"] + ROUNDING_S:
+    arrived_at = answer.get("arrived_at")  # a service of before goes by received_at
+    if arrived_at is not None and not _time(arrived_at):
+        return "answered without an arrived_at that makes sense"
+    arrived = asked.received_at if arrived_at is None else moment("arrived_at", arrived_at)
+    if arrived != asked.received_at and arrived > moment("scored_at", answer["scored_at"]):
+        return "answered with an arrived_at that is neither received_at nor past"
+    key_s, arrived_s = answer["queue_key_epoch"], arrived.timestamp()
+    if not arrived_s - ROUNDING_S <= key_s <= arrived_s + answer["defer_s"] + ROUNDING_S:
         return "answered with a queue_key_epoch that defer_s does not explain"
     if abs(moment("queue_key", answer["queue_key"]).timestamp() - key_s) > ROUNDING_S:
         return "answered with a queue_key that is not its queue_key_epoch"

@@ -2,13 +2,20 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
+
+from model.calls.grammar import match_word, parse_number
+from model.policy.arrival import arrival_us
 
 STAGES = ("ring", "opening", "ended")
 DAY_S = 86_400.0
+#: Given a call_id, when the call was first asked about: by this machine's clock, and by the one that nobody sets.
+FirstAsked = Callable[[str], tuple[datetime, float]]
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +25,10 @@ class ScoreRequest:
     Parameters
     ----------
     call_id : str
-    received_at : datetime
-        UTC.
+    received_at, arrived_at : datetime
+        UTC; as it was given, and as far as this machine's clock bears it out (`model.policy.arrival`).
+    asked_s : float
+        When the call was first asked about, by the clock that nobody sets (`time.monotonic`).
     stage : str
     expected_wait_s : float or None
     body : bytes
@@ -30,13 +39,15 @@ class ScoreRequest:
 
     call_id: str
     received_at: datetime
+    arrived_at: datetime
+    asked_s: float
     stage: str
     expected_wait_s: float | None
     body: bytes
     warnings: tuple[dict[str, str], ...]
 
     @classmethod
-    def of(cls, call: Mapping[str, Any]) -> Self:
+    def of(cls, call: Mapping[str, Any], first_asked: FirstAsked, clock_tolerance_s: float) -> Self:
         """Read a call as it was given.
 
         Raises
@@ -49,12 +60,15 @@ class ScoreRequest:
         # One way of writing the time: what is asked about is then exactly what the answer is held against.
         body, unwritten = encode_json({**call, "received_at": received_at})
         heard = call.get("duration_s") is not None or call.get("silence_ratio") is not None
-        stage, wait_s = call.get("stage"), call.get("expected_wait_s")
-        if stage not in STAGES:
-            stage = "opening" if heard else "ring"
-        expected_wait_s = None if wait_s is None or not within(wait_s, 0.0, DAY_S) else float(wait_s)
+        stage, wait_s = call.get("stage"), _spelt(call.get("expected_wait_s"))
+        stage = match_word(stage, STAGES) if isinstance(stage, str) else None
+        stage = stage or ("opening" if heard else "ring")
+        expected_wait_s = float(wait_s) if within(wait_s, 0.0, DAY_S) else None
         warnings = tuple({"field": name, "detail": "cannot be written as JSON; left out"} for name in unwritten)
-        return cls(call_id, received_at, str(stage), expected_wait_s, body, warnings)
+        heard_at, asked_s = first_asked(call_id)
+        heard_us, received_us = (heard_at - _EPOCH) // _MICROSECOND, (received_at - _EPOCH) // _MICROSECOND
+        arrived_at = _EPOCH + arrival_us(received_us, heard_us, clock_tolerance_s) * _MICROSECOND
+        return cls(call_id, received_at, arrived_at, asked_s, stage, expected_wait_s, body, warnings)
 
 
 def text(field: str, value: object) -> str:
@@ -132,6 +146,13 @@ def within(value: object, low: float, high: float) -> bool:
         return False
     # An int may be too large for a float; comparing it is exact.
     return low <= value <= high and (isinstance(value, int) or math.isfinite(value))
+
+
+def _spelt(value: Any) -> Any:
+    """Read a number that is a text, as the service does; what is none stays as it is."""
+    with suppress(ValueError):
+        return parse_number(value) if isinstance(value, str) else value
+    return value
 
 
 def _plain(value: object) -> object:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.queue.badge import LOOKS
-from service.queue.states import ABANDONED
+from service.queue.states import ABANDONED, waiting_since_us
 from service.store.tables import calls, decisions
 
 DAY_US = 86_400_000_000
@@ -39,6 +39,11 @@ class One(NamedTuple):
     shown_band: str
     held_out: bool
     defer_s: float
+    arrived_at_us: int | None = None
+
+    def since_us(self, answered_at_us: int) -> int:
+        """Since when it had waited when it was answered."""
+        return waiting_since_us(self.received_at_us, self.arrived_at_us, answered_at_us)
 
 
 @dataclass
@@ -65,9 +70,11 @@ class Wait(NamedTuple):
 
 
 def read(connection: Connection, since_us: int) -> list[One]:
-    """Read the calls that rang since a moment."""
+    """Read the calls that rang since a moment, also those that were closed since and came with a clock far behind."""
     columns = [calls.c[name] for name in One._fields]
-    return [One(*row) for row in connection.execute(sa.select(*columns).where(calls.c.received_at_us >= since_us))]
+    behind = sa.and_(calls.c.disposed_at_us >= since_us, calls.c.arrived_at_us >= since_us)
+    rang = sa.or_(calls.c.received_at_us >= since_us, behind)
+    return [One(*row) for row in connection.execute(sa.select(*columns).where(rang))]
 
 
 def bands(found: Iterable[One], labels: Mapping[str, int]) -> list[Band]:
@@ -113,16 +120,16 @@ def waits(found: Iterable[One], labels: Mapping[str, int]) -> list[Wait]:
 
     Calls of different centres or queues never change places.
     """
-    queues: dict[tuple[str | None, str | None], list[One]] = defaultdict(list)
+    queues: dict[tuple[str | None, str | None], list[tuple[One, int, int]]] = defaultdict(list)
     for one in found:
         if one.answered_at_us is not None:
-            queues[one.centre, one.queue].append(one)
+            queues[one.centre, one.queue].append((one, one.since_us(one.answered_at_us), one.answered_at_us))
     lived: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for queue in queues.values():
-        received = np.array([one.received_at_us for one in queue], dtype=np.int64)
-        answered = np.array([one.answered_at_us for one in queue], dtype=np.int64)
+        received = np.array([since_us for _, since_us, _ in queue], dtype=np.int64)
+        answered = np.array([answered_us for *_, answered_us in queue], dtype=np.int64)
         other = in_order_of_arrival(received, answered) - received
-        for one, wait, instead in zip(queue, (answered - received).tolist(), other.tolist(), strict=True):
+        for (one, *_), wait, instead in zip(queue, (answered - received).tolist(), other.tolist(), strict=True):
             group = {0: "genuine", 1: "other"}.get(labels.get(one.disposition or "", -1), "unlabelled")
             lived[group].append((wait, instead))
     table = []

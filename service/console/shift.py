@@ -17,6 +17,7 @@ from service.console.catalogues.catalogue import words_of
 from service.console.page import PageRoute, closing_data, data_for, looks, now_us, page, refused
 from service.http.dependencies import principal_of, scorer_of
 from service.http.problem_responses import store_unavailable
+from service.queue.states import waiting_since_us
 from service.security.api_keys import Role
 from service.security.pseudonyms import short_pseudonym
 from service.security.route_access import require_role
@@ -45,7 +46,15 @@ class Handled:
     @property
     def wait_s(self) -> float | None:
         """How long it had waited; None when nobody took it."""
-        return None if self.taken_us is None else max(0, self.taken_us - self.row["received_at_us"]) / 1e6
+        if self.taken_us is None:
+            return None
+        since_us = waiting_since_us(self.row["received_at_us"], self.row["arrived_at_us"], self.taken_us)
+        return max(0, self.taken_us - since_us) / 1e6
+
+    @property
+    def arrived_at_us(self) -> int:
+        """When it arrived here."""
+        return int(self.row["arrived_at_us"] or self.row["received_at_us"])
 
     @property
     def corrected(self) -> bool:
@@ -119,7 +128,7 @@ def since(connection: Connection, since_us: int) -> list[Handled]:
         for one in found.values()
         if max(one.taken_us or 0, *(closing[0] for closing in one.closings), 0) >= since_us
     ]
-    return sorted(recent, key=lambda one: (one.row["received_at_us"], one.row["call_id"]), reverse=True)
+    return sorted(recent, key=lambda one: (one.arrived_at_us, one.row["call_id"]), reverse=True)
 
 
 def _add(one: Handled, kind: str, known_at_us: int, body: dict[str, Any]) -> None:

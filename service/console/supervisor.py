@@ -9,13 +9,14 @@ from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from model.errors import StoreError
-from model.language.numbers import format_day, format_decimal, format_duration
+from model.language.numbers import format_day, format_decimal, format_duration, format_elapsed
 from service.console.catalogues.catalogue import words_of
 from service.console.daily_stats import DAY_US, MARKED_US, MAX_MARKED, One, bands, deferred, marked, put, read, waits
 from service.console.page import PageRoute, data_for, looks, now_us, page, refused
 from service.http.centre import model_document
 from service.http.dependencies import principal_of, scorer_of
 from service.http.problem_responses import store_unavailable
+from service.queue.states import waiting_since_us
 from service.security.api_keys import Role
 from service.security.pseudonyms import short_pseudonym
 from service.security.route_access import require_role
@@ -52,6 +53,8 @@ async def supervisor_page(request: Request) -> Response:
         switch=intake.operations.switch,
         may_stop=who.role is Role.ADMIN,
         put=[one | {"body": from_json(one["body"])} for one in decided],
+        clocks=scorer_of(request).clocks.off(),
+        elapsed=lambda seconds: format_elapsed(abs(seconds), language=words.language),
         calls=len(found),
         bands=bands(found, labels),
         waits=lived,
@@ -62,6 +65,8 @@ async def supervisor_page(request: Request) -> Response:
         looks=looks(words),
         short=short_pseudonym,
         at=lambda text: microseconds(datetime.fromisoformat(text)),
+        us=microseconds,
+        since=waiting_since_us,
         day=lambda text: format_day(text, intake.release.time_zone, language=words.language),
         decimal=lambda value, digits=0: format_decimal(value, digits, language=words.language),
         duration=lambda seconds: format_duration(seconds, language=words.language),

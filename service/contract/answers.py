@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.contract.fields import Stage
 
 BandId = Literal["unscored", "normal", "unsure", "likely_prank"]
+_ARRIVED_AT = (
+    "When the call counts as arrived, by which it is ordered: received_at, unless the sender's clock is ahead or too "
+    "far behind; then when it was first heard of. Null: at received_at, answered by an earlier version."
+)
 State = Literal["waiting", "taken", "answered", "ended", "abandoned", "closed"]
 Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"]
 
@@ -47,9 +51,10 @@ class ScoreResponse(Document):
         description="Seconds, at most 300: only calls that arrive within them may be answered before this one."
     )
     queue_key: datetime = Field(
-        description="received_at and defer_s: serve the smallest first. It may move forward later, never back."
+        description="arrived_at and defer_s: serve the smallest first. It may move forward later, never back."
     )
     queue_key_epoch: float = Field(description="The same as seconds since 1970.")
+    arrived_at: datetime | None = Field(None, description=_ARRIVED_AT)
     expected_wait_s: float | None = Field(
         description="Seconds that the call would wait first come, first served; null: not known."
     )
@@ -123,6 +128,7 @@ class CallDocument(Document):
     model_config = ConfigDict(extra="allow")
     call_id: str
     received_at: datetime
+    arrived_at: datetime = Field(description=_ARRIVED_AT)
     caller: str | None = Field(description="A short pseudonym; null: no number.")
     line: str | None
     attestation: str | None
@@ -159,6 +165,7 @@ class Queued(Document):
 
     call_id: str
     received_at: datetime
+    arrived_at: datetime = Field(description="Since when it waits: received_at, or when it was first heard of.")
     queue_key: datetime = Field(description="Serve the smallest first.")
     queue: str | None
     centre: str | None

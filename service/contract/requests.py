@@ -4,20 +4,24 @@ The fields that a score cannot do without are strict. Any other field that makes
 a call is never lost to the queue over an optional number.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from model.calls.columns import ATTESTATIONS, DISPOSITIONS, ENDED_BY, LINES
 from service.contract.fields import (
     DEEPEST,
     MAX_EXTRAS,
+    Attestation,
     Caller,
     CallId,
+    DispositionWord,
+    EndedBy,
     Flag,
     Forgive,
-    Seconds,
-    Share,
+    Line,
+    SpeltSeconds,
+    SpeltShare,
+    SpeltStage,
     Stage,
     Text,
     Time,
@@ -49,12 +53,12 @@ Operator = Annotated[
     Field(description="Who it was: up to 200 characters. With an operator's key nobody but its holder (403)."),
 ]
 DurationS = Annotated[
-    Seconds | None,
+    SpeltSeconds | None,
     Forgive,
     Field(description="Seconds of the conversation, from answer to end: 0 to 86,400.", examples=[31.0]),
 ]
 SilenceRatio = Annotated[
-    Share | None,
+    SpeltShare | None,
     Forgive,
     Field(description="Share of the conversation without speech on the caller's side: 0 to 1.", examples=[0.4]),
 ]
@@ -92,7 +96,8 @@ class ScoreRequest(Body):
         Time,
         Field(
             description="When the call arrived: RFC 3339 with an offset, from 1990 to now; a clock that is ahead is "
-            "tolerated by the setting clock_skew_s, 600 s by default. It never changes.",
+            "tolerated by the setting clock_skew_s, 600 s by default. Where it is ahead, or further behind than "
+            "clock_tolerance_s, 60 s, the call is placed by when it was first heard of. It never changes.",
             examples=["2026-11-01T20:15:00+07:00"],
         ),
     ]
@@ -100,15 +105,15 @@ class ScoreRequest(Body):
         Caller | None,
         Forgive,
         Field(
-            description="The caller's number as it was dialled or in E.164, or a stable pseudonym; up to 200 "
-            'characters. Null, "", "anonymous" and the like: no number. It is hashed with a key at once and never '
-            "stored as it is. It never changes.",
+            description="The caller's number as it was dialled or in E.164, as a text of up to 200 characters or as an "
+            'integer, or a stable pseudonym. Null, "", "anonymous" and the like: no number. It is hashed with a key at '
+            "once and never stored as it is. It never changes.",
             examples=["0812-3456-7890"],
         ),
     ] = None
-    line: Annotated[Literal[LINES] | None, Forgive, Field(description="The kind of line; null: unknown.")] = None  # type: ignore[valid-type]
+    line: Annotated[Line | None, Forgive, Field(description="The kind of line, in any casing; null: unknown.")] = None
     attestation: Annotated[
-        Literal[ATTESTATIONS] | None,  # type: ignore[valid-type]
+        Attestation | None,
         Forgive,
         Field(
             description="What the network says of the number by STIR/SHAKEN: `A`, `B`, `C` or `failed`; null: nothing."
@@ -125,7 +130,7 @@ class ScoreRequest(Body):
         Field(description="Which queue it waits in, where there are several: up to 200 characters."),
     ] = None
     duration_s: Annotated[
-        Seconds | None,
+        SpeltSeconds | None,
         Forgive,
         Field(
             description="Seconds heard of the caller so far, 0 to 86,400: of the greeting or an IVR when the call "
@@ -134,12 +139,12 @@ class ScoreRequest(Body):
         ),
     ] = None
     silence_ratio: Annotated[
-        Share | None,
+        SpeltShare | None,
         Forgive,
         Field(description="Share of those seconds without speech on the caller's side: 0 to 1.", examples=[0.8]),
     ] = None
     expected_wait_s: Annotated[
-        Seconds | None,
+        SpeltSeconds | None,
         Forgive,
         Field(
             description="Seconds that the call would wait first come, first served: 0 to 86,400, and 0 means that an "
@@ -149,7 +154,7 @@ class ScoreRequest(Body):
         ),
     ] = None
     stage: Annotated[
-        Stage | None,
+        SpeltStage | None,
         Forgive,
         Field(
             description="`ring`: nothing heard yet; `opening`: as it joins the queue; `ended`: of the conversation. "
@@ -190,7 +195,7 @@ class Ended(Body):
     ended_at: Annotated[
         Time, Field(description="When: RFC 3339 with an offset, not before received_at and not after now.")
     ]
-    ended_by: Annotated[Literal[ENDED_BY] | None, Forgive, Field(description="Who hung up; null: not known.")] = None  # type: ignore[valid-type]
+    ended_by: Annotated[EndedBy | None, Forgive, Field(description="Who hung up; null: not known.")] = None
     duration_s: DurationS = None
     silence_ratio: SilenceRatio = None
 
@@ -200,7 +205,7 @@ class Disposition(Body):
 
     KIND: ClassVar = "disposed"
 
-    disposition: Annotated[Literal[DISPOSITIONS], Field(description="What the call was.")]  # type: ignore[valid-type]
+    disposition: Annotated[DispositionWord, Field(description="What the call was, in any casing.")]
     category: Annotated[
         Text | None,
         Forgive,

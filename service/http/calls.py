@@ -165,7 +165,7 @@ def _known(call: Call) -> dict[str, Any]:
     plain = ("call_id", "line", "attestation", "centre", "queue", "state", "operator", "opening_duration_s",
              "opening_silence_ratio", "ended_by", "duration_s", "silence_ratio", "disposition", "category",
              "shown_band", "held_out", "defer_s", "release", "first_call")  # fmt: skip
-    times = ("received_at", "answered_at", "ended_at", "disposed_at", "queue_key")
+    times = ("received_at", "arrived_at", "answered_at", "ended_at", "disposed_at", "queue_key")
     return {
         **{name: getattr(call, name) for name in plain},
         **{name: rfc3339(getattr(call, f"{name}_us")) for name in times},

@@ -1,6 +1,7 @@
 """What the routes share: a body is read once, up to a limit and with its warnings; who asks; and the answer as JSON."""
 
 import logging
+from codecs import BOM_UTF8
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -22,6 +23,8 @@ from service.telemetry.logs import RateLimit
 if TYPE_CHECKING:
     from service.intake.deadline import FailOpenScorer
 
+#: A sender is believed that it has kept a request for so many seconds: as long as a call waits that nobody tells of.
+MAX_KEPT_S = 900.0
 log = logging.getLogger(__name__)
 _may_log = RateLimit()
 T = TypeVar("T", bound=BaseModel)
@@ -55,17 +58,30 @@ AS_RECORDED = {
 }
 
 
-def request_body(schema: type[BaseModel], example: dict[str, Any], *, clocked: bool = False) -> dict[str, Any]:
+AGE: dict[str, Any] = {
+    "name": "Saring-Age",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ["12.5"]},
+    "description": "For how many seconds the sender has kept the request, such as in a queue of its own while the "
+    f"service was out of reach: 0 to {MAX_KEPT_S:g}. So long before now the call counts as heard of, when it is new "
+    "here. Without it, or with anything else: 0.",
+}
+
+
+def request_body(
+    schema: type[BaseModel], example: dict[str, Any], *headers: dict[str, Any], clocked: bool = False
+) -> dict[str, Any]:
     """Describe a body that the endpoint reads itself, with its warnings; `clocked` when it uses `resolve_source`."""
     content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "example": example}
     extra: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": content}}}
     if clocked:
-        extra["parameters"] = [AS_RECORDED]
+        extra["parameters"] = [AS_RECORDED, *headers]
     return extra
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read a body up to a limit.
+    """Read a body up to a limit, without the mark that some programs put before UTF-8.
 
     Raises
     ------
@@ -80,7 +96,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(body) + len(more) > limit:
             raise TooLarge(f"the body has more than {limit:,} bytes", [("(body)", f"at most {limit:,} bytes")])
         if not message.get("more_body", False):
-            return bytes(body) + more if body else more
+            return (bytes(body) + more if body else more).removeprefix(BOM_UTF8)
         body = bytearray(body) if isinstance(body, bytes) else body
         body += more
 
@@ -140,6 +156,29 @@ def resolve_source(request: Request, recorded: datetime) -> tuple[datetime, Sour
     if not settings_of(request).replay and who.role is not Role.ADMIN:
         raise Forbidden("this service goes by its own clock, expected one that was started with --replay, or an admin")
     return recorded, Source(who.name, now)
+
+
+def resolve_score_source(
+    request: Request, recorded: datetime, warnings: list[dict[str, str]]
+) -> tuple[datetime, Source]:
+    """Do the same for a score, with the seconds for which its sender has kept it; a warning when these make no sense.
+
+    Raises
+    ------
+    Forbidden
+    """
+    now, told_by = resolve_source(request, recorded)
+    said = next((value for name, value in request.scope["headers"] if name == b"saring-age"), None)
+    if said is None or told_by.at is not None:
+        return now, told_by
+    try:
+        kept_s = float(said)
+    except ValueError:
+        kept_s = -1.0
+    if not 0.0 <= kept_s <= MAX_KEPT_S:
+        warnings.append({"field": AGE["name"], "detail": f"expected 0 to {MAX_KEPT_S:g} seconds; taken as 0"})
+        return now, told_by
+    return now, told_by._replace(kept_s=kept_s)
 
 
 def scorer_of(request: Request) -> "FailOpenScorer":

@@ -35,6 +35,7 @@ def queued_call(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B00
     return {
         "call_id": call.call_id,
         "received_at": rfc3339(call.received_at_us),
+        "arrived_at": rfc3339(call.arrived_at_us),
         "queue_key": rfc3339(call.queue_key_us),
         "queue": call.queue,
         "centre": call.centre,

@@ -11,12 +11,13 @@ from service.contract.answers import BatchResponse, ScoreResponse
 from service.contract.problems import Invalid, Problem
 from service.contract.requests import MAX_BATCH_CALLS, Batch, ScoreRequest
 from service.http.dependencies import (
+    AGE,
     json_response,
     parse_request,
     read_body,
     read_request,
     request_body,
-    resolve_source,
+    resolve_score_source,
     scorer_of,
     settings_of,
 )
@@ -50,7 +51,7 @@ _ASKED = {
     "/v1/score",
     summary="Score one call",
     response_model=ScoreResponse,
-    openapi_extra=request_body(ScoreRequest, _ASKED, clocked=True),
+    openapi_extra=request_body(ScoreRequest, _ASKED, AGE, clocked=True),
     responses=problem_responses(409, 413, 422) | _LINKS,
 )
 @require_role(Role.INTAKE)
@@ -62,7 +63,7 @@ async def score(request: Request) -> Response:
     time all the same: `unscored`, defer_s 0, `degraded` true; it is kept when `durable` is true.
     """
     asked, warnings = await read_request(request, ScoreRequest)
-    now, told_by = resolve_source(request, asked.received_at)
+    now, told_by = resolve_score_source(request, asked.received_at, warnings)
     return json_response((await scorer_of(request).score(asked, warnings, now, told_by=told_by)).encoded)
 
 
@@ -70,7 +71,7 @@ async def score(request: Request) -> Response:
     "/v1/score/batch",
     summary="Score up to 1,000 calls",
     response_model=BatchResponse,
-    openapi_extra=request_body(Batch, {"calls": [_ASKED]}, clocked=True),
+    openapi_extra=request_body(Batch, {"calls": [_ASKED]}, AGE, clocked=True),
     responses=problem_responses(413, 422),
 )
 @require_role(Role.INTAKE)
@@ -97,7 +98,7 @@ async def batch(request: Request) -> Response:
                 if len(body) > settings.body_limit:
                     raise Invalid("the item is too large", [("(body)", f"at most {settings.body_limit:,} bytes")])
                 asked, warnings = parse_request(request, body, ScoreRequest)
-                now, told_by = resolve_source(request, asked.received_at)
+                now, told_by = resolve_score_source(request, asked.received_at, warnings)
                 return (await scorer.score(asked, warnings, now, told_by=told_by, among=len(items))).answer
             except Problem as problem:
                 return problem.document()

@@ -26,6 +26,7 @@ from service.queue import states
 from service.scoring.answer import ScoreReply, Warnings, fallback_answer
 from service.security.pseudonyms import Pseudonyms, last_digits
 from service.store.records import NO_SOURCE, Source
+from service.telemetry.sender_clocks import SenderClocks, clock_warnings
 from service.timestamps import microseconds, rfc3339
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class FailOpenScorer:
         self.redelivery, self.intake, self.metrics = redelivery, redelivery.intake, redelivery.metrics
         self.pseudonyms = pseudonyms
         self.masks = NumberMasks(pseudonyms.name, lambda: self.intake.release.region)
+        self.clocks = SenderClocks(self.intake.clock_tolerance_s, self.metrics.clock_off)
         self._deadline_s, self._digits = deadline_s, digits
         self._limiter = AdaptiveLimiter(MIN_CONCURRENT, int(MAX_CONCURRENT_PER_S * deadline_s))
 
@@ -163,13 +165,17 @@ class FailOpenScorer:
                     reply = await self.intake.score(request, caller, warnings, now, aliases=aliases, told_by=told_by)
                 self.redelivery.record_success()
                 self._count_score(reply.answer, warnings)
+                self._note_clock(request, now, told_by)
                 return reply
             except (StoreError, TimeoutError) as error:
                 reason, in_time = self.redelivery.record_failure(error), False
             finally:
                 if among == 1:
                     self._limiter.release(in_time=in_time)
-        answer = fallback_answer(request, self.intake.release.name, warnings, now)
+        arrived_at_us = self._note_clock(request, now, told_by)
+        off = clock_warnings(microseconds(request.received_at), arrived_at_us, self.intake.clock_tolerance_s)
+        warnings[:] = [one for one in warnings if one["field"] != "received_at"] + off  # the store may have begun
+        answer = fallback_answer(request, arrived_at_us, self.intake.release.name, warnings, now)
         self.metrics.degraded(reason)
         record = {"caller": caller.hex() if caller else None, "older": [one.hex() for one in others], "answer": answer,
                   **_source_record(told_by)}  # fmt: skip
@@ -226,7 +232,8 @@ class FailOpenScorer:
         if not isinstance(request, Ended):
             return Recorded(False)
         unscored = ScoreRequest.model_construct(call_id=call_id, received_at=request.ended_at, stage="ended")
-        answer = fallback_answer(unscored, intake.release.name, warnings or [], now)
+        arrived_at_us = self._known_arrival_us(call_id) or microseconds(request.ended_at)
+        answer = fallback_answer(unscored, arrived_at_us, intake.release.name, warnings or [], now)
         return Recorded(False, ScoreReply.encode(answer | {"durable": True}))
 
     def _stored_call_id_of(self, request: ScoreRequest) -> str:
@@ -256,6 +263,21 @@ class FailOpenScorer:
         if call is not None:
             states.close(call.copy_for_change(call.changed_at_us), request.operator, confirmed=bool(request.confirm))
         return request.model_copy(update={"confirm": True})
+
+    def _known_arrival_us(self, call_id: str) -> int | None:
+        """Return when a call counts as arrived that is known here, without the store; None when it is not."""
+        call = self.intake.event_log.cached_call(call_id) or self.intake.board.calls.get(call_id)
+        return self.redelivery.pending_arrival_us(call_id) if call is None else call.arrived_at_us
+
+    def _note_clock(self, request: ScoreRequest, now: datetime, told_by: Source) -> int:
+        """Return when the call counts as arrived, having taken note of its sender's clock, but for a replayed log."""
+        arrived_at_us = self._known_arrival_us(request.call_id)
+        if arrived_at_us is None:
+            arrived_at_us = self.intake.arrival_us(request, now, told_by)
+        if told_by.at is None:
+            sender = ", ".join(name for name in (told_by.name, request.centre) if name)
+            self.clocks.note(sender, (microseconds(request.received_at) - arrived_at_us) / 1e6, now)
+        return arrived_at_us
 
     def _count_score(self, answer: dict[str, Any], warnings: Warnings) -> None:
         guardrails, held_out = answer["guardrails"], answer["held_out"]

@@ -198,6 +198,11 @@ class EventLog:
         """Return whether a call is cached, so that it is known to exist."""
         return self._cached_call(call_id) is not None
 
+    def cached_call(self, call_id: str) -> Call | None:
+        """Return a call as it is cached; None when it is not."""
+        entry = self._cached_call(call_id)
+        return None if entry is None else entry[0]
+
     def evict(self, call_id: str, stream: bytes) -> None:
         """Evict a call and its stream, so that they are read from the store again."""
         self._live.pop(call_id, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from model.errors import StoreError
 from model.history.caller_history import FIELDS, VERSION
 from model.history.surge import MINUTE_US, SURGE_US, Surge, first_minute
+from model.policy.arrival import CLOCK_TOLERANCE_S, arrival_us
 from model.release.folder import Release
 from service.contract.problems import Conflict, Unknown
 from service.contract.requests import ScoreRequest
@@ -29,7 +30,8 @@ from service.scoring.triage import Triage
 from service.security.pseudonyms import ID_BYTES
 from service.store.call_reading import ForeignEvent
 from service.store.records import NO_SOURCE, Call, CallEvent, Kind, Source, stream_of
-from service.timestamps import microseconds
+from service.telemetry.sender_clocks import clock_warnings
+from service.timestamps import microseconds, rfc3339
 
 if TYPE_CHECKING:
     from service.store.store import Store
@@ -55,6 +57,8 @@ class Intake:
         Called with the band of each call whose caller hung up before an operator answered.
     network_attests : bool
         Whether a past that the network did not attest puts nobody back.
+    clock_tolerance_s : float
+        How far behind a sender's clock may be and is believed all the same.
 
     Raises
     ------
@@ -74,8 +78,10 @@ class Intake:
         taken_timeout_s: float = 30.0,
         on_abandoned: Callable[[str], None] = lambda _band: None,
         network_attests: bool = False,
+        clock_tolerance_s: float = CLOCK_TOLERANCE_S,
     ) -> None:
         self.store, self.operations, self._on_abandoned = store, operations, on_abandoned
+        self.clock_tolerance_s = clock_tolerance_s
         #: Is called with each call that was scored, the stage and the answer.
         self.on_scored: Callable[[Call, str, Mapping[str, Any]], None] = lambda *_: None
         _check_history_version(store, release)
@@ -129,6 +135,7 @@ class Intake:
             When the store did not take it.
         """
         received_at_us, stage = microseconds(request.received_at), request.resolved_stage()
+        arrived_at_us = self.arrival_us(request, now, told_by, given)
         if caller is not None and received_at_us < self.operations.removed_before_us:
             caller = await self._caller_unless_removed(request.call_id, caller, received_at_us)
             aliases = aliases if caller is not None else NO_ALIASES
@@ -142,6 +149,7 @@ class Intake:
             if known is None:
                 kind, call = "received", self._new_call(request.call_id, received_at_us, caller, stream, aliases)
                 call.changed_at_us = microseconds(now)
+                call.arrived_at_us = arrived_at_us
             elif known.received_at_us != received_at_us or not _is_same_caller(known.caller, caller, aliases):
                 name = "caller" if known.received_at_us == received_at_us else "received_at"
                 raise Conflict(f"{name} of a known call cannot change", [(name, "the value of the first request")])
@@ -156,7 +164,9 @@ class Intake:
                 if back:
                     states.revive(call)
             ignored = merge_request(call, vars(request), stage, request.extras())
-            warnings[:] = [one for one in warnings if one["field"] != "x_*"] + ignored  # it may be decided again
+            off = clock_warnings(call.received_at_us, call.arrived_at_us, self.clock_tolerance_s)
+            # It may be decided again.
+            warnings[:] = [one for one in warnings if one["field"] not in ("x_*", "received_at")] + off + ignored
             reply = ScoreReply.encode(
                 self.triage.decide(
                     call,
@@ -171,15 +181,36 @@ class Intake:
             )
             call.asked[stage], call.answers[stage] = asked, reply.encoded
             appended = call
-            return Append(
-                call, kind, received_at_us, score_body(asked, reply, stage, call.state if back else None), reply
+            corrected = kind == "received" and arrived_at_us != received_at_us
+            body = score_body(
+                asked,
+                reply,
+                stage=stage,
+                state=call.state if back else None,
+                arrived_at=rfc3339(arrived_at_us) if corrected else None,
             )
+            return Append(call, kind, received_at_us, body, reply)
 
         stream = stream_of(caller, request.call_id)
         reply: ScoreReply = await self.event_log.append(request.call_id, stream, now, decide, told_by=told_by)
         if appended is not None and given is None:
             self.on_scored(appended, stage, reply.answer)
         return reply
+
+    def arrival_us(
+        self, request: ScoreRequest, now: datetime, told_by: Source, given: Mapping[str, Any] | None = None
+    ) -> int:
+        """Return when a call counts as arrived that is heard of now for the first time, or was answered before.
+
+        In a replayed log, and in an answer that stands in a journal of before, that is received_at.
+        """
+        received_at_us = microseconds(request.received_at)
+        if given is not None and "arrived_at" in given:
+            return microseconds(datetime.fromisoformat(given["arrived_at"]))
+        if given is not None or told_by.at is not None:
+            return received_at_us
+        heard_at_us = microseconds(now) - round(told_by.kept_s * 1e6)
+        return arrival_us(received_at_us, heard_at_us, self.clock_tolerance_s)
 
     async def _caller_unless_removed(self, call_id: str, caller: bytes, received_at_us: int) -> bytes | None:
         """Return whose call it is; nobody's when retention may have removed it, and its caller's history has it."""

@@ -10,8 +10,9 @@ from service.contract.requests import Answered, Disposition, Ended, EventRequest
 from service.intake.event_log import Append, EventLog, NoChange
 from service.intake.history_cache import CallerStream
 from service.queue import states
+from service.queue.projection import label_change
 from service.scoring.answer import ScoreReply, Warnings, score_body
-from service.store.records import NO_SOURCE, Call, Kind, Source, encode_json, label_change
+from service.store.records import NO_SOURCE, Call, Kind, Source, encode_json
 from service.timestamps import microseconds, rfc3339
 
 if TYPE_CHECKING:
@@ -100,9 +101,10 @@ class CallLifecycle:
             When it ended before its arrival, or ended already and in another way.
         """
         asked = request.model_dump_json(exclude_none=True).encode()
-        told = (microseconds(request.ended_at), request.ended_by, request.duration_s, request.silence_ratio)
 
         def decide(call: Call) -> Append | NoChange:
+            ended_at_us = states.check_not_before_arrival(call, "ended_at", request.ended_at)
+            told = (ended_at_us, request.ended_by, request.duration_s, request.silence_ratio)
             if call.ended_at_us is not None:
                 if told != (call.ended_at_us, call.ended_by, call.duration_s, call.silence_ratio):
                     raise Conflict("the call has ended already, in another way", [("ended_at", "the first one told")])
@@ -115,7 +117,7 @@ class CallLifecycle:
             reply = ScoreReply.encode(self._triage.decide(call, "ended", None, warnings, now))
             call.asked["ended"], call.answers["ended"] = asked, reply.encoded
             heard = {"answered": was_answered, "duration_s": call.duration_s, "silence_ratio": call.silence_ratio}
-            return Append(call, "ended", told[0], score_body(asked, reply), reply, heard)
+            return Append(call, "ended", ended_at_us, score_body(asked, reply), reply, heard)
 
         reply: ScoreReply = await self._append_to_known_call(call_id, now, decide, told_by)
         return reply
@@ -146,7 +148,7 @@ class CallLifecycle:
                 body["answered_at"] = rfc3339(call.answered_at_us)
             change = label_change(self._triage.release.labels, call.disposition, request.disposition)
             call.disposition, call.category = request.disposition, request.category
-            call.disposed_at_us = microseconds(known_at)
+            call.disposed_at_us = max(microseconds(known_at), call.received_at_us)
             return Append(call, "disposed", call.disposed_at_us, encode_json(body), history_columns=dict(change))
 
         await self._append_to_known_call(call_id, now, decide, told_by)

@@ -64,6 +64,8 @@ class Redelivery:
         #: By journal, up to which record the store may have been told: by an earlier process, or in vain.
         self._tried_until = [0] * len(self._orphans_first)
         self._pending_records: Counter[str] = Counter()
+        #: By call with a pending score, when it counts as arrived: what is said of it next has the same place.
+        self._arrivals: dict[str, int] = {}
         for place, journal in enumerate(self._orphans_first):
             for self._tried_until[place], record in journal.peek(len(journal)):
                 self._count_pending(from_json(record), 1)
@@ -101,6 +103,10 @@ class Redelivery:
     def has_pending(self, call_id: str) -> bool:
         """Return whether a call has records that are not yet delivered."""
         return call_id in self._pending_records
+
+    def pending_arrival_us(self, call_id: str) -> int | None:
+        """Return when a call whose score is pending counts as arrived; None when none is."""
+        return self._arrivals.get(call_id)
 
     def record_success(self) -> None:
         """Record that the store answered in time."""
@@ -181,6 +187,7 @@ class Redelivery:
             # Looked at once more: something may have been kept while the store was being asked.
             if done and not self._appending and not any(len(journal) for journal in self._orphans_first):
                 self._pending_records.clear()
+                self._arrivals.clear()
                 self._delivery.forget_erased()
                 self._work.clear()
                 self.metrics.store_up(up=True)
@@ -222,11 +229,15 @@ class Redelivery:
 
     def _count_pending(self, record: dict[str, Any], by: int) -> None:
         """Count a pending record, or one delivered, for its call and, with a score, for its caller."""
+        arrived_at = record.get("answer", {}).get("arrived_at")
+        if arrived_at is not None:
+            self._arrivals.setdefault(record["call_id"], microseconds(datetime.fromisoformat(arrived_at)))
         for name in (record["call_id"], record.get("caller")):
             if name is not None:
                 self._pending_records[name] += by
                 if self._pending_records[name] <= 0:
                     del self._pending_records[name]
+                    self._arrivals.pop(name, None)
 
     def _is_over(self, call_id: str) -> bool:
         """Whether the journals have the end of a call."""

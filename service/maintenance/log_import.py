@@ -14,9 +14,10 @@ from model.scorecard.feature_table import FeatureTable
 from service.contract.extra_fields import filter_extra_fields
 from service.contract.number_masks import NumberMasks, digits_of, mask_numbers_in_json
 from service.maintenance.retention import removed_before
+from service.queue.projection import label_change
 from service.queue.states import CLOSED, ENDED
 from service.security.pseudonyms import Pseudonyms
-from service.store.records import Call, CallEvent, Kind, encode_json, label_change
+from service.store.records import Call, CallEvent, Kind, encode_json
 from service.store.store import Store
 from service.timestamps import microseconds
 

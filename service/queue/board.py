@@ -60,7 +60,7 @@ class Change(NamedTuple):
 
 def sort_by_queue_key(found: Iterable[Call]) -> list[Call]:
     """Return calls in the order in which they are to be answered."""
-    return sorted(found, key=lambda call: (call.queue_key_us, call.received_at_us, call.call_id))
+    return sorted(found, key=lambda call: (call.queue_key_us, call.arrived_at_us, call.call_id))
 
 
 class Board:
@@ -144,10 +144,10 @@ class Board:
         totals, staff, rule = self._totals_of(call.queue), self._operations.staff_of(call.queue), self.deferral
         if totals.staff != staff:
             totals.staff, totals.held_s = staff, NOTHING_HELD
-        elapsed_s = (call.received_at_us - totals.held_at_us) / 1e6
+        elapsed_s = (call.arrived_at_us - totals.held_at_us) / 1e6
         now_s = math.nan if expected.wait_s is None else float(expected.wait_s)
         totals.held_s = decaying_maximum(now_s, totals.held_s, elapsed_s, rule.kappa, rule.base_s, rule.max_defer_s)
-        totals.held_at_us = max(totals.held_at_us, call.received_at_us)
+        totals.held_at_us = max(totals.held_at_us, call.arrived_at_us)
         return totals.held_s
 
     def mean_handling_s(self, queue: str | None) -> float | None:

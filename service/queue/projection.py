@@ -9,13 +9,14 @@ from pydantic_core import from_json
 from service.contract.extra_fields import joined
 from service.contract.problems import Problem
 from service.queue import states
-from service.store.records import Call, label_change
+from service.store.records import Call
 from service.timestamps import EPOCH, microseconds
 
 Row = Mapping[str, Any]
 #: What follows from the events. The rest says what was read, shown and answered at the time.
 PROJECTED_COLUMNS = (
     "received_at_us",
+    "arrived_at_us",
     "caller",
     "state",
     "operator",
@@ -62,8 +63,10 @@ def project_call(known: Call, said: Sequence[Row]) -> Call:
     """
     first = said[0]
     caller = None if first["chain"][:1] == b"\0" else first["chain"]
-    call = Call(first["call_id"], first["received_at_us"], caller)
-    if _body(first).get("imported"):
+    call, body = Call(first["call_id"], first["received_at_us"], caller), _body(first)
+    if "arrived_at" in body:  # not where received_at says
+        call.arrived_at_us = microseconds(datetime.fromisoformat(body["arrived_at"]))
+    if body.get("imported"):
         call.state = states.ENDED
         for name in _IMPORTED:
             setattr(call, name, getattr(known, name))
@@ -136,6 +139,18 @@ def merge_request(
         return []
     call.extra, beyond = joined(call.extra, extra)
     return beyond
+
+
+def label_change(labels: Mapping[str, int], before: str | None, after: str | None) -> dict[str, float]:
+    """Return what a disposition adds to its caller's history, given the one that it replaces; None is none.
+
+    Examples
+    --------
+    >>> label_change({"genuine": 0, "prank": 1}, "prank", "genuine")
+    {'genuine': 1.0, 'not_genuine': -1.0}
+    """
+    was, now = labels.get(before or ""), labels.get(after or "")
+    return {"genuine": float((now == 0) - (was == 0)), "not_genuine": float((now == 1) - (was == 1))}
 
 
 def changed_labels(

@@ -159,14 +159,31 @@ def revive(call: "Call") -> bool:
     return True
 
 
+def waiting_since_us(received_at_us: int, arrived_at_us: int | None, until_us: int) -> int:
+    """Return since when a call had waited at a moment: the later of its two arrivals that lies not after it.
+
+    Its sender tells of that moment by the clock that gave received_at, an operator by this one's, which says when it
+    arrived here; `arrived_at_us` is null in the store where the two are the same.
+
+    Examples
+    --------
+    >>> waiting_since_us(540, 0, 560), waiting_since_us(540, 0, 20), waiting_since_us(-10**9, 0, 20 - 10**9)
+    (540, 0, -1000000000)
+    """
+    earlier_us, later_us = sorted((received_at_us, received_at_us if arrived_at_us is None else arrived_at_us))
+    return later_us if later_us <= until_us else earlier_us
+
+
 def check_not_before_arrival(call: "Call", field: str, time: datetime) -> int:
-    """Return a time in microseconds; refuse one before the call's arrival.
+    """Return a time in microseconds, not before received_at; refuse one before the call's arrival by either clock.
+
+    An operator closes a call at once whose sender's clock is minutes ahead.
 
     Raises
     ------
     Conflict
     """
     time_us = microseconds(time)
-    if time_us < call.received_at_us:
+    if time_us < min(call.received_at_us, call.arrived_at_us):
         raise Conflict(f"{field} lies before received_at", [(field, "a time not before received_at")])
-    return time_us
+    return max(time_us, call.received_at_us)

@@ -81,16 +81,14 @@ def refresh_answer(answer: dict[str, Any], call: Call) -> dict[str, Any]:
     band = min(answer["band"], call.shown_band, key=_BANDS.index)
     if (defer_s, band) == (answer["defer_s"], answer["band"]):
         return answer
-    key_us = queue_key_us(call.received_at_us, defer_s)
+    key_us = queue_key_us(call.arrived_at_us, defer_s)
     place = {"defer_s": defer_s, "queue_key": rfc3339(key_us), "queue_key_epoch": key_us / 1e6}
     return answer | place | {"band": band}
 
 
-def score_body(asked: bytes, reply: ScoreReply, stage: str | None = None, state: str | None = None) -> bytes:
-    """Return the body of a score event: request and answer, both encoded already, and the state that it revived."""
-    named = b"".join(
-        b'"%s":"%s",' % (name, value.encode()) for name, value in ((b"stage", stage), (b"state", state)) if value
-    )
+def score_body(asked: bytes, reply: ScoreReply, **more: str | None) -> bytes:
+    """Return the body of a score event: request and answer, both encoded already, and what more there is to tell."""
+    named = b"".join(b'"%s":"%s",' % (name.encode(), value.encode()) for name, value in more.items() if value)
     return b'{%s"request":%s,"answer":%s}' % (named, asked, reply.encoded)
 
 
@@ -119,6 +117,7 @@ def answer_document(
         "defer_s": call.defer_s,
         "queue_key": rfc3339(key_us),
         "queue_key_epoch": key_us / 1e6,
+        "arrived_at": rfc3339(call.arrived_at_us),
         "expected_wait_s": expected.wait_s,
         "expected_wait_source": expected.source,
         "reasons": scored.reasons if scored else [],
@@ -132,9 +131,11 @@ def answer_document(
     }
 
 
-def fallback_answer(request: ScoreRequest, release: str | None, warnings: Warnings, now: datetime) -> dict[str, Any]:
+def fallback_answer(
+    request: ScoreRequest, arrived_at_us: int, release: str | None, warnings: Warnings, now: datetime
+) -> dict[str, Any]:
     """Return the answer that puts nobody back: what is said when the store cannot be reached in time."""
-    call = Call(request.call_id, microseconds(request.received_at))
+    call = Call(request.call_id, microseconds(request.received_at), arrived_at_us=arrived_at_us)
     told_s = request.expected_wait_s
     expected = ExpectedWait(told_s, False, "unknown" if told_s is None else "request")
     answer = answer_document(call, request.resolved_stage(), None, expected, release, warnings, now)

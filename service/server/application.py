@@ -97,6 +97,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
             taken_timeout_s=settings.taken_timeout_s,
             on_abandoned=metrics.abandoned,
             network_attests=settings.network_attests,
+            clock_tolerance_s=settings.clock_tolerance_s,
         )
         journals = _journals(settings)
         for journal in journals:

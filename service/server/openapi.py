@@ -31,7 +31,12 @@ must be right. Anything else that makes no sense is taken as not known and point
 lost to the queue over an optional number. Of a name that comes twice the last one counts. Fields of your own are
 named `x_*`.
 
-**Times** are RFC 3339 with an offset; those in answers are in UTC with microseconds.
+**Values** of calls are read as people and programs write them: words in any casing; a number also as a text, with a
+point or a comma (`1.234` and `1,234` could be either, and are taken as not known); a caller also as an integer; a time
+also with a blank for the `T`, and with `+07` or `+0700`. A byte order mark before the body is ignored.
+
+**Times** are RFC 3339 with an offset; those in answers are in UTC with microseconds. A call is placed by `arrived_at`:
+`received_at`, unless your clock is ahead or too far behind; then by when it was first heard of here.
 
 **Numbers** of callers are hashed with a key as soon as they are read; people see a short pseudonym.
 

@@ -19,18 +19,6 @@ from service.store.tables import CALL, CHANGING
 Kind = Literal["received", "scored", "taken", "released", "answered", "ended", "disposed", "reopened", "left"]
 
 
-def label_change(labels: Mapping[str, int], before: str | None, after: str | None) -> dict[str, float]:
-    """Return what a disposition adds to its caller's history, given the one that it replaces; None is none.
-
-    Examples
-    --------
-    >>> label_change({"genuine": 0, "prank": 1}, "prank", "genuine")
-    {'genuine': 1.0, 'not_genuine': -1.0}
-    """
-    was, now = labels.get(before or ""), labels.get(after or "")
-    return {"genuine": float((now == 0) - (was == 0)), "not_genuine": float((now == 1) - (was == 1))}
-
-
 @dataclass(slots=True)
 class Call:
     """All that is known of one call; times are microseconds since 1970.
@@ -57,6 +45,8 @@ class Call:
         As in `service.queue.states`, and who has taken it.
     changed_at_us : int
         When something new was last said of it.
+    arrived_at_us : int
+        By which it is ordered (`model.policy.arrival`); by default received_at.
     heard_at_us : int
         When what is known was last said of it once more, as far as it was written down: `service.watch.silence`.
     asked, answers : dict
@@ -92,9 +82,13 @@ class Call:
     operator: str | None = None
     changed_at_us: int = 0
     heard_at_us: int = 0
+    arrived_at_us: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.arrived_at_us = self.arrived_at_us or self.received_at_us
 
     def answer(self, *stages: str) -> dict[str, Any] | None:
         """Return what was answered at the first of these stages that was scored; None when none of them was."""
@@ -109,7 +103,7 @@ class Call:
     @property
     def queue_key_us(self) -> int:
         """Its place in the queue."""
-        return queue_key_us(self.received_at_us, self.defer_s)
+        return queue_key_us(self.arrived_at_us, self.defer_s)
 
     def copy_for_change(self, now_us: int) -> Self:
         """Return a copy to be changed; the call itself stays as the store has it."""
@@ -187,13 +181,14 @@ def encode_json(document: Any) -> bytes:
 
 
 class Source(NamedTuple):
-    """Where an event comes from: the name of the access key, and when, by this machine's clock.
+    """Where an event comes from: the name of the access key, when, by this machine's clock, and how long it was kept.
 
-    Without `at` that is now. It is another time than now for a log that is replayed by its own clock.
+    Without `at` that is now; it is told for a log that is replayed by its own clock. `kept_s` says the sender.
     """
 
     name: str | None = None
     at: datetime | None = None
+    kept_s: float = 0.0
 
 
 NO_SOURCE = Source()

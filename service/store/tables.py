@@ -59,6 +59,8 @@ calls = sa.Table(
     sa.Column("extra", sa.Text, nullable=False),
     # Not with the call's events: `service.watch.silence` writes it by itself.
     sa.Column("heard_at_us", sa.BigInteger, nullable=False, server_default="0"),
+    # By which it is ordered; null in rows of before, and of a process of before: at received_at.
+    sa.Column("arrived_at_us", sa.BigInteger),
 )
 sa.Index(
     "ix_calls_live",
@@ -172,7 +174,6 @@ decisions = sa.Table(
 #: The columns of a row, in order; and those of a call that may change. What a call is received with stays as it is, and
 #: that it is still heard of is no event; the rest changes with each.
 EVENT, CALL, CHECKPOINT = (tuple(table.c.keys()) for table in (events, calls, checkpoints))
-FIXED = frozenset(
-    {"call_id", "received_at_us", "caller", "history", "surge_calls", "surge_new", "first_call", "heard_at_us"}
-)
+FIXED = frozenset({"call_id", "received_at_us", "arrived_at_us", "caller", "history", "surge_calls", "surge_new",
+                   "first_call", "heard_at_us"})  # fmt: skip
 CHANGING = tuple(name for name in CALL if name not in FIXED)

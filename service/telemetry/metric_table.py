@@ -80,6 +80,12 @@ METRICS: tuple[Metric, ...] = (
         "field",
     ),
     _counter("ahead_total", "requests refused because a time in them lies ahead of this machine's clock"),
+    _counter(
+        "clock_off_total",
+        "scores of calls whose received_at is further from this machine's clock than is tolerated",
+        "sender",
+        "direction",
+    ),
     _counter("abandoned_total", "callers who hung up before an operator answered, by the band shown", "band"),
     _counter("degraded_total", "scores and events that the store did not take as it should, and why", "reason"),
     _gauge("journal_records", "events in the journal that the store has not taken yet", together="livesum"),

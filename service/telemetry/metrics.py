@@ -26,7 +26,7 @@ BANDS = tuple(band.id for band in Band)
 #: The fields whose warnings are counted by name: those of the call log, and what only a request has.
 FIELDS = (*(column.name for column in COLUMNS), "expected_wait_s", "mean_handling_s", "stage", "operator", "confirm")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-MAX_QUEUES, MAX_REASONS, MAX_RELEASES, MAX_ROUTES = 50, 20, 50, 200
+MAX_QUEUES, MAX_REASONS, MAX_RELEASES, MAX_ROUTES, MAX_SENDERS = 50, 20, 50, 200, 50
 _OPENMETRICS = "application/openmetrics-text"
 
 _Count = Callable[[], None]
@@ -80,6 +80,8 @@ class Metrics:
         self._requests: dict[tuple[str, str, int], tuple[_Count, _Observe]] = {}
         self._routes, self._reasons = _Names(MAX_ROUTES), _Names(MAX_REASONS)
         self._queues, self._releases = _Names(MAX_QUEUES), _Names(MAX_RELEASES)
+        self._senders = _Names(MAX_SENDERS)
+        self._made["clock_off_total"].labels(OTHER, "behind")
         self.monitor(1.0, 1.0, alarmed=False)
 
     def scored(
@@ -107,6 +109,11 @@ class Metrics:
         """Count warnings, each with a `field`."""
         for warning in warnings:
             self._warnings.get(warning["field"], self._warnings[OTHER])()
+
+    def clock_off(self, sender: str, ahead: bool) -> None:
+        """Count a score of a call whose sender's clock is off."""
+        name = self._senders.of(sender) if mask_numbers(sender) == sender else OTHER
+        self._made["clock_off_total"].labels(name, "ahead" if ahead else "behind").inc()
 
     def request(self, route: str, method: str, status: int, seconds: float | None) -> None:
         """Count a request by its route's template, never its path; a stream has no seconds, since it is no latency."""

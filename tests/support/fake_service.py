@@ -13,13 +13,15 @@ from urllib.parse import unquote
 
 START = datetime(2026, 1, 31, 1, 15, tzinfo=UTC)
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00", "caller": "+6281234567890", "line": "mobile"}
+#: For calls of START, as if the client had heard of them then.
+OF_LONG_AGO = {"clock_tolerance_s": 1e9}
 #: For tests in which nothing is to be cut, however busy the machine is.
-PATIENT = {"deadline_s": 10.0}
+PATIENT = {"deadline_s": 10.0, **OF_LONG_AGO}
 ENDED_AT = "2026-01-31T08:16:00+07:00"
 FIELDS = [
     "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_s", "queue_key", "queue_key_epoch",
-    "expected_wait_s", "expected_wait_source", "reasons", "guardrails", "held_out", "release", "scored_at",
-    "durable", "degraded", "warnings",
+    "arrived_at", "expected_wait_s", "expected_wait_source", "reasons", "guardrails", "held_out", "release",
+    "scored_at", "durable", "degraded", "warnings",
 ]  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def scored(call: dict, defer_s: float = 0.0) -> dict:
     key = datetime.fromisoformat(call["received_at"]) + timedelta(seconds=defer_s)
     values = [
         call["call_id"], "ring", 0.4, "unsure", 0.5, defer_s, key.isoformat(timespec="microseconds"), key.timestamp(),
-        None, "unknown", [], [], False, "r1", START.isoformat(), True, False, [],
+        call["received_at"], None, "unknown", [], [], False, "r1", START.isoformat(), True, False, [],
     ]  # fmt: skip
     return dict(zip(FIELDS, values, strict=True))
 
@@ -227,6 +229,7 @@ def assert_first_come(answer: dict, call: dict, why: str = "") -> str:
     assert (answer["defer_factor"], answer["defer_s"], answer["durable"], answer["degraded"]) == (0.0, 0.0, False, True)
     assert answer["queue_key"] == received_at.astimezone(UTC).isoformat(timespec="microseconds")
     assert answer["queue_key_epoch"] == received_at.timestamp()
+    assert answer["arrived_at"] == answer["queue_key"]
     assert (answer["reasons"], answer["guardrails"], answer["held_out"], answer["release"]) == ([], [], False, None)
     assert datetime.fromisoformat(answer["scored_at"]).utcoffset() == timedelta(0)
     (warning,) = answer["warnings"]

@@ -66,9 +66,12 @@ class Keyed:
         return "\r\n".join([*first, *own, *lines, "", ""]).encode("latin-1")
 
     def ring(self, call_id: str, at: datetime | None = None, **more) -> dict:
-        """Let a call come in, now unless it is said when, and give the answer."""
-        body = {"call_id": call_id, "received_at": (at or datetime.now(UTC)).isoformat(), "line": "mobile"} | more
-        answered = self.ask("intake", "POST", "/v1/score", json=body)
+        """Let a call come in, now unless it is said when, and give the answer; its sender has kept it since."""
+        now = datetime.now(UTC)
+        body = {"call_id": call_id, "received_at": (at or now).isoformat(), "line": "mobile"} | more
+        kept_s = (now - (at or now)).total_seconds()
+        headers = {"Saring-Age": str(kept_s)} if 0.0 < kept_s <= 900.0 else {}
+        answered = self.ask("intake", "POST", "/v1/score", json=body, headers=headers)
         assert answered.status_code == 200, answered.text
         return answered.json()
 

@@ -9,7 +9,7 @@ import pytest
 
 from model.policy.deferral import DeferralSettings
 from model.release.folder import read_release
-from tests.support.nuisances import ago, nuisance, told_as_prank
+from tests.support.nuisances import NUISANCE, ago, nuisance, told_as_prank
 
 STRANGER = "+6281300000001"
 BUSY = {"operators": 1, "mean_handling_s": 60.0}
@@ -177,3 +177,39 @@ def test_the_monitor_pulls_the_switch_when_more_genuine_callers_are_marked_than_
         # A person looks into it and switches it on again: the monitor begins anew.
         client.put("/v1/operations", json={"switch": {"on": True, "reason": "looked into"}})
         assert client.post("/v1/score", json=nuisance("b", expected_wait_s=60.0)).json()["defer_s"] > 0.0
+
+
+#: By how much the clock of each trunk is ahead.
+TRUNKS = {"right": 0.0, "slow": -40.0, "nine minutes ahead": 540.0, "in the year 2000": -26.0 * 365.0 * 86_400.0}
+
+
+def test_nobody_is_passed_by_a_call_that_came_later_than_the_deferral_allows_whatever_the_trunks_say(busy):
+    tolerance_s, now = 60.0, datetime.now(UTC)
+    told_as_prank(busy, "+6281234567891", calls=3)
+    callers = (NUISANCE, "+6281234567891", None, "+62813000{:05}")
+    kept, told = {}, []
+    for place in range(300):
+        # Told in a mixed order, after an outage; each sender says for how long it has kept the call.
+        call_id, trunk = f"c{place}", list(TRUNKS)[place * 7 % 4]
+        kept[call_id] = (place * 389) % 840 + 0.5
+        received_at = now + timedelta(seconds=TRUNKS[trunk] - kept[call_id])
+        caller = callers[place // 4 % 4]
+        said = {"call_id": call_id, "received_at": received_at.isoformat(), "centre": trunk, "duration_s": 3.0,
+                "caller": caller and caller.format(place), "expected_wait_s": 60.0 + place % 5 * 30.0}  # fmt: skip
+        age_s = kept[call_id] + (datetime.now(UTC) - now).total_seconds()
+        told.append((trunk, busy.post("/v1/score", json=said, headers={"Saring-Age": f"{age_s:.6f}"}).json()))
+    answers = {answer["call_id"]: answer for _, answer in told}
+    assert {answer["defer_s"] > 0.0 for _, answer in told} == {True, False}
+    assert len({answer["band"] for _, answer in told}) > 1
+    for trunk, answer in told:
+        off = [warning["field"] for warning in answer["warnings"]]
+        assert off == (["received_at"] if abs(TRUNKS[trunk]) > tolerance_s else []), answer["warnings"]
+    order = [call["call_id"] for call in busy.get("/v1/queue?limit=1000").json()["calls"] if call["call_id"] in kept]
+    assert len(order) == 300
+    trunk_of = {answer["call_id"]: trunk for trunk, answer in told}
+    for place, call_id in enumerate(order):
+        for passing in order[:place]:
+            later_s = kept[call_id] - kept[passing]
+            slow_s = 40.0 if trunk_of[passing] == "slow" else 0.0
+            assert later_s <= answers[call_id]["defer_s"] + slow_s + 0.01, (call_id, passing)
+            assert later_s <= 300.0 + slow_s + 0.01

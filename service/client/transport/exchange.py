@@ -7,6 +7,7 @@ ends at the moment that is given. What is not: a name server that hangs holds on
 import asyncio
 import json
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -83,7 +84,9 @@ class Exchange:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_S),
         )
 
-    async def post(self, path: str, body: bytes, until: float) -> dict[str, Any]:
+    async def post(
+        self, path: str, body: bytes, until: float, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Send a JSON body; once more if the connection broke, since the service counts what it hears twice once.
 
         Parameters
@@ -93,6 +96,8 @@ class Exchange:
         body : bytes
         until : float
             The moment of the loop's clock (`time.monotonic`) at which it is given up, wherever it is.
+        headers : mapping, optional
+            Beside those of every request.
 
         Raises
         ------
@@ -101,10 +106,10 @@ class Exchange:
         try:
             async with asyncio.timeout_at(until):
                 try:
-                    return await self._once(path, body)
+                    return await self._once(path, body, headers)
                 except (httpx.NetworkError, httpx.RemoteProtocolError):
                     await asyncio.sleep(RETRY_PAUSE_S)
-                return await self._once(path, body)
+                return await self._once(path, body, headers)
         except TimeoutError:
             raise UnansweredError("did not answer in time") from None
         except httpx.ConnectError as error:
@@ -112,7 +117,7 @@ class Exchange:
         except httpx.TransportError as error:
             raise UnansweredError(f"broke off ({type(error).__name__})") from None
 
-    async def _once(self, path: str, body: bytes) -> dict[str, Any]:
+    async def _once(self, path: str, body: bytes, headers: Mapping[str, str] | None) -> dict[str, Any]:
         opened: list[httpcore.AsyncNetworkStream] = []
 
         async def note(event: str, info: dict[str, Any]) -> None:
@@ -120,7 +125,9 @@ class Exchange:
                 opened.append(info["return_value"])
 
         try:
-            async with self._client.stream("POST", path, content=body, extensions={"trace": note}) as response:
+            async with self._client.stream(
+                "POST", path, content=body, headers=headers, extensions={"trace": note}
+            ) as response:
                 return await self._read(response)
         except asyncio.CancelledError:
             for stream in opened:  # httpcore leaves one open whose TLS handshake is cancelled

@@ -47,7 +47,7 @@ function count() {
   rows.settled();
   place("empty").hidden = total > 0 || !live;
   say(place("count"), t(total === 1 ? "board.one_waiting" : "board.waiting", { count: total }));
-  const oldest = rows.order.reduce((found, call) => (found && found < call.received_at ? found : call.received_at), null);
+  const oldest = rows.order.reduce((found, call) => (found && found < call.arrived_at ? found : call.arrived_at), null);
   say(place("longest"), oldest && live ? t("board.longest", { time: lasted(now() - Date.parse(oldest)) }) : "");
   const next = place("next");
   if (next) next.disabled = !live || busy || !rows.order.some((call) => call.state === "waiting");

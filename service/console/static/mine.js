@@ -76,9 +76,9 @@ export class Mine {
     return el(
       "article",
       { class: "mine", "data-id": call.call_id },
-      el("div", { class: "state" }, t(`mine.${call.state}`), el("strong", { class: "waited", "data-since": call.received_at })),
+      el("div", { class: "state" }, t(`mine.${call.state}`), el("strong", { class: "waited", "data-since": call.arrived_at })),
       el("div", { class: "who" }, el("span", { class: "name" }, name), ...more.map((part) => el("span", {}, part))),
-      el("div", { class: "soft" }, t("mine.rang", { time: timeOfDay(Date.parse(call.received_at)) })),
+      el("div", { class: "soft" }, t("mine.rang", { time: timeOfDay(Date.parse(call.arrived_at)) })),
       badge(call),
       el("div", { class: "history" }, history(call)),
       el("div", { class: "again" }, again(call) ?? ""),

@@ -6,7 +6,7 @@ import { data, el, say, storyOf, t } from "./page.js";
 import { again, guardrails, history, reasons, stale, who } from "./telling.js";
 
 const WAITING = new Set(["waiting", "taken"]);
-const placeOf = (call) => [call.queue_key, call.received_at, call.call_id];
+const placeOf = (call) => [call.queue_key, call.arrived_at, call.call_id];
 
 /** Compares two calls by their place: times are written alike, so their texts compare as they do. */
 function before(a, b) {
@@ -140,7 +140,7 @@ export class Rows {
     element.dataset.state = call.state;
     element.dataset.band = call.band ?? "none";
     if (changed("badge", call.band, call.prank_likelihood)) parts.badge.replaceChildren(badge(call));
-    if (changed("since", call.received_at)) say(parts.since, timeOfDay(Date.parse(call.received_at)));
+    if (changed("since", call.arrived_at)) say(parts.since, timeOfDay(Date.parse(call.arrived_at)));
     if (changed("who", call.caller, call.line, call.queue)) {
       const [name, ...more] = who(call);
       parts.who.replaceChildren(el("span", { class: "name" }, name), ...more.map((part) => el("span", {}, part)));
@@ -173,7 +173,7 @@ export class Rows {
   }
 
   tickRow(row, at) {
-    say(row.parts.waited, lasted(at - Date.parse(row.call.received_at)));
+    say(row.parts.waited, lasted(at - Date.parse(row.call.arrived_at)));
     const silent = stale(row.call);
     say(row.parts.stale, silent ?? "");
     row.element.classList.toggle("is-stale", silent !== null);

@@ -12,6 +12,7 @@ import pytest
 
 from service.client import AsyncClient, Client
 from tests.support.fake_service import (
+    OF_LONG_AGO,
     SLOW,
     WRONG,
     assert_first_come,
@@ -23,7 +24,7 @@ from tests.support.fake_service import (
 )  # fmt: skip
 
 #: Never leaves a service alone: each call finds out by itself.
-STUBBORN = {"failures": 10**9}
+STUBBORN = {"failures": 10**9, **OF_LONG_AGO}
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,6 +14,7 @@ from service.client import Client
 from tests.support.fake_service import (
     CALL,
     ENDED_AT,
+    OF_LONG_AGO,
     PATIENT,
     START,
     assert_first_come,
@@ -87,7 +88,7 @@ assert client.answered("a", "{ENDED_AT}")["queued"]
 
 def test_closing_lets_what_is_under_way_end_and_keeps_what_does_not(tmp_path):
     with listening(hang) as (_, url):
-        client = Client(url, outbox=tmp_path / "outbox", deadline_s=30.0)
+        client = Client(url, outbox=tmp_path / "outbox", deadline_s=30.0, **OF_LONG_AGO)
         with ThreadPoolExecutor(2) as pool:
             score = pool.submit(client.score, call_at(0))
             event = pool.submit(client.answered, "b", START)

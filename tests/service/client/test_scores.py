@@ -58,6 +58,7 @@ UNBELIEVABLE = [
     {"queue_key": "2026-01-31T01:16:10+00:00"}, {"queue_key": "2026-01-31T01:15:10"}, {"queue_key": "soon"},
     {"queue_key": None}, {"reasons": None}, {"warnings": {}}, {"durable": "yes"}, {"release": 5}, {"held_out": None},
     {"scored_at": "now"}, {"expected_wait_s": -1},
+    {"arrived_at": 5}, {"arrived_at": "soon"}, {"arrived_at": "2026-01-31T01:15:00.001000+00:00"},
 ]  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def test_an_answer_that_makes_no_sense_is_not_believed(shaping, change):
     assert_first_come(client.score(CALL), CALL | {"received_at": START}, "answered")
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", [field for field in FIELDS if field != "arrived_at"])
 def test_an_answer_without_a_field_is_not_believed(shaping, field):
     shape, client = shaping
     shape["change"] = lambda answer: {name: value for name, value in answer.items() if name != field}
@@ -232,6 +233,9 @@ def test_a_value_that_json_does_not_know_never_costs_a_call(value, sent):
         ({"silence_ratio": 0.0, "expected_wait_s": 30}, "opening", 30.0),
         ({"stage": "ended", "expected_wait_s": float("nan")}, "ended", None),
         ({"stage": ["ring"], "expected_wait_s": True}, "ring", None),
+        ({"stage": "Opening", "expected_wait_s": "12,5"}, "opening", 12.5),
+        ({"expected_wait_s": "1.234", "received_at": "2026-01-31 08:15:00+07"}, "ring", None),
+        ({"expected_wait_s": "12.5", "received_at": "2026-01-31 01:15:00Z"}, "ring", 12.5),
     ],
 )
 def test_without_the_service_stage_and_expected_wait_are_those_of_the_request(nobody, said, stage, wait_s):

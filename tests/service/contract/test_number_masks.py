@@ -46,7 +46,7 @@ def service(folder, release_folder):
 
 
 def at(seconds: float = 0.0) -> str:
-    return (datetime.now(UTC) - timedelta(seconds=60 - seconds)).isoformat()
+    return (datetime.now(UTC) - timedelta(seconds=50 - seconds)).isoformat()
 
 
 def path_of(call_id: str, event: str = "") -> str:

@@ -240,7 +240,9 @@ def test_a_queue_of_a_thousand_waiting_calls_is_told_in_order(tmp_path, release_
             for place in range(MANY + 1)
         ]
         for some in (calls[:500], calls[500:]):
-            results = service.ask("intake", "POST", "/v1/score/batch", json={"calls": some}).json()["results"]
+            recorded = {"Saring-Clock": "as-recorded"}
+            told = service.ask("admin", "POST", "/v1/score/batch", json={"calls": some}, headers=recorded)
+            results = told.json()["results"]
             assert all(result["durable"] for result in results)
         keys = {call["call_id"]: (call["received_at"], call["call_id"]) for call in calls}
         whole = service.ask("operator", "GET", "/v1/queue").json()

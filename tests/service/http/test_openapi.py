@@ -135,7 +135,8 @@ def test_the_examples_of_the_document_tell_the_life_of_a_call(service, document)
         method, path, body = examples[name]
         answered = service.ask("admin", method, path.replace("{call_id}", call_id), json=body)
         assert answered.status_code == 200, (name, answered.text)
-        assert not answered.json().get("warnings"), name
+        # That the example is of another day is warned of.
+        assert {one["field"] for one in answered.json().get("warnings", [])} <= {"received_at"}, name
 
 
 def test_a_path_says_all_the_methods_that_it_takes(service):

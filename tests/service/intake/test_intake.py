@@ -25,6 +25,7 @@ NUMBER = "+6281234567890"
 
 
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00", "caller": NUMBER, "line": "mobile"}
+RECORDED = {"Saring-Clock": "as-recorded"}
 
 
 @pytest.fixture
@@ -41,11 +42,11 @@ def shared(serving, tmp_path_factory, release_folder: Path) -> Iterator[httpx.Cl
 
 
 def test_the_answer_has_the_fields_of_the_contract_and_puts_nobody_back(client):
-    answer = client.post("/v1/score", json=CALL | {"expected_wait_s": 500, "x_trunk": "7"}).json()
+    answer = client.post("/v1/score", json=CALL | {"expected_wait_s": 500, "x_trunk": "7"}, headers=RECORDED).json()
     assert list(answer) == [
         "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_s", "queue_key", "queue_key_epoch",
-        "expected_wait_s", "expected_wait_source", "reasons", "guardrails", "held_out", "release", "scored_at",
-        "durable", "degraded", "warnings",
+        "arrived_at", "expected_wait_s", "expected_wait_source", "reasons", "guardrails", "held_out", "release",
+        "scored_at", "durable", "degraded", "warnings",
     ]  # fmt: skip
     assert answer["defer_s"] == 0.0
     assert answer["queue_key"] == "2026-01-31T01:15:00.000000+00:00"
@@ -199,7 +200,7 @@ def test_a_store_that_fails_leaves_calls_in_the_order_of_arrival_and_is_told_of_
     with sqlite3.connect(tmp_path / "saring.db") as connection:
         connection.execute("ALTER TABLE events RENAME TO lost")
     new = CALL | {"call_id": "b", "caller": None}
-    told = client.post("/v1/score", json=new).json()
+    told = client.post("/v1/score", json=new, headers=RECORDED).json()
     assert (told["band"], told["defer_s"], told["degraded"], told["durable"]) == ("unscored", 0.0, True, True)
     assert told["queue_key"] == "2026-01-31T01:15:00.000000+00:00"
     ended = client.post("/v1/calls/a/ended", json={"ended_at": "2026-01-31T08:16:00+07:00"})

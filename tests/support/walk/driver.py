@@ -225,6 +225,7 @@ class Walk:
     def _step_a_clock(self, _: ThreadPoolExecutor) -> None:
         number, offset_s = self._any(), self._draw.choice(OFFSETS_S)
         if self.centre.clocks[number].steps:
+            self.model.offsets_s.add(offset_s)
             self.centre.clocks[number].step(offset_s)
             self.model.clocks_right = all(clock.offset_s == 0 for clock in self.centre.clocks)
             self.model.note(f"the clock of {number} is put wrong by {offset_s} s")

@@ -32,7 +32,7 @@ def broken(centre: Centre, model: Model, screens: list[Screen], settled_s: float
     boards = [centre.queue(number) for number in range(centre.count)]
     rows = {
         row["call_id"]: row
-        for row in centre.rows("SELECT call_id, state, disposition, operator, received_at_us, defer_s FROM calls")
+        for row in centre.rows("SELECT call_id, state, disposition, operator, arrived_at_us, defer_s FROM calls")
     }
     found = []
     for number, board in enumerate(boards):
@@ -54,7 +54,7 @@ def shows_what_the_store_holds(number: int, board: Row, rows: dict[str, Row]) ->
     found, shown = [], board["calls"]
     times = Counter(call["call_id"] for call in shown)
     found += [f"{call_id}: {count} times on board {number}" for call_id, count in times.items() if count > 1]
-    keys = [(call["queue_key"], call["received_at"], call["call_id"]) for call in shown]
+    keys = [(call["queue_key"], call["arrived_at"], call["call_id"]) for call in shown]
     if keys != sorted(keys):
         found.append(f"board {number} is not in order")
     stored = {call_id: row for call_id, row in rows.items() if row["state"] in IN_QUEUE}
@@ -67,7 +67,7 @@ def shows_what_the_store_holds(number: int, board: Row, rows: dict[str, Row]) ->
         if row is None:
             found.append(f"{call_id}: on board {number}, {rows.get(call_id, {}).get('state')} in the store")
             continue
-        behind_s = seconds(call["queue_key"]) - row["received_at_us"] / 1e6
+        behind_s = seconds(call["queue_key"]) - row["arrived_at_us"] / 1e6
         here, there = (call["state"], call["operator"]), (row["state"], row["operator"])
         if here != there:
             found.append(f"{call_id}: {here} on board {number}, {there} in the store")

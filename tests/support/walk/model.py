@@ -82,6 +82,8 @@ class Model:
         #: Since when deferral is switched off; None while it is on.
         self.switch_off_s: float | None = None
         self.clocks_right = True
+        #: By how much the clock of any service ever was wrong.
+        self.offsets_s = {0.0}
         #: The open screens by operator, and since when those have left who did.
         self.screens: dict[str, Any] = {}
         self.left_s: dict[str, float] = {}
@@ -125,10 +127,12 @@ class Model:
 
         `number` is the service that gave it, and `degraded` says that it did so without the store.
         """
-        arrived_s = call.received_at.timestamp()
+        received_s, now_s = call.received_at.timestamp(), time.time()
         with self.lock:
-            if not arrived_s <= key_s <= arrived_s + SENTENCE_S + ROUNDED_S:
-                self.fault(f"{call.call_id}: {where} puts it {key_s - arrived_s:.3f} s behind its arrival")
+            # Where received_at is not believed, it arrived when a service first heard of it, by that one's clock.
+            first_s, last_s = received_s + min(self.offsets_s), max(received_s, now_s + max(self.offsets_s))
+            if not first_s <= key_s <= last_s + SENTENCE_S + ROUNDED_S:
+                self.fault(f"{call.call_id}: {where} puts it {key_s - received_s:.3f} s behind its received_at")
             before = [one for one in (call.key_s, call.journaled_key_s.get(number)) if one is not None]
             if before and key_s > min(before) + ROUNDED_S:
                 self.fault(f"{call.call_id}: {where} moves its key back by {key_s - min(before):.3f} s")
