@@ -14,18 +14,6 @@ from model.calls.columns import COLUMNS, CORRECTION_COLUMNS
 T = "2024-01-31T08:15:00+07:00"
 
 
-@pytest.fixture
-def log_file(tmp_path):
-    """A function that writes a CSV of these very characters."""
-
-    def write(text, name="calls.csv"):
-        path = tmp_path / name
-        path.write_bytes(text.encode("utf-8"))
-        return path
-
-    return write
-
-
 def utc(text):
     return pd.Timestamp(text).tz_convert("UTC")
 

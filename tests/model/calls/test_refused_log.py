@@ -13,24 +13,8 @@ from model.calls.columns import DISPOSITIONS, LINES
 from model.errors import LogError
 
 T = "2024-01-31T08:15:00+07:00"
-
-
 UNKNOWN = "a column of the contract; an extra column is named "
-
-
 A_TIME = "a time with an offset, like 2024-01-31T08:15:00+07:00"
-
-
-@pytest.fixture
-def log_file(tmp_path):
-    """A function that writes a CSV of these very characters."""
-
-    def write(text, name="calls.csv"):
-        path = tmp_path / name
-        path.write_bytes(text.encode("utf-8"))
-        return path
-
-    return write
 
 
 def problems_of(path):

@@ -8,11 +8,7 @@ from model.certification.bounds import exact_interval, mean_upper, order_statist
 from model.certification.proof import one_call_per_caller
 
 pytestmark = pytest.mark.slow
-
-
 ALPHA, DELTA, KEY = 0.05, 0.05, b"slow"
-
-
 # The exact failure chance with 106 independent callers: below delta because a rank is a whole number.
 INDEPENDENT = float(stats.binom.sf(order_statistic_rank(106, ALPHA, DELTA) - 1, 106, 1.0 - ALPHA))
 

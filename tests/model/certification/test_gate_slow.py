@@ -8,8 +8,6 @@ from model.certification.monitor import Monitor
 from model.certification.proof import CALLER_CAP_S, prove_deferral
 
 pytestmark = pytest.mark.slow
-
-
 ALPHA, DELTA, KEY = 0.05, 0.05, b"slow"
 
 

@@ -27,12 +27,8 @@ from model.policy.queue_replay import (
 )
 
 S = 1_000_000
-
-
 # Times on a coarse grid meet often, on a fine one never: both belong to a proof.
 GAP_US = st.sampled_from([0, 0, S // 2, S, 30 * S]) | st.integers(0, 90 * S)
-
-
 CALL = st.tuples(
     GAP_US,
     st.sampled_from([0, S, 60 * S]) | st.integers(0, 200 * S),  # handling
@@ -40,19 +36,13 @@ CALL = st.tuples(
     st.sampled_from([60.0, 60.0, 7.0, math.nan]),  # what the queue believes a call takes
     st.sampled_from([math.inf, math.inf, 0.0, 20.0]) | st.integers(0, 200 * S).map(lambda us: us / S),
 )
-
-
 SHIFTS = st.lists(st.tuples(st.integers(1, 300 * S), st.integers(0, 3)), max_size=4).map(
     lambda plan: (
         np.cumsum([0, *(gap for gap, _ in plan), 100 * S]),
         np.array([1, *(count for _, count in plan), 1]),
     )
 )
-
-
 OPERATORS = st.integers(1, 3) | SHIFTS
-
-
 SETTINGS = st.sampled_from(
     [DeferralSettings(), DeferralSettings(1.0, 0.0, 50.0), DeferralSettings(2.0, 120.0, math.inf)]
 )

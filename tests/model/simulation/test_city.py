@@ -16,20 +16,12 @@ from model.simulation.personas import load_city
 from model.simulation.sampling import Spread, apportion, assign_groups, deal
 
 TEXTS = ["call_id", "caller", "line", "centre", "queue", "ended_by", "disposition", "category", "x_persona"]
-
-
 TIMES = ["received_at", "answered_at", "ended_at", "disposed_at"]
-
-
 NUMBERS = ["opening_duration_s", "opening_silence_ratio", "duration_s", "silence_ratio"]
-
-
 ORDER = [
     *["call_id", "received_at", "caller", "line", "centre", "queue", *NUMBERS],
     *["answered_at", "ended_at", "ended_by", "disposition", "disposed_at", "category", "x_persona"],
 ]
-
-
 ANONYMOUS = ["withheld", "no_sim"]
 
 

@@ -14,17 +14,6 @@ from tests.support.store.durable_queues import SMALL, left, records
 BRIM = BLOCK - 32 - 4
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue"
-
-
-@pytest.fixture
-def queue(path: Path):
-    with closing(DurableQueue(path, SMALL)) as queue:
-        yield queue
-
-
 def test_a_record_cut_off_at_any_byte_is_not_there_and_those_before_it_are(path, queue):
     for number in range(12):  # a lap, so that old frames lie under the new one
         queue.append(bytes([number]) * BRIM)

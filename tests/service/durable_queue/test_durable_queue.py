@@ -21,21 +21,8 @@ from service.durable_queue.queue_file import BLOCK, START
 from tests.support.store.durable_queues import SMALL, left, left_after, records
 
 ROOT = Path(__file__).parents[3]
-
-
 #: Bytes of a record that just fills one block, alone.
 BRIM = BLOCK - 32 - 4
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue"
-
-
-@pytest.fixture
-def queue(path: Path):
-    with closing(DurableQueue(path, SMALL)) as queue:
-        yield queue
 
 
 def test_records_come_in_order_until_they_are_acknowledged(path, queue):

@@ -16,11 +16,6 @@ from service.durable_queue.queue_file import BLOCK, SLOTS, START
 from tests.support.store.durable_queues import SMALL, left_after, records
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue"
-
-
 @contextmanager
 def no_file_longer_than(size: int) -> Iterator[None]:
     """Let the kernel refuse bytes beyond `size`, in every file of this process."""

@@ -22,8 +22,6 @@ from service.store.store import Store
 from tests.support.processes import all_told, until
 
 NUMBER = "+6281234567890"
-
-
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00", "caller": NUMBER, "line": "mobile"}
 RECORDED = {"Saring-Clock": "as-recorded"}
 

@@ -23,11 +23,7 @@ from tests.support.call_histories import saring, us
 from tests.support.processes import Process, all_told, processes, until
 
 NUMBER, OTHER, THIRD = "+6281234567890", "+6281298765432", "+6281298765433"
-
-
 RECORDED = {"Saring-Clock": "as-recorded"}
-
-
 LONG_AGO = datetime.now(UTC) - timedelta(days=300)
 
 

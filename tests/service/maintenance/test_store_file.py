@@ -9,21 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import sqlalchemy as sa
 
-from service.store.database import connect
-from tests.support.call_histories import saring
+from tests.support.call_histories import read, saring
 from tests.support.processes import CHECKOUT, processes, until
 from tests.support.store.erasures import OTHER, call, erase, take_place
-
-
-def stored(url: str, query: str) -> list[tuple[Any, ...]]:
-    engine = connect(url)
-    try:
-        with engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(sa.text(query))]
-    finally:
-        engine.dispose()
 
 
 def test_after_an_erasure_over_http_the_service_keeps_its_store_whoever_else_opens_it(tmp_path, release_folder):
@@ -41,7 +30,7 @@ def test_after_an_erasure_over_http_the_service_keeps_its_store_whoever_else_ope
             told = [f"call {n}" for n in range(100)]
             assert all(client.post("/v1/score", json=call(call_id, OTHER)).json()["durable"] for call_id in told)
         one.stop(signal.SIGKILL)
-    kept = {row[0] for row in stored(f"sqlite:///{path}", "SELECT call_id FROM calls")}
+    kept = {row[0] for row in read(tmp_path, "SELECT call_id FROM calls")}
     assert kept == set(told)
 
 

@@ -19,11 +19,7 @@ from service.store.tables import decisions
 from service.timestamps import microseconds
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-
-
 NOW_US = microseconds(NOW)
-
-
 HOUR = timedelta(hours=1)
 
 

@@ -12,8 +12,6 @@ from service.store.database import connect
 from service.timestamps import microseconds
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-
-
 NOW_US = microseconds(NOW)
 
 

@@ -20,11 +20,7 @@ from tests.support.store.postgres_server import PostgresServer
 from tests.support.store.store_checks import LATER, assert_all_there_once, rows_of
 
 NUMBER = "+6281234567890"
-
-
 START = datetime.now(UTC) - timedelta(days=2)
-
-
 DEADLINE_S = 10.0  # of the processes, and of `serving`
 
 

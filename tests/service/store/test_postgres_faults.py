@@ -20,8 +20,6 @@ from tests.support.store.slow_wire import wire
 from tests.support.store.store_checks import assert_all_there_once, rows_of
 
 NUMBER = "+6281234567890"
-
-
 START = datetime.now(UTC) - timedelta(days=2)
 
 

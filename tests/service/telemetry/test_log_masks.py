@@ -16,8 +16,6 @@ from service.telemetry.logs import Formatter, mask_id, mask_numbers, request_sta
 BETWEEN = st.sampled_from(
     ["", "", " ", "-", ".", "/", ") ", " - ", "\u00a0", "\u2011", "\u200b", "%20", "%2D", "_", r"\xa0", "\t", "\n"]
 )
-
-
 EPOCH = "1970-01-01T00:00:00.000000Z"
 
 

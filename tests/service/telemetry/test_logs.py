@@ -20,11 +20,7 @@ from service.telemetry.request_metrics import RequestMetricsMiddleware
 from tests.support.small_service import running
 
 LOGGERS = ("", "uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access")
-
-
 EPOCH = "1970-01-01T00:00:00.000000Z"
-
-
 ANYTHING = st.text(st.characters(exclude_categories=[]))
 
 

@@ -21,8 +21,6 @@ from service.telemetry.metrics import BANDS, FIELDS, MAX_QUEUES, Metrics
 from service.telemetry.multiprocess import VARIABLE
 
 ROOT = Path(__file__).parents[3]
-
-
 NUMBER = "6281234567890"
 
 

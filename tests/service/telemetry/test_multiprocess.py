@@ -36,8 +36,6 @@ async def render():
 
 app = RequestMetricsMiddleware(api, metrics, 10.0)
 """
-
-
 PARENT = """
 import os
 import sys
