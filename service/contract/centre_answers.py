@@ -165,6 +165,19 @@ class RegistryDocument(Document):
     challenger: NamedDocument | None
 
 
+class MergedCaller(Document):
+    """A caller without a valid number who calls from more lines than one person has; seen by this process."""
+
+    caller: str = Field(description="A short pseudonym.")
+    shape: Literal["possible", "pseudonym"] = Field(description="What the number, or name, was taken for.")
+    calls: int
+    lines: list[str] = Field(description="Kinds of line.")
+    centres: int = Field(description="How many, 3 at most.")
+    at_once: int = Field(description="Most calls at one time.")
+    since: datetime
+    last_call: str
+
+
 class ModelDocument(Document):
     """The release that is served."""
 
@@ -183,6 +196,7 @@ class ModelDocument(Document):
     drift: DriftDocument | None = Field(
         description="Null: not yet looked at, or the release has no fingerprint of the calls that it was made from."
     )
+    merged_callers: list[MergedCaller] = Field(description="Probably many people each: a shared number, or a word.")
     shadow: ShadowDocument | None = Field(
         description="Null: there is no challenger. Of this process's calls, since it took up challenger and champion."
     )

@@ -129,6 +129,7 @@ async def model_document(request: Request) -> dict[str, Any]:
         "random_share": intake.triage.holdout.share,
         "monitor": request.app.state.watch.document(),
         "drift": request.app.state.drift.document(),
+        "merged_callers": scorer_of(request).merged.document(),
         "shadow": request.app.state.shadow.document(),
         "registry": registry,
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calls.phone_numbers import normalise_number
+from model.calls.phone_numbers import NOBODY, normalise_number, read_caller
 from model.errors import StoreError
 from model.history.caller_history import Caller
 from service.contract.extra_fields import LAST_DIGITS
@@ -24,6 +24,7 @@ from service.intake.history_cache import NO_ALIASES, restore_stream
 from service.intake.rekeying import gather_aliases
 from service.queue import states
 from service.scoring.answer import ScoreReply, Warnings, fallback_answer
+from service.scoring.merged_callers import MergedCallers
 from service.security.pseudonyms import Pseudonyms, last_digits
 from service.store.records import NO_SOURCE, Source
 from service.telemetry.sender_clocks import SenderClocks, clock_warnings
@@ -63,6 +64,7 @@ class FailOpenScorer:
     def __init__(self, redelivery: "Redelivery", pseudonyms: Pseudonyms, deadline_s: float, digits: int = 0) -> None:
         self.redelivery, self.intake, self.metrics = redelivery, redelivery.intake, redelivery.metrics
         self.pseudonyms = pseudonyms
+        self.merged = MergedCallers(self.intake, self.metrics.merged_callers)
         self.masks = NumberMasks(pseudonyms.name, lambda: self.intake.release.region)
         self.clocks = SenderClocks(self.intake.clock_tolerance_s, self.metrics.clock_off)
         self._deadline_s, self._digits = deadline_s, digits
@@ -138,8 +140,10 @@ class FailOpenScorer:
             of_name = request.model_copy(update={"call_id": name})
             reply = await self.score(of_name, warnings, now, told_by=told_by, among=among)
             return reply.with_call_id(request.call_id)
-        normal = normalise_number(request.caller, self.intake.release.numbering)
+        normal, shape = NOBODY if request.caller is None else read_caller(request.caller, self.intake.release.numbering)
         caller = None if normal is None else self.pseudonyms.hash(normal)
+        if caller is not None and shape != "valid":
+            self.merged.watch(caller, shape, request, microseconds(now))
         others = [] if normal is None else self.pseudonyms.others(normal)
         if self._digits or LAST_DIGITS in request.extras():
             seen = None if normal is None else last_digits(normal, self._digits)

@@ -87,6 +87,7 @@ METRICS: tuple[Metric, ...] = (
         "direction",
     ),
     _counter("abandoned_total", "callers who hung up before an operator answered, by the band shown", "band"),
+    _gauge("merged_callers", "callers without a valid number who call from more lines than one person has"),
     _counter("degraded_total", "scores and events that the store did not take as it should, and why", "reason"),
     _gauge("journal_records", "events in the journal that the store has not taken yet", together="livesum"),
     _counter("not_kept_total", "events that neither the store nor the journal took; the answers said so"),

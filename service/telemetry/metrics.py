@@ -75,6 +75,7 @@ class Metrics:
         self.journal_kept = self._made["journal_kept_total"].inc
         self.journal_drained = self._made["journal_drained_total"].inc
         self.journal_holds = self._made["journal_records"].set
+        self.merged_callers = self._made["merged_callers"].set
         self.drift = self._made["drift_measures_moved"].set
         self.event_loop_lag = self._made["event_loop_lag_seconds"].set
         self._requests: dict[tuple[str, str, int], tuple[_Count, _Observe]] = {}

@@ -136,6 +136,21 @@ def test_bands_and_waits_of_the_day_are_those_of_the_store(service, page):
     expect(page.get_by_role("main")).to_contain_text("mostly chance")
 
 
+def test_a_name_by_which_many_people_call_is_told_in_both_languages_and_without_it(service, page):
+    expect(page.locator("#merged")).to_have_count(0)
+    for call_id, line in (("by mobile", "mobile"), ("by landline", "landline")):
+        service.ring(call_id, caller="trunk-7", line=line)
+        service.say("admin", call_id, "ended", ended_at=now())
+    page.reload()
+    expect(page.locator("#merged li")).to_contain_text("a name, 2 calls since")
+    expect(page.locator("#merged li")).to_contain_text("lines: landline, mobile")
+    expect(page.locator("#merged a")).to_have_attribute("href", "/console/calls/by%20landline")
+    expect(page.get_by_role("main")).to_contain_text("callers: shared in params.yaml")
+    expect(page.get_by_role("main")).not_to_contain_text("trunk-7")
+    page.get_by_role("button", name="Indonesia").click()
+    expect(page.locator("#merged li")).to_contain_text("sebuah nama, 2 panggilan sejak")
+
+
 def test_a_genuine_call_that_was_marked_is_told_with_its_whole_story(service, page, often):
     expect(page.locator("#marked")).to_have_count(0)
     answer = service.ring("wronged", datetime.now(UTC) - timedelta(seconds=70), caller=often, expected_wait_s=200.0)
