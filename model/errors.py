@@ -2,7 +2,8 @@
 
     SaringError
     ├── LogError              a file that cannot be read as a call log
-    │   └── BrokenLogError    rows or columns that break the contract, all of them, each with its place
+    │   ├── BrokenLogError    rows or columns that break the contract, all of them, each with its place
+    │   └── MappingError      a mapping of names and values that cannot be used
     ├── ParamsError           settings of training that cannot be used
     ├── TrainingError         a log from which no model can be made
     ├── EvaluationError       calls that cannot be evaluated with a release
@@ -40,6 +41,10 @@ class SaringError(Exception):
 
 class LogError(SaringError):
     """A file that cannot be read as a call log."""
+
+
+class MappingError(LogError):
+    """A mapping of names and values that cannot be used."""
 
 
 class ParamsError(SaringError):

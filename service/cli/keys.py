@@ -16,6 +16,7 @@ from service.cli.options import (
     Database,
     Journal,
     KeyFile,
+    NamesAndValues,
     ServedRelease,
     open_database,
     parse_duration,
@@ -142,6 +143,7 @@ def drop_numbers(
 
 def rekey(
     calls: Calls,
+    mapping: NamesAndValues = None,
     database: Database = None,
     release: ServedRelease = None,
     key_file: KeyFile = None,
@@ -156,7 +158,7 @@ def rekey(
     from service.maintenance.renumbering import plan_renumbering, renumber
 
     chosen = settings(release=release, key_file=key_file, journal=journal)
-    numbering, (log, _) = read_release(chosen.release).numbering, read_log(calls, None)
+    numbering, (log, _) = read_release(chosen.release).numbering, read_log(calls, None, mapping)
     texts = log["caller"].dropna().unique()
     with open_database(database) as engine:
         pseudonyms = open_key_file(engine, chosen.key_file)

@@ -11,7 +11,16 @@ import typer
 from model.errors import SaringError
 from service.cli import keys, records, science
 from service.cli import registry as cli_registry
-from service.cli.options import Calls, Corrections, Database, ReleaseFolder, database_of, read_log, settings
+from service.cli.options import (
+    Calls,
+    Corrections,
+    Database,
+    NamesAndValues,
+    ReleaseFolder,
+    database_of,
+    read_log,
+    settings,
+)
 from service.cli.output import Bar, list_problems, print_callers
 
 app = typer.Typer(
@@ -47,8 +56,9 @@ def simulate(
 
 @app.command()
 def check(
-    calls: Annotated[Path, typer.Argument(help="Call log, CSV or Parquet.")],
+    calls: Annotated[Path, typer.Argument(help="Call log: CSV, Parquet or an Excel workbook.")],
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for what was counted.")] = None,
     region: Annotated[
         str | None, typer.Option(help="ISO 3166 region of numbers without a country code; default: that of --params.")
@@ -56,7 +66,7 @@ def check(
     params: Annotated[Path | None, typer.Option(help="Settings of training: how callers are read.")] = None,
 ) -> None:
     """Check a call log against the contract; list every row that breaks it, and say who the callers were read as."""
-    from model.calls.call_log import BrokenLogError, read_calls, read_corrections
+    from model.calls.call_log import BrokenLogError
     from model.calls.caller_counts import count_callers
     from model.calls.phone_numbers import numbering_of
     from model.params import read_params
@@ -65,9 +75,7 @@ def check(
     chosen = read_params(params)
     numbering = numbering_of(region or chosen.region, chosen.callers.shared, chosen.callers.pseudonym)
     try:
-        with Bar(f"checking {calls}"):
-            log = read_calls(calls)
-            later = read_corrections(corrections, log) if corrections else None
+        log, later = read_log(calls, corrections, mapping, say_all=True)
     except BrokenLogError as broken:
         list_problems(broken)
         raise typer.Exit(1) from None
@@ -145,6 +153,7 @@ def import_(
         Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")
     ] = Path("saring.key"),
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
 ) -> None:
     """Load a call log into a service's history, once per call_id. The service must not be running on a SQLite file."""
     from model.release.folder import read_release
@@ -153,7 +162,7 @@ def import_(
     from service.store.store import Store
 
     opened = read_release(release)
-    log, later = read_log(calls, corrections)
+    log, later = read_log(calls, corrections, mapping)
     store = Store(database_of(database))
     try:
         with Bar(f"importing {len(log):,} calls", len(log)) as progress:
@@ -174,6 +183,7 @@ def replay(
         float | None, typer.Option(min=0.001, help="Seconds of the log in one; default: as fast as it goes.")
     ] = None,
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
     key: Annotated[str | None, typer.Option(envvar="SARING_KEY", help="Access key with the role intake.")] = None,
 ) -> None:
     """Tell a call log to a running service, event by event."""
@@ -182,7 +192,7 @@ def replay(
     from service.playback.log_replay import replay as replayed
     from service.playback.log_replay import shift_to_now, steps
 
-    log, later = read_log(calls, corrections)
+    log, later = read_log(calls, corrections, mapping)
     found = steps(log, later)
     if live:
         found = shift_to_now(found, datetime.now(UTC))

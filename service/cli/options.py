@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from service.settings import Settings
 
-Calls = Annotated[Path, typer.Option(help="Call log, CSV or Parquet.")]
+Calls = Annotated[Path, typer.Option(help="Call log: CSV, Parquet or an Excel workbook.")]
+NamesAndValues = Annotated[
+    Path | None, typer.Option("--map", help="TOML file: what the log calls the contract's columns and values.")
+]
 Corrections = Annotated[Path | None, typer.Option(help="Later dispositions of the log's calls.")]
 ReleaseFolder = Annotated[Path, typer.Option(help="Release folder.")]
 ServedRelease = Annotated[Path | None, typer.Option(help="Release folder; default: SARING_RELEASE.")]
@@ -84,18 +87,30 @@ def open_database(url: str | None, *, create: bool = False) -> Iterator["Engine"
         engine.dispose()
 
 
-def read_log(calls: Path, corrections: Path | None) -> tuple[Any, Any]:
-    """Read a log, and its corrections when there are any.
+def read_log(calls: Path, corrections: Path | None, mapping: Path | None, *, say_all: bool = False) -> tuple[Any, Any]:
+    """Read a log, and its corrections when there are any; what is odd in them is told on standard error.
+
+    With `say_all` that and how each file was read is told on standard output.
 
     Raises
     ------
     LogError
     """
     from model.calls.call_log import read_calls, read_corrections
+    from model.calls.files.mapping import AS_IS, read_mapping
 
-    with Bar(f"reading {calls}"):
-        log = read_calls(calls)
-        return log, read_corrections(corrections, log) if corrections else None
+    names = read_mapping(mapping) if mapping else AS_IS
+    of_calls: list[str] = []
+    of_corrections: list[str] = []
+    try:
+        with Bar(f"reading {calls}"):
+            log = read_calls(calls, names, now=datetime.now(UTC), tell=of_calls.append)
+            later = read_corrections(corrections, log, tell=of_corrections.append) if corrections else None
+    finally:
+        for notes in (of_calls, of_corrections):
+            for note in notes if say_all else notes[1:]:
+                print(note, file=sys.stdout if say_all else sys.stderr)
+    return log, later
 
 
 def parse_timestamp(option: str, text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from model.errors import PromotionError, ReleaseError
-from service.cli.options import Corrections, read_log
+from service.cli.options import Corrections, NamesAndValues, read_log
 from service.cli.output import Bar, print_comparison, print_releases
 
 Name = Annotated[str, typer.Option("--model", help="Name of the registered model.")]
@@ -46,6 +46,7 @@ def promote(
         Path | None, typer.Option(help="Call log to compare on, with calls later than both releases' training.")
     ] = None,
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
     params: Annotated[
         Path | None, typer.Option(help="File with the margins, under `promotion`; params.yaml, if there is one.")
     ] = None,
@@ -63,7 +64,7 @@ def promote(
     margins = read_margins(params)
     registry = Registry(name)
     version = registry.find(which)
-    log, later = read_log(calls, corrections) if calls else (None, None)
+    log, later = read_log(calls, corrections, mapping) if calls else (None, None)
     with Bar(f"comparing {version.release} with the champion"):
         try:
             found = _compared(registry, version, log, later, margins)

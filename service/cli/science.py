@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from model.errors import ReleaseError
-from service.cli.options import Calls, Corrections, Database, ReleaseFolder, open_database, parse_timestamp, read_log
+from service.cli.options import (
+    Calls,
+    Corrections,
+    Database,
+    NamesAndValues,
+    ReleaseFolder,
+    open_database,
+    parse_timestamp,
+    read_log,
+)
 from service.cli.output import Bar, print_drift, print_ranking
 
 
@@ -26,6 +35,7 @@ def train(
     params: Annotated[Path | None, typer.Option(help="Settings of training.")] = None,
     until: Annotated[str | None, typer.Option(help="Train on what was known at this moment, with its offset.")] = None,
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
 ) -> None:
     """Train on a call log and write a release."""
     from model.params import read_params
@@ -34,7 +44,7 @@ def train(
 
     settings = read_params(params)
     moment = parse_timestamp("--until", until) if until else None
-    log, later = read_log(calls, corrections)
+    log, later = read_log(calls, corrections, mapping)
     now = datetime.now(UTC)
     with Bar("training"):
         made = make_release(log, settings, now, moment, later)
@@ -51,6 +61,7 @@ def score(
     out: Annotated[Path, typer.Option(help="Where the scores go, .parquet or .csv.")],
     stage: Annotated[Stage, typer.Option(help="What is known of each call.")] = Stage.OPENING,
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
     protected: Annotated[Path | None, typer.Option(help="Protected numbers, one a line.")] = None,
 ) -> None:
     """Score every call of a log, each with its history as known when it arrived."""
@@ -60,7 +71,7 @@ def score(
 
     opened = read_release(release)
     numbers = protected.read_text(encoding="utf-8").split("\n") if protected else []
-    log, later = read_log(calls, corrections)
+    log, later = read_log(calls, corrections, mapping)
     with Bar(f"scoring {len(log):,} calls"):
         scores = score_log(log, opened, stage.value, later, numbers)
         write_log(scores, out)
@@ -76,6 +87,7 @@ def evaluate(
         str | None, typer.Option("--from", help="Evaluate calls from this moment on; default: the release's until.")
     ] = None,
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
     seeds: Annotated[int, typer.Option(min=1, help="How often weeks and patience are drawn.")] = 20,
 ) -> None:
     """Measure a release on later calls: ranking, calibration, waits and losses, fairness."""
@@ -89,7 +101,7 @@ def evaluate(
 
     opened = read_release(release)
     moment = parse_timestamp("--from", since) if since else None
-    log, later = read_log(calls, corrections)
+    log, later = read_log(calls, corrections, mapping)
     with Bar(f"evaluating {opened.name}"):
         metrics = evaluate_release(opened, log, later, since=moment, effort=Effort(seeds=seeds))
         page = report(metrics, opened.certificate, opened.scorecards, opened.policy, opened.manifest)
@@ -118,8 +130,9 @@ def export(
 
 def drift(
     release: ReleaseFolder,
-    calls: Annotated[Path, typer.Option(help="Call log, CSV or Parquet, with the calls before as their histories.")],
+    calls: Annotated[Path, typer.Option(help="Call log, with the calls before as their histories.")],
     corrections: Corrections = None,
+    mapping: NamesAndValues = None,
     since: Annotated[
         str | None, typer.Option("--from", help="Look at calls from this moment on; default: the last weeks, 1 to 4.")
     ] = None,
@@ -136,7 +149,7 @@ def drift(
     opened = read_release(release)
     if opened.profile is None:
         raise ReleaseError(f"{release}: was made before releases had a fingerprint; train again to watch for drift")
-    log, later = read_log(calls, corrections)
+    log, later = read_log(calls, corrections, mapping)
     with Bar(f"looking at {calls}"):
         start = parse_timestamp("--from", since) if since else None
         found = measure_drift(opened.profile, latest_calls(log, opened, later, since=start))

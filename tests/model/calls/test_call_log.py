@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.calls.call_log import read_calls, read_corrections, write_log
+from model.calls.caller_text import read_text
 from model.calls.columns import COLUMNS, CORRECTION_COLUMNS
 
 T = "2024-01-31T08:15:00+07:00"
@@ -58,10 +59,11 @@ def test_a_city_is_read_back_as_it_was_written(city, tmp_path, ending):
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6).map(str.strip)
+callers = words.filter(lambda text: read_text(text).shape != "cut")  # "0E0" has lost digits, and is refused
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(st.tuples(words, words, st.none() | st.floats(0.0, 86_400.0), st.none() | st.booleans())))
+@given(rows=st.lists(st.tuples(callers, words, st.none() | st.floats(0.0, 86_400.0), st.none() | st.booleans())))
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_any_text_survives_writing_and_reading(log_of, tmp_path, ending, rows):
     log = log_of(

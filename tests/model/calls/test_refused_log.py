@@ -122,7 +122,7 @@ def test_names_on_several_lines_and_blank_lines_before_them_do_not_move_the_coun
     [
         ("calls.csv", b"", "empty"),
         ("calls.csv", b"\n\n", "empty"),
-        ("calls.csv", "call_id,caller\na,é\n".encode("latin-1"), "utf-8"),
+        ("calls.csv", b"call_id,caller\na,\x81\n", "line 2 is not UTF-8"),
         ("calls.parquet", b"PAR1, or so it says", "cannot be read"),
     ],
 )
@@ -135,9 +135,9 @@ def test_a_file_that_is_no_log_is_one_clear_error(tmp_path, name, content, told)
 
 def test_bytes_that_are_not_utf8_far_into_the_file_are_refused(tmp_path):
     path = tmp_path / "calls.csv"
-    rows = b"".join(b"c%d,%s,plain\n" % (n, T.encode()) for n in range(50_000))
+    rows = "".join(f"c{n},{T},\u00e9\n" for n in range(50_000)).encode()
     path.write_bytes(b"call_id,received_at,caller\n" + rows + b"z," + T.encode() + b",\xe9\n")
-    with pytest.raises(LogError, match=r"calls.csv: cannot be read: .*UTF-?8"):
+    with pytest.raises(LogError, match=r"calls.csv: cannot be read: line 50,002 is not UTF-8"):
         read_calls(path)
 
 
@@ -167,7 +167,7 @@ def test_parquet_rows_that_break_the_contract_are_named(tmp_path):
         (2, "received_at", naive, A_TIME),
         (2, "duration_s", float("inf"), "seconds from 0 to 86400"),
         (3, "received_at", naive, A_TIME),
-        (3, "caller", 6.28e12, number),
+        (3, "caller", "[number]", number),
         (3, "duration_s", -1.0, "seconds from 0 to 86400"),
         (3, "held_out", 2, "true or false"),
     ]

@@ -1,7 +1,9 @@
 """`saring check` says who the callers of a log were read as."""
 
+import inspect
 import json
 
+from service.cli.main import app
 from tests.support.call_histories import saring
 
 HEAD = "call_id,received_at,caller\n"
@@ -51,3 +53,38 @@ def test_digits_that_a_spreadsheet_lost_are_refused_with_their_line_and_without_
 def test_a_log_without_calls_is_no_success(tmp_path):
     status, said = saring("check", log_of(tmp_path, []))
     assert (status, said.strip().endswith("no calls")) == (1, True)
+
+
+def test_how_a_file_was_read_is_said_once_and_a_mapping_reads_what_an_export_calls_its_own(tmp_path):
+    (tmp_path / "EXPORT.CSV").write_bytes(
+        "start;who;uniqueid;state\r\n2024-06-01 09:00:00;081290417733;a;Hoax\r\n".encode("utf-16")
+    )
+    (tmp_path / "mapping.toml").write_text(
+        'time_zone = "Asia/Jakarta"\n[columns]\ncall_id = "uniqueid"\nreceived_at = "start"\ncaller = "who"\n'
+        'disposition = "state"\ndisposed_at = "start"\n[values.disposition]\nhoax = "prank"\n'
+    )
+    status, said = saring("check", tmp_path / "EXPORT.CSV", "--map", tmp_path / "mapping.toml")
+    assert status == 0, said
+    assert said.count("read as CSV in UTF-16, separated by semicolons") == 1
+    assert "1 calls from 2024-06-01 02:00:00+00:00" in said
+    assert ["prank", "1"] in [line.split() for line in said.splitlines()]
+    assert saring("check", tmp_path / "EXPORT.CSV")[0] == 1
+
+
+def test_a_row_later_than_now_is_a_problem(tmp_path):
+    (tmp_path / "calls.csv").write_text(HEAD + "a,2099-06-01T09:00:00Z,\n")
+    status, said = saring("check", tmp_path / "calls.csv")
+    assert (status, "later than now" in said) == (1, True)
+
+
+def test_every_command_that_takes_a_log_takes_a_mapping():
+    parameters = {
+        command.name or command.callback.__name__: inspect.signature(command.callback).parameters
+        for command in app.registered_commands
+    }
+    takes = {
+        name: "mapping" in given for name, given in parameters.items() if "corrections" in given or name == "rekey"
+    }
+    assert takes == dict.fromkeys(
+        ("check", "train", "score", "evaluate", "drift", "import", "replay", "promote", "rekey"), True
+    )
