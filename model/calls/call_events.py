@@ -9,11 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.arrays import Booleans, Floats, Integers
-from model.calls.phone_numbers import Numbering, normalise_number
+from model.calls.phone_numbers import Numbering, normalise_number, valid_pattern
 
 #: The time of what has not become known.
 NEVER = np.iinfo(np.int64).max
 UNLABELLED = -1
+#: Valid numbers that may stand for many telephones all the same; they are read one by one.
+_DOUBTFUL = "(?:" + "|".join(f"{digit}{{6}}" for digit in range(10)) + r")$|[25]11[0-9]{4}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,7 @@ def events_of(
         As `read_corrections` gives them; those of calls that are not in `calls` are left out.
     """
     codes, numbers = pd.factorize(calls["caller"])
-    normal = pd.Series([normalise_number(number, numbering) for number in numbers], dtype="str")
-    merged, distinct = pd.factorize(normal)
+    merged, distinct = pd.factorize(normalise_numbers(pd.Series(numbers, dtype="str"), numbering))
     caller = np.where(codes >= 0, np.append(merged, -1)[codes], -1).astype(np.int64)
 
     row, known_us, outcome = _labels(calls, corrections, labels)
@@ -126,6 +127,22 @@ def events_of(
         outcome=last,
         outcome_us=first,
     )
+
+
+def normalise_numbers(texts: pd.Series, numbering: Numbering) -> pd.Series:
+    """Return the callers that texts show, missing where one shows none: `normalise_number` of a whole column.
+
+    Examples
+    --------
+    >>> normalise_numbers(pd.Series(["+6281290417733", "081290417733", "112"], dtype="str"), Numbering("ID")).tolist()
+    ['+6281290417733', '+6281290417733', nan]
+    """
+    by_hand = numbering.shared or numbering.pseudonym is not None
+    plain = texts.notna() & (False if by_hand else texts.str.fullmatch(valid_pattern(numbering.region), na=False))
+    plain &= ~texts.str.contains(_DOUBTFUL, na=False)
+    callers = texts.copy()
+    callers[~plain] = [None if pd.isna(text) else normalise_number(text, numbering) for text in texts[~plain]]
+    return callers
 
 
 def microseconds(times: pd.Series) -> Integers:

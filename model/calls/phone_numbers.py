@@ -141,9 +141,9 @@ def _read(text: str, numbering: Numbering) -> CallerReading:
     valid, (code, trunk) = _valid_in(numbering.region), _dialling(numbering.region)
     if numbering.pseudonym is None:
         # Nearly all are written in one of these two ways, and read a hundred times as fast so.
-        for spelt in (text, f"+{code}{text[len(trunk) :]}" if trunk and text.startswith(trunk) else ""):
-            if valid.fullmatch(spelt):
-                return NOBODY if _stands_for_many(spelt, spelt[1 + len(code) :]) else CallerReading(spelt, "valid")
+        spelt = f"+{code}{text[len(trunk) :]}" if trunk and text.startswith(trunk) else text
+        if valid.fullmatch(spelt):
+            return NOBODY if _stands_for_many(spelt, spelt[1 + len(code) :]) else CallerReading(spelt, "valid")
     found = read_text(text, numbering.pseudonym)
     if found.shape != "number":
         return CUT if found.shape == "cut" else CallerReading(found.text or None, found.shape)
@@ -185,13 +185,17 @@ def _reading(number: PhoneNumber, shape: Shape) -> CallerReading:
 
 
 def _stands_for_many(caller: str, national: str) -> bool:
-    return len(set(national)) == 1 or (caller.startswith("+1") and _ROUTED.fullmatch(caller) is not None)
+    return _is_one_digit(national) or (caller.startswith("+1") and _ROUTED.fullmatch(caller) is not None)
 
 
 def _is_placeholder(number: PhoneNumber) -> bool:
     """Whether a number that is not valid only fills a field, or stands for a telephone without one."""
     national = _national(number)
-    return _is_counted(national) or len(set(national)) == 1 or _NO_SIM.fullmatch(national) is not None
+    return _is_counted(national) or _is_one_digit(national) or _NO_SIM.fullmatch(national) is not None
+
+
+def _is_one_digit(digits: str) -> bool:
+    return digits == digits[:1] * len(digits)
 
 
 def _is_counted(digits: str) -> bool:
@@ -231,11 +235,19 @@ def _dialling(region: str) -> tuple[str, str | None]:
 
 @cache
 def _valid_in(region: str) -> "re.Pattern[str]":
-    """Return the pattern of a region's valid numbers in E.164."""
+    return re.compile(valid_pattern(region), re.ASCII)
+
+
+def valid_pattern(region: str) -> str:
+    """Return the pattern of a region's valid numbers in E.164, for `re` and for RE2; "x" when there is no such region.
+
+    Nearly every text that it fits is read as itself: all but one digit again and again, and North America's numbers
+    that stand for a call.
+    """
     metadata = PhoneMetadata.metadata_for_region(region)
     if metadata is None:
-        return re.compile(r"(?!)")
+        return "x"
     kinds = (metadata.fixed_line, metadata.mobile, metadata.toll_free, metadata.premium_rate, metadata.shared_cost,
              metadata.personal_number, metadata.voip, metadata.pager, metadata.uan, metadata.voicemail)  # fmt: skip
     patterns = "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
-    return re.compile(rf"\+{metadata.country_code}(?:{patterns})")
+    return rf"\+{metadata.country_code}(?:{patterns})"

@@ -4,9 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.calls.call_events import NEVER, UNLABELLED, drop_missing, events_of, known_at, microseconds, sort_calls
+from model.calls.call_events import (
+    NEVER,
+    UNLABELLED,
+    drop_missing,
+    events_of,
+    known_at,
+    microseconds,
+    normalise_numbers,
+    sort_calls,
+)
 from model.calls.columns import CORRECTION_COLUMNS, DEFAULT_LABELS
-from model.calls.phone_numbers import Numbering
+from model.calls.phone_numbers import Numbering, normalise_number, numbering_of
 
 HOUR = 3_600
 START_US = 1_740_960_000_000_000
@@ -156,3 +165,15 @@ def test_times_become_whole_microseconds_and_missing_ones_never(log_of):
     times = log_of([{"received_at": 0.000001}, {"received_at": None}])["received_at"]
     assert microseconds(times).tolist() == [START_US + 1, NEVER]
     assert microseconds(times.astype("datetime64[ns, UTC]")).tolist() == [START_US + 1, NEVER]
+
+
+@pytest.mark.parametrize(
+    "numbering",
+    [Numbering("ID"), Numbering("US"), numbering_of("ID", ["081290417733"]), numbering_of("ID", pseudonym=r"\d{6}")],
+)
+def test_callers_of_a_column_are_those_of_each_text(numbering):
+    texts = ["+6281290417733", "081290417733", "+628\u0661290417733", "+62888888888", "+12125111234", "+12015550123",
+             "2015550123", "Private Number", "a1f9c0", "123456", "+6212", None, "+622222222222",
+             "+62736511234"]  # fmt: skip
+    found = normalise_numbers(pd.Series(texts, dtype="str"), numbering)
+    assert [None if pd.isna(one) else one for one in found] == [normalise_number(text, numbering) for text in texts]
