@@ -50,6 +50,8 @@ def list_problems(broken: Any) -> None:
         for line, value in rows[["line", "value"]].itertuples(index=False):
             place = f"line {line:,}" if line else "the file"
             print(f"  {place:<14} {'(nothing)' if value is None else value}")
+    if not problems["line"].all() or problems["expected"].str.startswith("a time with an offset").any():
+        print("\nan export with names, words or local times of its own is read by --map (docs/call-log.md)")
 
 
 def print_callers(counts: Any) -> None:

@@ -7,13 +7,12 @@ import pandas as pd
 import pyarrow as pa
 
 from model.calls.caller_text import read_text
-from model.calls.files.raw_log import ROW, Problem, problems_where
+from model.calls.files.raw_log import ROW, TOTALS, Problem, names_totals, problems_where
 
 #: So far may the clock that wrote a log be ahead of the one that reads it, and so much may rounding add to a length.
 _AHEAD, _ROUNDING_S = timedelta(minutes=10), 2.0
 #: A call so far from all others, of which there are so many, has a wrong date.
 _FAR, _FEWEST_OTHERS, _LONELY_SHARE = pd.Timedelta(days=365), 2, 0.01
-_TOTALS = r"(?i)^\W*(?:total|totals|grand total|subtotal|sum|count|average|jumlah|total keseluruhan|rata-rata)\b"
 _TIMES = ("received_at", "answered_at", "ended_at", "disposed_at")
 
 
@@ -69,10 +68,10 @@ def totals_row(table: pa.Table, received_at: pd.Series, written: pa.ChunkedArray
     if last < 1 or received_at.isna().sum() != 1 or received_at.notna().iloc[last]:
         return []
     values = [value for column in table.columns if (value := column[last].as_py()) is not None]
-    texts = pd.Series([value for value in values if isinstance(value, str)], dtype="str")
+    texts = [value for value in values if isinstance(value, str)]
     sums = written[last].as_py() is None and len(values) <= table.num_columns // 2
-    if sums or texts.str.contains(_TOTALS, regex=True).any():
-        return [Problem(last, ROW, f"{len(values)} values", "a call; the last row looks like one of totals")]
+    if sums or any(map(names_totals, texts)):
+        return [Problem(last, ROW, f"{len(values)} values", TOTALS)]
     return []
 
 

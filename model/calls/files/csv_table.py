@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from model.calls.files.file_format import FileFormat
-from model.calls.files.raw_log import ROW, Problem, RawLog, hide_numbers, is_time
+from model.calls.files.raw_log import ROW, TOTALS, Problem, RawLog, hide_numbers, is_time, names_totals
 from model.calls.spreadsheet_formulas import unescape_formulas
 from model.errors import LogError
 
@@ -47,10 +47,12 @@ def read_csv(path: Path, file: FileFormat, known: Collection[str]) -> RawLog:
     Raises
     ------
     LogError
-        When there is not even a line of names.
+        When there is not even a line of names, or values are separated by what this does not read.
     """
     records = _Records(file, known)
-    names, lines = records.head()
+    if records.separator not in SEPARATORS:
+        raise LogError(f"{path}: separated by {records.separator!r}, expected one of {', '.join(SEPARATORS.values())}")
+    names, lines, follows = records.head()
     if not names:
         raise LogError(f"{path}: the file is empty, expected a first line that names the columns")
     ragged: list[Problem] = []
@@ -59,29 +61,33 @@ def read_csv(path: Path, file: FileFormat, known: Collection[str]) -> RawLog:
         expected = f"{row.expected_columns} values, one for each column"
         if _holds_rows(row.text, records.separator, len(names)):
             expected = ONE_VALUE
+        elif names_totals(row.text):
+            expected = TOTALS
         shown = records.separator.join(map(hide_numbers, row.text.split(records.separator)))
         value = f"{row.actual_columns} values: {shown[:_SHOWN]}"
         ragged.append(Problem(row.number - 1 - lines, ROW, value, expected))
         return "skip"
 
-    with file.open() as opened:
-        table = pa.csv.read_csv(
-            opened,
-            read_options=pa.csv.ReadOptions(column_names=names, skip_rows=lines, use_threads=False),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=records.separator, newlines_in_values=True, invalid_row_handler=keep
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-            ),
-        )
+    table = pa.table([pa.array([], pa.string())] * len(names), names)
+    if follows:
+        with file.open() as opened:
+            table = pa.csv.read_csv(
+                opened,
+                read_options=pa.csv.ReadOptions(column_names=names, skip_rows=lines, use_threads=False),
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=records.separator, newlines_in_values=True, invalid_row_handler=keep
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+                ),
+            )
     table = pa.table([unescape_formulas(column) for column in table.columns], names=[name.strip() for name in names])
     log = RawLog(
         path,
         table,
         records.lines,
         decimal="." if records.separator == "," else None,
-        notes=[f"read as {file.name}, separated by {SEPARATORS.get(records.separator, repr(records.separator))}"],
+        notes=[f"read as {file.name}, separated by {SEPARATORS[records.separator]}"],
     )
     if ragged:  # what follows them stands further down in the file
         log.rows = np.delete(np.arange(table.num_rows + len(ragged)), [problem.row for problem in ragged])
@@ -103,8 +109,8 @@ class _Records:
         else:
             self.separator = max(SEPARATORS, key=partial(self._fitness, known))
 
-    def head(self) -> tuple[list[str], int]:
-        """Return the names of the columns, and how many lines these and what comes before them take."""
+    def head(self) -> tuple[list[str], int, bool]:
+        """Return the names of the columns, how many lines end with them, and whether anything follows."""
         return self._head(self.separator)
 
     def lines(self, rows: Sequence[int]) -> list[int]:
@@ -121,10 +127,10 @@ class _Records:
                 start = self._skipped + reader.line_num + 1
         return [found[row] for row in rows]
 
-    def _head(self, separator: str) -> tuple[list[str], int]:
+    def _head(self, separator: str) -> tuple[list[str], int, bool]:
         with self._text() as text:
             reader = self._reader(text, separator)
-            return next(filter(None, reader), []), self._skipped + reader.line_num
+            return next(filter(None, reader), []), self._skipped + reader.line_num, bool(text.read(1))
 
     def _fitness(self, known: Collection[str], separator: str) -> tuple[int, int]:
         """Return how many names a separator finds: known ones, then any."""
@@ -158,6 +164,6 @@ def _swallowed(table: pa.Table, records: _Records) -> list[Problem]:
 def _holds_rows(text: str, separator: str, columns: int) -> bool:
     """Return whether a value goes over lines as rows do: with their separators, and a time between two of them."""
     lines = list(filter(None, text.splitlines()))
-    if text.count(separator) < max(1, len(lines) - 1) * (columns - 1):
+    if len(lines) < 2 or text.count(separator) < (len(lines) - 1) * (columns - 1):
         return False
     return any(is_time(value.strip(' "')) for line in lines for value in line.split(separator)[:columns])

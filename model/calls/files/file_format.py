@@ -58,7 +58,7 @@ def recognise(path: Path) -> FileFormat:
 def _recognise(path: Path, opened: Callable[[], BinaryIO], start: bytes, packed: str = "") -> FileFormat:
     if start.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
         return FileFormat("parquet", "Parquet" + packed, opened)
-    if start.startswith(b"PK\x03\x04") or path.suffix.lower() == ".xlsx":
+    if start.startswith(b"PK\x03\x04"):
         return FileFormat("workbook", "an Excel workbook" + packed, opened)
     if start.startswith(b"\xd0\xcf\x11\xe0"):
         raise LogError(f"{path}: is a workbook of old Excel (.xls); save it as .xlsx or as CSV UTF-8")

@@ -19,6 +19,10 @@ from model.errors import LogError
 NUMBER = "[number]"
 #: The column of a problem of a whole row, whose value is no text of the file.
 ROW = "(row)"
+TOTALS = "a call; this row looks like one of totals"
+_TOTALS = re.compile(
+    r"\W*(grand total|totals?|subtotal|sum|count|average|jumlah|total keseluruhan|rata-rata)\b", re.IGNORECASE
+)
 #: What a time may be written as, also without its offset; a telephone number has no colons.
 _TIME = re.compile(
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}[Tt ][0-9]{1,2}:[0-9]{2}[0-9:.]*\s*([Zz]|[+-][0-9:]{2,6})?"
@@ -141,6 +145,11 @@ def problems_where(values: pd.Series, wrong: np.ndarray, expected: str, column: 
 def is_time(text: str) -> bool:
     """Return whether a text looks like a time, with or without its offset."""
     return _TIME.fullmatch(text.strip()) is not None
+
+
+def names_totals(text: str) -> bool:
+    """Return whether a text begins as a row of totals does."""
+    return _TOTALS.match(text) is not None
 
 
 def hide_numbers(text: str) -> str:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -33,11 +34,16 @@ def read_workbook(path: Path, file: FileFormat, known: Collection[str]) -> RawLo
     Raises
     ------
     LogError
-        When no sheet holds anything, or it cannot be told which one is the log.
+        When it is no workbook, no sheet holds anything, or it cannot be told which one is the log.
     """
     with file.open() as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl's, of styles and validations that it does not know
-        found = pd.read_excel(opened, sheet_name=None, header=None, dtype=object, na_filter=False, engine="openpyxl")
+        try:
+            found = pd.read_excel(
+                opened, sheet_name=None, header=None, dtype=object, na_filter=False, engine="openpyxl"
+            )
+        except (BadZipFile, KeyError, ValueError, TypeError, SyntaxError) as error:
+            raise LogError(f"{path}: is packed like a workbook (.xlsx), but cannot be read as one") from error
     sheets = {str(name): cells for name, cells in found.items() if (cells != "").to_numpy().any()}
     if not sheets:
         raise LogError(f"{path}: the workbook is empty, expected a first row that names the columns")

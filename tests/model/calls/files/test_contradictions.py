@@ -69,7 +69,8 @@ def test_a_log_with_a_gap_of_years_or_of_two_calls_is_none(log_file):
 
 
 @pytest.mark.parametrize(
-    "totals", ["Total,,,,,,61.5", ",,,,,,61.5", "Jumlah,2,,,,,", ",Total,,,,,2", "TOTAL: 2 calls,,,,,,"]
+    "totals",
+    ["Total,,,,,,61.5", ",,,,,,61.5", "Jumlah,2,,,,,", ",Total,,,,,2", "TOTAL: 2 calls,,,,,,", "Total 2 calls"],
 )
 def test_a_last_row_of_totals_is_named_as_one(log_file, problems_of, totals):
     path = log_file(log_of(text_of("08:00:00", duration=30), text_of("08:10:00", duration=31.5)) + totals + "\n")

@@ -135,3 +135,34 @@ def test_an_old_workbook_is_named_as_what_it_is(tmp_path):
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512))
     with pytest.raises(LogError, match=r"old Excel .*save it as \.xlsx"):
         read_calls(path)
+
+
+@pytest.mark.parametrize("line_end", ["", "\n", "\r\n\r\n"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_header_alone_is_a_log_without_calls(tmp_path, encoding, line_end):
+    path = tmp_path / "calls.csv"
+    path.write_bytes(f"call_id;received_at{line_end}".encode(encoding))
+    assert len(read_calls(path)) == 0
+
+
+def test_a_separator_that_is_not_read_is_named(tmp_path):
+    path = tmp_path / "calls.csv"
+    path.write_text("sep=§\ncall_id§received_at\n", encoding="utf-8")
+    with pytest.raises(LogError, match="separated by '§', expected one of commas, semicolons"):
+        read_calls(path)
+
+
+def test_rows_that_are_quoted_as_a_whole_have_one_value_each(tmp_path):
+    path = tmp_path / "calls.csv"
+    path.write_text(f'call_id,received_at,caller\n"a,{T},081290417733"\n')
+    assert problems_of(path) == [(2, "(row)", f'1 values: "a,{T},[number]"', "3 values, one for each column")]
+
+
+@pytest.mark.parametrize("name", ["calls.csv", "calls.xlsx"])
+def test_what_a_file_is_is_told_by_its_bytes_and_not_by_its_name(tmp_path, name):
+    path = tmp_path / name
+    path.write_text(f"call_id,received_at\na,{T}\n")
+    assert len(read_calls(path)) == 1
+    path.write_bytes(b"PK\x03\x04 and no workbook")
+    with pytest.raises(LogError, match="packed like a workbook"):
+        read_calls(path)
