@@ -31,16 +31,23 @@ def chromium() -> str:
         When there is none and none can be installed; it says what to do.
     """
     found = _found()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
-        silent = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-q"], env=silent, timeout=300, **quiet)
-        install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"]
-        subprocess.run(install, env=silent, timeout=900, **quiet)
+    if found is None:
+        install("chromium")
         found = _found()
     if found is None:
         raise RuntimeError(LACKING)
     return found
+
+
+def install(package: str) -> None:
+    """Install a package of Debian's where that may be done: as root, and where there is apt-get."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
+    silent = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-q"], env=silent, timeout=300, **quiet)
+    command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", package]
+    subprocess.run(command, env=silent, timeout=900, **quiet)
 
 
 @contextmanager

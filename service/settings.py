@@ -1,12 +1,22 @@
 """The service's settings, from the environment: SARING_DATABASE, SARING_RELEASE and so on."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, IPvAnyNetwork
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.policy.arrival import CLOCK_TOLERANCE_S
+
+
+def _prefix(path: str) -> str:
+    """Return a path that stands before others, without a slash at its end."""
+    bare = path.rstrip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", bare):
+        raise PydanticCustomError("path_prefix", "expected a path such as /saring")
+    return bare
 
 
 class Settings(BaseSettings):
@@ -29,6 +39,8 @@ class Settings(BaseSettings):
     insecure_local: bool = False
     hosts: list[str] = []
     origins: list[str] = []
+    root_path: Annotated[str, AfterValidator(_prefix)] = ""
+    proxies: list[IPvAnyNetwork] = []
     deadline_ms: Annotated[float, Field(ge=5.0, le=10_000.0)] = 50.0
     clock_skew_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 600.0
     clock_tolerance_s: Annotated[float, Field(ge=0.0, le=3_600.0)] = CLOCK_TOLERANCE_S

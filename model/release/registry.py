@@ -7,6 +7,7 @@ the other, stands in a tag of the registered model, so that a step back needs no
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +16,18 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from model.errors import PromotionError, RegistryError
+from model.errors import PromotionError, RegistryError, SaringError
 from model.release.folder import MANIFEST
 
 NAME, CHAMPION, CHALLENGER = "saring", "champion", "challenger"
 DEFAULT_URI = "sqlite:///mlflow.db"
 #: Where a release lies inside a registered version, as `model.release.tracking` writes it.
 INSIDE = Path("artifacts") / "release"
+#: Seconds in which a registry that is reached over the network has to answer first.
+PATIENCE_S = 4
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _CHAMPIONS, _REMEMBERED = "champions", 100
 
 
@@ -75,13 +80,51 @@ class Registry:
 
     @cached_property
     def _client(self) -> Any:
+        """MLflow's client; the first look at what is out of reach takes seconds, and not the minutes of its retries."""
         from mlflow import MlflowClient
 
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        place = urlsplit(self.uri)
+        scheme = place.scheme.partition("+")[0]
+        hasty: dict[str, str] = {}
+        if scheme in ("http", "https"):
+            hasty = {"MLFLOW_HTTP_REQUEST_TIMEOUT": f"{PATIENCE_S}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+            hasty = {name: value for name, value in hasty.items() if name not in os.environ}
+        elif place.hostname and (port := place.port or _PORTS.get(scheme)):
+            socket.create_connection((place.hostname, port), PATIENCE_S).close()
+        os.environ.update(hasty)
+        try:
+            client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            client.search_registered_models(max_results=1)
+        finally:
+            for name in hasty:
+                del os.environ[name]
+        return client
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise what MLflow raises as a RegistryError of one sentence, without a password."""
+        place = re.sub(r"//[^/@]*@", "//", self.uri)
+        try:
+            yield
+        except SaringError:
+            raise
+        except Exception as error:
+            first: BaseException = error
+            while (before := first.__cause__ or first.__context__) is not None:
+                first = before
+            if isinstance(first, OSError):
+                raise RegistryError(f"{place}: the registry is out of reach: {first}") from error
+            if versions := re.search(r"found version (\w+), but expected (\w+)", str(error)):
+                raise RegistryError(
+                    f"{place}: its tables are those of another version of MLflow ({versions[1]}; {versions[2]} is "
+                    "expected): use that version, or upgrade them with `mlflow db upgrade`, after a backup"
+                ) from error
+            said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise RegistryError(f"{place}: the registry does not do that: {said}") from error
 
     def versions(self) -> list[Version]:
         """Return every version, the newest first; none when nothing was registered yet."""
-        with _mlflow_errors():
+        with self._errors():
             rows = list(self._client.search_model_versions(f"name = '{self.name}'"))
             aliases: dict[int, list[str]] = {}
             for alias, number in (self._model().aliases if rows else {}).items():
@@ -105,7 +148,7 @@ class Registry:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         scratch = Path(tempfile.mkdtemp(prefix=".fetched-", dir=folder))
         try:
-            with _mlflow_errors():
+            with self._errors():
                 source = self._client.get_model_version_download_uri(self.name, str(version.number))
                 got = Path(download_artifacts(artifact_uri=source, dst_path=str(scratch), tracking_uri=self.uri))
             if not (got / INSIDE / MANIFEST).is_file():
@@ -118,7 +161,7 @@ class Registry:
     def assign_alias(self, number: int) -> Version:
         """Make a new version the challenger, or the champion when there is none yet."""
         champion = self._holder(CHAMPION)
-        with _mlflow_errors():
+        with self._errors():
             self._client.set_registered_model_alias(self.name, CHALLENGER if champion else CHAMPION, str(number))
             if champion is None:
                 self._remember([number])
@@ -127,7 +170,7 @@ class Registry:
 
     def set_tag(self, number: int, name: str, value: str) -> None:
         """Put something down beside a version."""
-        with _mlflow_errors():
+        with self._errors():
             self._client.set_model_version_tag(self.name, str(number), name, value)
 
     def promote(self, version: Version, because: str, *, forced: bool, by: str) -> None:
@@ -135,7 +178,7 @@ class Registry:
         champion = self._holder(CHAMPION)
         if champion == version.number:
             raise PromotionError(f"version {version.number} ({version.release}) is the champion already")
-        with _mlflow_errors():
+        with self._errors():
             # What is put down comes first: an alias without a reason would be worse than a reason without an alias.
             notes = {"promoted_at": _now(), "promoted_because": because[:4_900], "promoted_by": by}
             self._put(version.number, **notes, promoted_over=str(champion or ""), promotion_forced=str(forced).lower())
@@ -154,7 +197,7 @@ class Registry:
         if not before:
             raise PromotionError(f"version {going.number} ({going.release}) is the first champion: none came before it")
         coming = self.find(str(before[-1]))
-        with _mlflow_errors():
+        with self._errors():
             self._put(going.number, rolled_back_at=_now(), rolled_back_because=because[:4_900], rolled_back_by=by)
             self._remember(before)
             self._client.set_registered_model_alias(self.name, CHAMPION, str(coming.number))
@@ -169,7 +212,7 @@ class Registry:
         self._client.set_registered_model_tag(self.name, _CHAMPIONS, " ".join(map(str, numbers[-_REMEMBERED:])))
 
     def _holder(self, alias: str) -> int | None:
-        with _mlflow_errors():
+        with self._errors():
             number = self._model().aliases.get(alias)
         return None if number is None else int(number)
 
@@ -193,15 +236,3 @@ def _marks(version: Version) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@contextmanager
-def _mlflow_errors() -> Iterator[None]:
-    """Raise what MLflow raises as a RegistryError of one sentence."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RegistryError(f"the registry does not do that: {first}") from error

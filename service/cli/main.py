@@ -119,6 +119,9 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one needs PostgreSQL.")] = 1,
     certfile: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
     keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    root_path: Annotated[
+        str | None, typer.Option(help="Path under which a proxy passes requests on, such as /saring.")
+    ] = None,
     replay: Annotated[
         bool, typer.Option("--replay", help="Let a log be told by its own clock; never where calls are live.")
     ] = False,
@@ -137,6 +140,7 @@ def serve(
             database=database_of(database),
             mode=mode,
             insecure_local=insecure_local or None,
+            root_path=root_path,
             replay=replay or None,
         )
         run(chosen, host, port, workers=workers, tls=tls)

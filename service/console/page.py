@@ -80,8 +80,8 @@ class PageRoute(RoleRoute):
 
 def redirect_to_sign_in(request: Request) -> Response:
     """Lead to the sign-in, and from there back to the page that was asked for."""
-    back = request.url.path if request.method == "GET" and request.url.path != "/console" else ""
-    return see_other(f"{SIGN_IN}?to={quote(back)}" if back else SIGN_IN)
+    back = path_of(request) if request.method == "GET" and path_of(request) != "/console" else ""
+    return see_other(request, f"{SIGN_IN}?to={quote(back)}" if back else SIGN_IN)
 
 
 def refused(request: Request, problem: Problem) -> Response:
@@ -89,9 +89,20 @@ def refused(request: Request, problem: Problem) -> Response:
     return page(request, "refused.html", problem.status.value, status=problem.status.value)
 
 
-def see_other(path: str) -> RedirectResponse:
+def see_other(request: Request, path: str) -> RedirectResponse:
     """Lead to another page, by GET."""
-    return RedirectResponse(path, 303, HEADERS)
+    return RedirectResponse(root_of(request) + path, 303, HEADERS)
+
+
+def root_of(request: Request) -> str:
+    """Return the path under which a proxy has the service, `/saring` or none: what every address begins with."""
+    root: str = request.scope.get("root_path", "")
+    return root
+
+
+def path_of(request: Request) -> str:
+    """Return the path of a page, without what a proxy has before it."""
+    return request.url.path.removeprefix(root_of(request))
 
 
 def home_of(principal: Principal | None) -> str:
@@ -110,7 +121,8 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
     status_code : int
     **values
         What the template names. Each has, besides, `t` (the words), `local` (a time in the centre's time zone),
-        `static` (where the modules are), `path`, `home`, `operator`, `navigation`, `local_only`.
+        `root` (what addresses begin with), `static` (where the modules are), `path` and `home` (without `root`),
+        `operator`, `navigation`, `local_only`.
     """
     words, principal = words_of(request), request.scope["state"].get("principal")
     shown = [(path, name) for path, name, role in NAVIGATION if principal and principal.role in (role, Role.ADMIN)]
@@ -118,8 +130,9 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
         t=words,
         language=words.language,
         languages=LANGUAGES,
-        static=BASE,
-        path=request.url.path,
+        root=root_of(request),
+        static=root_of(request) + BASE,
+        path=path_of(request),
         home=home_of(principal),
         operator=principal,
         navigation=shown,

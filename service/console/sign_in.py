@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from model.errors import StoreError
-from service.console.catalogues.catalogue import COOKIE, LANGUAGES
-from service.console.page import SIGN_IN, PageRoute, home_of, now_us, page, see_other
+from service.console.catalogues.catalogue import COOKIE, LANGUAGES, words_of
+from service.console.page import SIGN_IN, PageRoute, home_of, now_us, page, root_of, see_other
 from service.contract.problems import Problem
 from service.http.dependencies import read_body, scorer_of
 from service.queue.operations import record_decision
@@ -29,7 +29,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 async def sign_in_page(request: Request) -> Response:
     """Ask for an access key."""
     if request.scope["state"]["principal"] is not None:
-        return see_other(home_of(request.scope["state"]["principal"]))
+        return see_other(request, home_of(request.scope["state"]["principal"]))
     return page(request, "sign_in.html", to=inside(request.query_params.get("to")), fault=None)
 
 
@@ -41,15 +41,23 @@ async def sign_in(request: Request) -> Response:
     to, sessions = inside(form.get("to")), sessions_of(request)
     begun = sessions.begin(form.get("key", "").strip(), now_us()) if is_same_origin(request.scope) else None
     if begun is None or begun[0].role is Role.INTAKE:
-        fault = "sign_in.unknown" if begun is None else "sign_in.role"
-        return page(request, "sign_in.html", 403, to=to, fault=fault)
-    answer = see_other(home_of(begun[0]) if to == "/console" else to)
+        return page(request, "sign_in.html", 403, to=to, fault=_fault(request, begun is not None))
+    answer = see_other(request, home_of(begun[0]) if to == "/console" else to)
     # Behind a proxy that ends TLS, only the browser knows that there is any.
     secure = request.headers.get("origin", "").startswith("https://") or request.url.scheme == "https"
-    answer.set_cookie(
-        COOKIES[0] if secure else COOKIES[1], begun[1], int(SESSION_S), httponly=True, samesite="strict", secure=secure
-    )
+    root = root_of(request)
+    name = COOKIES[1 if root else 0] if secure else COOKIES[2]
+    answer.set_cookie(name, begun[1], int(SESSION_S), path=root or "/", httponly=True, samesite="strict", secure=secure)
     return answer
+
+
+def _fault(request: Request, known: bool) -> str:
+    """Return why nobody is signed in: of where the request came from, before anything is said of the key."""
+    say, host = words_of(request), request.headers.get("host", "")
+    if not is_same_origin(request.scope):
+        origin = request.headers.get("origin")
+        return say("sign_in.elsewhere", origin=origin, host=host) if origin else say("sign_in.nowhere")
+    return say("sign_in.role" if known else "sign_in.unknown")
 
 
 @router.post("/console/sign-out")
@@ -59,9 +67,10 @@ async def sign_out(request: Request) -> Response:
     session: Session | None = request.scope["state"].get("session")
     if session is not None:
         await ended(request, session)
-    answer = see_other(SIGN_IN)
+    answer = see_other(request, SIGN_IN)
     for name in COOKIES:
-        answer.delete_cookie(name, httponly=True, samesite="strict", secure=name.startswith("__Host-"))
+        path = "/" if name.startswith("__Host-") else root_of(request) or "/"
+        answer.delete_cookie(name, path, httponly=True, samesite="strict", secure=name.startswith("__"))
     return answer
 
 
@@ -70,9 +79,9 @@ async def sign_out(request: Request) -> Response:
 async def language(request: Request) -> Response:
     """Store the language that was chosen on a page, and go back there."""
     form = await form_of(request)
-    answer = see_other(inside(form.get("to")))
+    answer = see_other(request, inside(form.get("to")))
     if form.get("language") in LANGUAGES:
-        answer.set_cookie(COOKIE, form["language"], YEAR_S, httponly=True, samesite="lax")
+        answer.set_cookie(COOKIE, form["language"], YEAR_S, path=root_of(request) or "/", httponly=True, samesite="lax")
     return answer
 
 

@@ -135,6 +135,7 @@ async def model_document(request: Request) -> dict[str, Any]:
     }
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Whether the process lives", response_model=Alive, responses=problem_responses())
 @public
 async def healthz() -> Response:
@@ -142,6 +143,7 @@ async def healthz() -> Response:
     return json_response({"status": "ok"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz", summary="Whether calls can be scored and kept", response_model=Alive, responses=problem_responses(503)
 )

@@ -55,6 +55,8 @@ Language = Annotated[Literal["en", "id"], Query(description="English or Indonesi
 Reasons = Annotated[int, Query(ge=0, le=100, description="So many reasons of each call at most, the largest first.")]
 #: In the OpenAPI document: these check a token by themselves, and take a key all the same.
 _BY_TOKEN: dict[str, Any] = {"security": [{"bearer": []}, {"token": []}]}
+#: What stands between is to pass each event on at once, and as it is.
+_UNBUFFERED = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 #: The token of a badge holds its call_id, which may have 200 characters of 4 bytes.
 Token = Annotated[str | None, Query(max_length=1_500, description="A short-lived token from /v1/tokens.")]
 
@@ -116,9 +118,8 @@ async def stream(
     def may_listen() -> bool:
         return open_to_all or sessions.holder(grant, now_us()) is not None
 
-    return StreamingResponse(
-        streams.events(principal, named, last, limit, View(lang, reasons), may_listen), media_type="text/event-stream"
-    )
+    events = streams.events(principal, named, last, limit, View(lang, reasons), may_listen)
+    return StreamingResponse(events, headers=_UNBUFFERED, media_type="text/event-stream")
 
 
 @router.post(

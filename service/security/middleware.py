@@ -7,6 +7,7 @@ What it does not protect against: who can read the traffic (that takes TLS), a h
 too many requests. What the server answers by itself, such as to a request that is no HTTP, never comes here.
 """
 
+import logging
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -54,6 +55,11 @@ _HOST = re.compile(
     rb"([a-z0-9_](?:[a-z0-9._-]{0,252}))(?::([0-9]{1,5}))?|\[([0-9a-f:.]{2,45})\](?::([0-9]{1,5}))?", re.I
 )
 _ORIGIN = re.compile(r"(https?)://([^/]+)")
+#: Whoever looks whether the service lives may not know its name; they tell nothing else.
+_UNDER_ANY_HOST = frozenset(("/healthz", "/readyz"))
+#: So many refused hosts are logged, each once: anybody can send any.
+_MAX_LOGGED_HOSTS = 50
+log = logging.getLogger(__name__)
 
 
 class SecurityMiddleware:
@@ -95,6 +101,7 @@ class SecurityMiddleware:
         self._any_host = "*" in hosts
         self._origins = frozenset(_listed_origin(text) for text in origins)
         self._sessions = sessions
+        self._logged_hosts: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit a request or refuse it, and add the headers of every answer."""
@@ -114,7 +121,8 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            self._check_host(scope, seen)
+            if scope["path"].removeprefix(scope.get("root_path", "")) not in _UNDER_ANY_HOST:
+                self._check_host(scope, seen)
             self._authenticate(scope, seen)
             if scope["method"] == "OPTIONS" and b"origin" in seen and b"access-control-request-method" in seen:
                 return await self._preflight(seen[b"origin"], send_with_headers)
@@ -131,9 +139,11 @@ class SecurityMiddleware:
         name, port = host
         if not self._open:
             if not (self._any_host or (name, None) in self._hosts or (name, port) in self._hosts):
-                raise Misdirected("this service does not answer for that Host, expected one that its settings list")
+                self._log_refused(seen[b"host"], "if it is a name of this service, list it in SARING_HOSTS")
+                raise Misdirected("this service does not answer for that Host, expected one that SARING_HOSTS lists")
             return
         if not (name == "localhost" or _loopback(name)):
+            self._log_refused(seen[b"host"], "without --insecure-local, SARING_HOSTS lists the names of the service")
             raise Misdirected("this service is open to this machine alone, expected a Host such as localhost")
         if not (scope.get("client") and _loopback(scope["client"][0])):
             raise Forbidden("this service is open to this machine alone, and this request came from another one")
@@ -141,6 +151,13 @@ class SecurityMiddleware:
             raise Forbidden("this service is open to this machine alone, and this request came through a proxy")
         if self._is_cross_site(scope, seen):
             raise Forbidden("this service is open to this machine alone, and a page of another site sent this request")
+
+    def _log_refused(self, host: bytes, advice: str) -> None:
+        """Log a Host that is refused, the first time."""
+        name = host.decode().lower()
+        if name not in self._logged_hosts and len(self._logged_hosts) < _MAX_LOGGED_HOSTS:
+            self._logged_hosts.add(name)
+            log.warning("requests for this Host are refused; %s", advice, extra={"host": name})
 
     def _authenticate(self, scope: Scope, seen: RelevantHeaders) -> None:
         """Put the principal into the scope, and take the key out: nothing further in, such as a trace, sees one."""
@@ -182,8 +199,8 @@ class SecurityMiddleware:
         """Whether a page of another site sent it; following a link from there is no harm."""
         origin = seen.get(b"origin")
         if origin is not None:
-            own = scope["scheme"].encode() + b"://" + seen[b"host"].lower()
-            return origin != own and origin not in self._origins
+            own = origin.startswith(scope["scheme"].encode() + b"://") and _is_of_host(origin, seen[b"host"])
+            return not own and origin not in self._origins
         follows = scope["method"] == "GET" and seen.get(b"sec-fetch-mode") == b"navigate"
         return seen.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin") and not follows
 
@@ -197,15 +214,25 @@ class SecurityMiddleware:
 def is_same_origin(scope: Scope) -> bool:
     """Whether a request that a browser sends comes from a page of the host that it is sent to, or from no page.
 
-    Behind a proxy that ends TLS the scheme of the two may differ. What changes something must say where it is from.
+    Behind a proxy that ends TLS the scheme of the two may differ; a port that is the origin's own by its scheme may be
+    named or not. What changes something must say where it is from.
     """
     told = {name: value for name, value in scope["headers"] if name in _READ}
     origin, site = told.get(b"origin"), told.get(b"sec-fetch-site")
     if origin is not None:
-        return bool(origin.partition(b"://")[2] == told[b"host"].lower())
+        return _is_of_host(origin, told.get(b"host", b""))
     if scope["method"] not in ("GET", "HEAD"):
         return site == b"same-origin"
     return site in (None, b"none", b"same-origin") or told.get(b"sec-fetch-mode") == b"navigate"
+
+
+def _is_of_host(origin: bytes, host: bytes) -> bool:
+    """Whether an origin is that of a header Host."""
+    scheme, _, place = origin.partition(b"://")
+    if scheme not in (b"http", b"https"):
+        return False
+    own = _host(place[:300], scheme.decode())
+    return own is not None and own == _host(host[:300], scheme.decode())
 
 
 def _request_id(given: bytes) -> str:
@@ -253,7 +280,8 @@ def _listed_origin(text: str) -> bytes:
     match = _ORIGIN.fullmatch(text)
     if match is None or _host(match[2].encode(), match[1]) is None:
         raise SaringError(f"origins: {text!r}, expected a scheme and a host, like https://board.example.org")
-    return text.lower().encode()
+    port = ":443" if match[1] == "https" else ":80"
+    return text.lower().removesuffix(port).encode()  # no browser names it
 
 
 #: Anybody's page may load what anybody may read; nothing is sent along with it.

@@ -6,7 +6,7 @@ of this very host. What it does not protect against: somebody at a screen that w
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from service.security.api_keys import ApiKeys, Principal
@@ -14,8 +14,9 @@ from service.security.tokens import Grant, Tokens
 
 #: A long shift.
 SESSION_S = 12 * 3600.0
-#: A browser takes the first name over TLS only, and from nobody but this very host.
-COOKIES = ("__Host-saring", "saring")
+#: A browser takes the first name over TLS only, from nobody but this very host, and for all its paths; the second
+#: over TLS only, and the third in any case.
+COOKIES = ("__Host-saring", "__Secure-saring", "saring")
 _SCOPE = "console"
 
 
@@ -52,10 +53,12 @@ class Sessions:
 
     def from_cookie(self, header: bytes, now_us: int) -> Session | None:
         """Return the session of a header Cookie; None when there is none that is live."""
-        value = _cookie(header)
-        grant = None if value is None else self._tokens.check(value, _SCOPE, now_us)
-        principal = None if grant is None else self.holder(grant, now_us)
-        return Session(principal, *grant.session) if principal and grant and grant.session else None
+        for value in _values(header):  # another service of this host may have one of the names for itself
+            grant = self._tokens.check(value, _SCOPE, now_us)
+            principal = None if grant is None else self.holder(grant, now_us)
+            if principal and grant and grant.session:
+                return Session(principal, *grant.session)
+        return None
 
     def holder(self, grant: Grant, now_us: int) -> Principal | None:
         """Return for whom a token stands; None once its key is not live any more or its session has ended."""
@@ -78,13 +81,13 @@ def strip_session_cookie(header: bytes) -> bytes:
     return b"; ".join(pair for pair in _pairs(header) if not pair.startswith(names))
 
 
-def _cookie(header: bytes) -> str | None:
+def _values(header: bytes) -> Iterator[str]:
+    """Give the values of our cookies; of a name that comes twice none."""
     for name in COOKIES:
         start = f"{name}=".encode()
         found = [pair for pair in _pairs(header) if pair.startswith(start)]
         if len(found) == 1:
-            return found[0][len(start) :].decode("latin-1")
-    return None
+            yield found[0][len(start) :].decode("latin-1")
 
 
 def _pairs(header: bytes) -> list[bytes]:

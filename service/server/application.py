@@ -33,6 +33,7 @@ from service.security.sessions import Sessions
 from service.security.tokens import Tokens
 from service.server import openapi
 from service.server.connection import ON_SHUTDOWN
+from service.server.path_prefix import PathPrefix
 from service.settings import Settings
 from service.store.journal import Journal
 from service.store.store import Store
@@ -174,8 +175,8 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     app.routes.extend(board.answers.routes)
     for error in (Problem, StoreError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, problem_response)
-    openapi.complete_openapi(app)
-    secured = SecurityMiddleware(
+    openapi.complete_openapi(app, settings.root_path)
+    secured: ASGIApp = SecurityMiddleware(
         app,
         keys,
         insecure_local=settings.insecure_local,
@@ -183,6 +184,8 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
         origins=settings.origins,
         sessions=sessions.from_cookie,
     )
+    if settings.root_path:
+        secured = PathPrefix(secured, settings.root_path, app.routes)
     observed = RequestMetricsMiddleware(secured, metrics, SLOW_S)
     return TracingMiddleware(observed, parts.traces) if parts.traces else observed
 

@@ -82,9 +82,10 @@ def _written(app: FastAPI) -> bytes:
     return to_json(app.openapi())
 
 
-def complete_openapi(app: FastAPI) -> None:
-    """Complete the OpenAPI document of an app."""
+def complete_openapi(app: FastAPI, root_path: str) -> None:
+    """Complete the OpenAPI document of an app, which stands under a path."""
     app.description, app.openapi_tags = _ABOUT, _TAGS
+    app.servers = [{"url": root_path}] if root_path else []
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -37,6 +37,7 @@ OPTIONS: dict[str, Any] = {
     "proxy_headers": False,
     "timeout_graceful_shutdown": 5,
 }
+_ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 def run(
@@ -57,9 +58,14 @@ def run(
     if settings.insecure_local and not _loopback(host):
         raise SaringError(f"--host: {host!r}, expected a loopback address such as 127.0.0.1 with --insecure-local")
     configure(settings.log_level, settings.log_format)
+    if host in _ANY_ADDRESS and not settings.hosts:
+        print("SARING_HOSTS lists the names by which this service is asked; none but localhost is.", flush=True)
+    settings = settings.model_copy(update={"hosts": [*settings.hosts, _as_host(host)]})
     options = OPTIONS | {"host": host, "port": port, **(tls or {})}
+    if settings.proxies:
+        options |= {"proxy_headers": True, "forwarded_allow_ips": [str(network) for network in settings.proxies]}
     raise_file_limit()
-    where = f"{'https' if tls else 'http'}://{host}:{port}"
+    where = f"{'https' if tls else 'http'}://{_as_host(host)}:{port}"
     # The server ends what is under way and then raises the signal again: leave in order, with the store closed.
     signal.signal(signal.SIGTERM, _leave)
     with ExitStack() as stack:
@@ -123,6 +129,11 @@ def _print_who_may_call(settings: Settings, parts: Parts) -> None:
         print("Anybody on this machine may do everything (--insecure-local).", flush=True)
     elif not parts.keys:
         print("Nobody may call yet: make a key with `saring keys create --name pbx --role intake`.", flush=True)
+
+
+def _as_host(address: str) -> str:
+    """Write an address as a header Host has it."""
+    return f"[{address.partition('%')[0]}]" if ":" in address else address
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

@@ -29,7 +29,7 @@ from typing import Any, Literal, TextIO
 #: What is known of the request that is being answered: the state of its ASGI scope, to which others may still add.
 request_state: ContextVar[Mapping[str, Any] | None] = ContextVar("request_state", default=None)
 
-IDENTIFIERS = frozenset(("call_id", "request_id", "trace_id", "release"))
+IDENTIFIERS = frozenset(("call_id", "request_id", "trace_id", "release", "host"))
 #: Characters. Texts are masked first and cut then: half a key is still half a key.
 LONGEST, LONGEST_ID = 16_000, 200
 NUMBER, KEY = "[number]", "[key]"

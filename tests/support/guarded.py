@@ -61,6 +61,8 @@ def small_app() -> FastAPI:
 
     app = FastAPI(docs_url=None, redoc_url=None)
     app.include_router(router, prefix="/v1")
+    looked_at = {"methods": ["GET", "HEAD"], "include_in_schema": False, "route_class_override": RoleRoute}
+    app.router.add_api_route("/healthz", everybody, **looked_at)
     for error in (Problem, Exception):
         app.add_exception_handler(error, problem_response)
     return app

@@ -41,6 +41,8 @@ class Process:
         How many files it may open.
     certfile, keyfile : str, optional
         For TLS.
+    host : str
+        The address that it listens on.
     **settings
         As in `service.settings`; the deadline is long unless it is given, since two busy cores are no fault of the
         store.
@@ -57,17 +59,16 @@ class Process:
         files: int | None = None,
         certfile: str | None = None,
         keyfile: str | None = None,
+        host: str = "127.0.0.1",
         **settings: object,
     ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = port or free.getsockname()[1]
+        self.port = port or free_port()
         scheme = "http" if certfile is None else "https"
-        self.url, self.log = f"{scheme}://127.0.0.1:{self.port}", folder / f"{name}.log"
+        self.url, self.log = f"{scheme}://{host}:{self.port}", folder / f"{name}.log"
         chosen = {"deadline_ms": 10_000, "journal_mib": 4, "insecure_local": True} | settings
         own = {"key_file": folder / "saring.key", "journal": folder / f"journal of {name}"}
         named = {f"SARING_{key.upper()}": str(value) for key, value in (own | chosen).items()}
-        command = ["serve", "--database", database, "--port", str(self.port)]
+        command = ["serve", "--database", database, "--host", host, "--port", str(self.port)]
         command += ["--release", str(release)] if release is not None else []
         command += ["--certfile", certfile, "--keyfile", str(keyfile)] if certfile is not None else []
 
@@ -157,6 +158,13 @@ def group(count: int, folder: Path, release: Path, database: str, **settings: ob
             with found.client(number) as client:
                 until(lambda client=client: client.get("/v1/operations").status_code == 200)  # it has read of the keys
         yield found
+
+
+def free_port() -> int:
+    """Give a port on loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def all_told(url: object) -> bool:

@@ -5,7 +5,7 @@ import { BACK_MS, chosen, close, closing, reopen } from "./closing.js";
 import { bind } from "./keys.js";
 import { follow } from "./live.js";
 import { Mine } from "./mine.js";
-import { ask, data, el, pathOf, say, signInAgain, storyOf, t } from "./page.js";
+import { ask, data, el, pathOf, ROOT, say, signInAgain, storyOf, t } from "./page.js";
 import { Rows } from "./rows.js";
 import { stopping } from "./stopping.js";
 
@@ -97,7 +97,7 @@ async function deferral(told) {
   banner.dataset.calm = String(why === null || why === "not_proven");
   banner.hidden = false;
   if (why === "switch" || why === "monitor") {
-    const { status, document } = await ask("GET", "/v1/operations");
+    const { status, document } = await ask("GET", `${ROOT}v1/operations`);
     const put = status === 200 && !document.switch.on ? document.switch : null;
     if (put) say(banner, t("off.told", { what: t(known), who: put.who, reason: put.reason }));
   }
@@ -213,7 +213,7 @@ function bringBack() {
 
 async function correct() {
   if (!lastClosed) {
-    location.assign("/console/shift");
+    location.assign(`${ROOT}console/shift`);
     return;
   }
   const call = lastClosed;
@@ -250,7 +250,7 @@ const help = bind([
   { keys: ["u"], name: t("keys.correct"), act: correct },
   { keys: ["b"], name: t("keys.bring_back"), act: bringBack },
   { keys: ["x"], name: t("keys.stop"), act: stop },
-  { keys: ["s"], name: t("keys.shift"), act: () => location.assign("/console/shift") },
+  { keys: ["s"], name: t("keys.shift"), act: () => location.assign(`${ROOT}console/shift`) },
 ]);
 place("stop").addEventListener("click", stop);
 place("keys").addEventListener("click", help);
@@ -259,12 +259,12 @@ place("next")?.addEventListener("click", takeNext);
 /** Asks which calls are this operator's; once more when one was taken or closed while the answer was on its way. */
 async function whose() {
   const before = mine.changes;
-  const { status, document } = await ask("GET", "/console/mine");
+  const { status, document } = await ask("GET", `${ROOT}console/mine`);
   if (mine.changes !== before) whose();
   else if (status === 200) mine.reset(document.calls);
 }
 
-follow(`/v1/queue/stream?lang=${data.language}&reasons=3`, {
+follow(`${ROOT}v1/queue/stream?lang=${data.language}&reasons=3`, {
   queue(document) {
     waiting.clear();
     rows.reset(document.calls);

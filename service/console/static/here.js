@@ -1,8 +1,8 @@
 // On pages that do not follow the queue: tells the service that the operator is still there, so that a call that was
 // taken stays taken while its story is read.
 
-import { ask } from "./page.js";
+import { ask, ROOT } from "./page.js";
 
 const EVERY_MS = 5_000;
 
-setInterval(() => ask("GET", "/console/mine"), EVERY_MS);
+setInterval(() => ask("GET", `${ROOT}console/mine`), EVERY_MS);

@@ -1,6 +1,7 @@
 // The line to the service: its stream of events, how soon a lost one is noticed, and how it is taken up again.
 
 import { heard } from "./clock.js";
+import { ROOT } from "./page.js";
 
 /** The service says something at least every two seconds. */
 const SILENT_MS = 5_000;
@@ -49,7 +50,7 @@ export function follow(address, told) {
 
   // An EventSource does not say why it failed, so a plain question goes before the next one.
   async function again() {
-    const status = await statusOf("/v1/queue?limit=1&reasons=0");
+    const status = await statusOf(`${ROOT}v1/queue?limit=1&reasons=0`);
     if (status === 401 || status === 403) {
       told.line({ state: "ended" });
       return;

@@ -1,5 +1,8 @@
 // What the modules of every page share: the page's data and words, elements without markup, and asking the service.
 
+/** Where the service is, with a slash at the end: this module stands three steps below it. */
+export const ROOT = new URL("../../../", import.meta.url).pathname;
+
 export const data = JSON.parse(document.getElementById("data").textContent);
 
 /** Gives a text of the page's language with its values filled in. */
@@ -40,7 +43,7 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Asks the service; gives the status (0: no answer) and the document. */
+/** Asks the service, by an address that begins with ROOT; gives the status (0: no answer) and the document. */
 export async function ask(method, path, body) {
   try {
     const answer = await fetch(path, {
@@ -57,10 +60,10 @@ export async function ask(method, path, body) {
   }
 }
 
-export const pathOf = (callId, what = "") => `/v1/calls/${encodeURIComponent(callId)}${what}`;
-export const storyOf = (callId) => `/console/calls/${encodeURIComponent(callId)}`;
+export const pathOf = (callId, what = "") => `${ROOT}v1/calls/${encodeURIComponent(callId)}${what}`;
+export const storyOf = (callId) => `${ROOT}console/calls/${encodeURIComponent(callId)}`;
 
 /** Leads to the sign-in, and from there back here. */
 export function signInAgain() {
-  location.assign(`/console/sign-in?to=${encodeURIComponent(location.pathname)}`);
+  location.assign(`${ROOT}console/sign-in?to=${encodeURIComponent(location.pathname.slice(ROOT.length - 1))}`);
 }

@@ -2,7 +2,7 @@
 
 import { chosen, close, closing } from "./closing.js";
 import "./here.js";
-import { say, t } from "./page.js";
+import { ROOT, say, t } from "./page.js";
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.correct");
@@ -19,5 +19,5 @@ document.addEventListener("click", async (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !document.querySelector("dialog[open]")) location.assign("/console");
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) location.assign(`${ROOT}console`);
 });

@@ -1,10 +1,10 @@
 // The one switch: anybody on duty may stop all deferral, with a reason; only an admin starts it again.
 
-import { ask, el, t } from "./page.js";
+import { ask, el, ROOT, t } from "./page.js";
 
 /** Puts the switch; gives null, or what stood against it. */
 export async function put(on, reason) {
-  const { status, document } = await ask("PUT", "/v1/operations", { switch: { on, reason } });
+  const { status, document } = await ask("PUT", `${ROOT}v1/operations`, { switch: { on, reason } });
   return status === 200 ? null : (document?.detail ?? t("stop.fault"));
 }
 

@@ -1,7 +1,7 @@
 // The supervisor's page: putting the switch, and saying when what the page tells has been overtaken.
 
 import { timeOfDay } from "./clock.js";
-import { ask, data, el, say, signInAgain, t } from "./page.js";
+import { ask, data, el, ROOT, say, signInAgain, t } from "./page.js";
 import { put } from "./stopping.js";
 
 const LOOK_MS = 4_000;
@@ -17,7 +17,7 @@ place("switch")?.addEventListener("submit", async (event) => {
 });
 
 async function look() {
-  const { status, document } = await ask("GET", "/v1/operations");
+  const { status, document } = await ask("GET", `${ROOT}v1/operations`);
   if (status === 401 || status === 403) signInAgain();
   if (status !== 200) {
     lostSince ??= Date.now();

@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +18,9 @@ from mlflow import MlflowClient
 
 from model.calls.call_events import events_of, sort_calls
 from model.calls.call_log import write_log
+from model.errors import RegistryError
 from model.release.folder import read_release
+from model.release.registry import Registry
 from model.release.scored_log import score_log
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
@@ -115,6 +119,33 @@ def test_a_release_that_is_not_whole_is_not_registered(release_folder, tmp_path,
     status, said = saring("register", "--release", broken)
     assert (status, "policy.json: is missing" in said) == (1, True)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_store_of_another_version_is_told_in_one_sentence(tmp_path):
+    with registry_in(tmp_path) as registry:
+        with sqlite3.connect(tmp_path / "mlflow.db") as tables:
+            tables.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+        with pytest.raises(RegistryError, match=r"mlflow\.db: its tables are those of another version of MLflow"):
+            registry.versions()
+        (tmp_path / "mlflow.db").write_text("no database" * 100)
+        with pytest.raises(RegistryError, match=r"file is not a database$"):
+            Registry(uri=f"{registry.uri}?text").versions()
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:{}", "postgresql://me:secret@127.0.0.1:{}/mlflow"])
+def test_a_store_out_of_reach_is_told_in_one_sentence_and_not_tried_for_minutes(place, free_port, monkeypatch):
+    for name in ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RegistryError, match=r"out of reach: .*Connection refused$") as told:
+        Registry(uri=place.format(free_port)).versions()
+    assert "secret" not in str(told.value)
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
+
+
+def test_a_store_that_does_not_answer_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("model.release.registry.PATIENCE_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(RegistryError, match=r"reach: timed out$"):
+        Registry(uri=f"http://127.0.0.1:{silent.getsockname()[1]}").versions()
 
 
 def test_champion_challenger_promotion_and_the_way_back(tmp_path, release_folder):

@@ -20,7 +20,7 @@ from tests.support.keyed_service import Keyed, inner
 from tests.support.processes import until
 
 NOW_US = 1_700_000_000_000_000
-SETTINGS = {"origins": ["https://cad.example"]}
+SETTINGS = {"origins": ["https://cad.example"], "hosts": ["saring.example"]}
 CALL = {"call_id": "a", "received_at": "2026-01-31T08:15:00+07:00"}
 
 
@@ -176,6 +176,42 @@ def test_the_cookie_is_for_tls_alone_where_the_browser_has_it(service):
     value = cookie.split(";")[0]
     service.client.cookies.clear()
     assert service.client.get("/v1/queue", headers={"Cookie": value}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://saring.example", "saring.example:443"),
+        ("http://saring.example", "SARING.example:80"),
+        ("http://saring.example:80", "saring.example"),
+        ("https://saring.example:8443", "saring.example:8443"),
+    ],
+)
+def test_a_port_that_goes_without_saying_may_be_said(service, origin, host):
+    told, form = {"Origin": origin, "Host": host}, {"key": service.keys["operator"]}
+    assert service.client.post("/console/sign-in", data=form, headers=told).status_code == 303
+    service.client.cookies.clear()
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://saring.example:8443", "saring.example"),
+        ("https://saring.example", "saring.example:80"),
+        ("https://saring.example", "127.0.0.1:8112"),
+        ("ftp://saring.example", "saring.example"),
+    ],
+)
+def test_a_proxy_that_changes_the_host_is_named_and_not_the_key(service, origin, host):
+    for key in (service.keys["operator"], "saring_of_nobody"):
+        told = {"Origin": origin, "Host": host}
+        answered = service.client.post("/console/sign-in", data={"key": key}, headers=told)
+        assert answered.status_code == 403
+        said = re.search(r'role="alert"[^>]*>(.*?)</p>', answered.text)[1]
+        assert f"at {origin}, " in said
+        assert f"for {host}. " in said
+        assert "key" not in said
+    assert "did not say which page" in service.client.post("/console/sign-in", data={"key": "a"}).text
 
 
 def test_a_session_opens_the_stream_and_its_end_ends_it(service, browser_like):

@@ -29,7 +29,8 @@ def following(service: Keyed, who: str = "operator", headers: dict[str, str] | N
     with service.client.stream("GET", "/v1/queue/stream", **asked) as answered:
         assert answered.status_code == 200, answered.read()
         assert answered.headers["content-type"].startswith("text/event-stream")
-        assert answered.headers["cache-control"] == "no-store"
+        assert answered.headers["cache-control"] == "no-store, no-transform"
+        assert answered.headers["x-accel-buffering"] == "no"  # what nginx goes by: pass each event on at once
         found = events(answered)
         yield lambda: next(found)
 

@@ -8,6 +8,7 @@ import pytest
 
 from model.errors import SaringError
 from service.security.middleware import SecurityMiddleware
+from service.telemetry.logs import Formatter
 from tests.support.guarded import API_POLICY, get, raw, secured
 from tests.support.small_service import running
 
@@ -46,7 +47,7 @@ def test_hosts_of_a_megabyte_are_not_kept():
     async def nowhere(*_: object) -> None: ...
 
     async def ask(guard: SecurityMiddleware, host: bytes) -> None:
-        scope = {"type": "http", "method": "GET", "scheme": "http", "headers": [(b"host", host)]}
+        scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/", "headers": [(b"host", host)]}
         await guard(scope, nowhere, nowhere)
 
     guard = secured(app=nowhere, hosts=["a"])
@@ -92,6 +93,18 @@ def test_a_host_without_a_port_has_that_of_its_scheme():
             assert raw(client, get("/v1/public", *lines, host=host))[0] == expected
 
 
+def test_a_refused_host_is_logged_once_with_the_setting_that_mends_it(caplog):
+    with running(secured(hosts=["a"])) as client:
+        for host in (b"10.0.0.7", b"10.0.0.7", b"B:8112", b"b:8112", b"a"):
+            raw(client, host_lines(host))
+        for place in range(100):
+            raw(client, host_lines(b"c%d" % place))
+    said = [Formatter("text").format(one) for one in caplog.records if one.name == "service.security.middleware"]
+    assert said[0].endswith("list it in SARING_HOSTS host=10.0.0.7")
+    assert said[1].endswith("host=b:8112")
+    assert len(said) == 50  # anybody can send any
+
+
 def test_any_host_is_taken_only_when_the_settings_say_so():
     with running(secured(hosts=["*"])) as client:
         assert raw(client, host_lines(b"evil"))[0] == 200
@@ -104,3 +117,11 @@ def test_any_host_is_taken_only_when_the_settings_say_so():
 def test_a_listed_host_that_is_none_is_told(host):
     with pytest.raises(SaringError, match=r"^hosts: .*expected"):
         secured(hosts=["a", host])
+
+
+def test_whoever_looks_whether_the_service_lives_needs_to_know_no_name(service, local):
+    for client in (service.client, local):
+        for method in ("GET", "HEAD"):
+            for host in ("Host: elsewhere.example\r\n", "Host: a b\r\n", ""):
+                asked = f"{method} /healthz HTTP/1.0\r\n{host}\r\n"
+                assert raw(client, asked.encode())[0] == 200
