@@ -21,7 +21,7 @@ from service.cli.options import (
     read_log,
     settings,
 )
-from service.cli.output import Bar, list_problems, print_callers
+from service.cli.output import Bar, counted, list_problems, print_callers
 
 app = typer.Typer(
     help="Scores how likely an emergency call is a prank, from call metadata alone. It never drops, blocks or answers "
@@ -84,14 +84,15 @@ def check(
         raise typer.Exit(1)
     first, last = log["received_at"].min(), log["received_at"].max()
     labelled, counts = int(log["disposition"].notna().sum()), count_callers(log["caller"], numbering)
-    print(f"{calls}: {len(log):,} calls from {first} to {last}, no problem found")
+    print(f"{calls}: {counted(len(log), 'call')} from {first} to {last}, no problem found")
     print_callers(counts)
-    print(f"{labelled:,} calls with a disposition" + (f", {len(later):,} corrections" if later is not None else ""))
+    corrected = "" if later is None else f", {counted(len(later), 'correction')}"
+    print(f"{counted(labelled, 'call')} with a disposition{corrected}")
     dispositions = {str(name): int(count) for name, count in log["disposition"].value_counts().items()}
     for name, count in dispositions.items():
         print(f"  {name:<14}{count:>12,}")
     if out:
-        counted: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "calls": len(log),
             "shapes": {str(shape): int(number) for shape, number in counts.calls.items()},
             "numbers": int(counts.callers.sum()),
@@ -99,8 +100,8 @@ def check(
             "without_number": int(counts.nobody.sum()),
             "with_disposition": labelled,
         }
-        counted |= {"corrections": 0 if later is None else len(later), "dispositions": dispositions}
-        out.write_bytes(to_bytes(counted))
+        summary |= {"corrections": 0 if later is None else len(later), "dispositions": dispositions}
+        out.write_bytes(to_bytes(summary))
 
 
 @app.command()

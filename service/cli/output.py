@@ -41,10 +41,21 @@ class Bar:
         self._bar.advance(self._task, steps)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "call"), counted(2_000, "call")
+    ('1 call', '2,000 calls')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def list_problems(broken: Any) -> None:
     """Print every problem of a `BrokenLogError`, grouped by column and counted."""
     problems = broken.problems
-    print(f"{broken.path}: {len(problems):,} problems")
+    print(f"{broken.path}: {counted(len(problems), 'problem')}")
     for (column, expected), rows in problems.groupby(["column", "expected"], sort=False):
         print(f"\n{column}: {len(rows):,}, expected {expected}")
         for line, value in rows[["line", "value"]].itertuples(index=False):
@@ -57,11 +68,11 @@ def list_problems(broken: Any) -> None:
 def print_callers(counts: Any) -> None:
     """Print who the callers of a log were read as, from `model.calls.caller_counts.count_callers`."""
     numbers = int(counts.callers.sum())
-    print(f"{numbers:,} {'number' if numbers == 1 else 'numbers'} in {counts.spellings:,} spellings")
+    print(f"{counted(numbers, 'number')} in {counted(counts.spellings, 'spelling')}")
     for shape, callers in counts.callers.items():
-        print(f"  {shape:<14}{callers:>12,}  in {counts.calls[shape]:,} calls")
+        print(f"  {shape:<14}{callers:>12,}  in {counted(int(counts.calls[shape]), 'call')}")
     if len(counts.nobody):
-        print(f"{int(counts.nobody.sum()):,} calls show no number")
+        print(f"calls that show no number: {int(counts.nobody.sum()):,}")
         for text, calls in counts.nobody.head(MOST_TEXTS).items():
             print(f"  {text or '(empty)':<32}{calls:>12,}")
         if len(counts.nobody) > MOST_TEXTS:
@@ -77,7 +88,7 @@ def print_callers(counts: Any) -> None:
 
 def _print_shown(callers: Any) -> None:
     for caller, shape, calls, spellings in callers.itertuples(index=False):
-        print(f"  {caller:<14}{calls:>12,} calls in {spellings:,} spelling{'s' * (spellings > 1)}, {shape}")
+        print(f"  {caller:<14}{counted(calls, 'call'):>18} in {counted(spellings, 'spelling')}, {shape}")
 
 
 def print_ranking(stages: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from model.errors import SaringError
 from service.cli.options import Database, Journal, KeyFile, ServedRelease, open_database, parse_duration, settings
-from service.cli.output import Bar
+from service.cli.output import Bar, counted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -127,7 +127,8 @@ def erase(
             removed = erase_from(engine, hashes, WHO, reason)
         except Problem as problem:
             raise SaringError(problem.detail) from None
-        print(f"{short_pseudonym(hashes[0])}: {removed.calls:,} calls and {removed.events:,} events removed")
+        gone = f"{counted(removed.calls, 'call')} and {counted(removed.events, 'event')} removed"
+        print(f"{short_pseudonym(hashes[0])}: {gone}")
 
 
 @protect.command(name="add")

@@ -29,7 +29,7 @@ def test_callers_are_counted_by_person_and_calls_without_a_number_by_word(tmp_pa
     status, said = saring("check", log_of(tmp_path, callers), "--out", tmp_path / "counted.json")
     assert status == 0
     assert "2 numbers in 4 spellings" in said
-    assert "4 calls show no number" in said
+    assert "calls that show no number: 4" in said
     assert [line.split() for line in said.splitlines() if "Private" in line] == [["Private", "Number", "2"]]
     assert "3 calls in 3 spellings" in said
     assert "1290417" not in said  # no number is shown
@@ -66,7 +66,7 @@ def test_how_a_file_was_read_is_said_once_and_a_mapping_reads_what_an_export_cal
     status, said = saring("check", tmp_path / "EXPORT.CSV", "--map", tmp_path / "mapping.toml")
     assert status == 0, said
     assert said.count("read as CSV in UTF-16, separated by semicolons") == 1
-    assert "1 calls from 2024-06-01 02:00:00+00:00" in said
+    assert "1 call from 2024-06-01 02:00:00+00:00" in said
     assert ["prank", "1"] in [line.split() for line in said.splitlines()]
     assert saring("check", tmp_path / "EXPORT.CSV")[0] == 1
 

@@ -201,7 +201,7 @@ def test_commands_take_the_settings_of_the_service(serving, tmp_path, release_fo
 
     erased = command("erase", "--caller", "-", "--reason", "asked for", given=f"{NUMBER}\n")
     assert (erased.returncode, erased.stderr) == (0, "")
-    assert "1 calls and 2 events removed" in erased.stdout
+    assert "1 call and 2 events removed" in erased.stdout
     nowhere = command("rebuild", SARING_DATABASE="sqlite:///nowhere.db")
     assert (nowhere.returncode, nowhere.stdout) == (1, "")
     assert nowhere.stderr == "saring: nowhere.db: there is no such database\n"

@@ -197,6 +197,6 @@ def test_the_command_never_makes_a_key_and_says_that_a_number_can_be_seen(servin
     assert saring(*words, "--caller", "-", *key, "--reason", f"{NUMBER} asked", given=NUMBER)[0] == 1
     status, said = saring(*words, "--caller", NUMBER, *key)
     assert (status, "others on this machine can see" in said) == (0, True)
-    assert "1 calls and 6 events removed" in said
+    assert "1 call and 6 events removed" in said
     assert NUMBER not in said
     assert traces(tmp_path, ["mine"]) == []
