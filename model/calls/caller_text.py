@@ -12,6 +12,8 @@ from urllib.parse import unquote
 
 #: Fewer are an extension or a short code such as 112: many telephones show the same, so it is nobody's.
 FEWEST_DIGITS = 6
+#: What is longer is no caller, here as in a request: rows of a file, most likely, that a quote has swallowed.
+MOST_CHARACTERS = 200
 #: Words that stand where a number should; dialled on a keypad, 266696687 is ANONYMOUS.
 WITHHELD = ("ANONYM", "ANONYMOUS", "ANONYMOUSCALLER", "BLOCKED", "CONFIDENTIAL", "HIDDEN", "INVALID", "NOCALLERID",
             "NONUMBER", "NOTAVAILABLE", "NULL", "NUMBERWITHHELD", "OUTOFAREA", "PRIVAT", "PRIVATE", "PRIVATECALLER",
@@ -89,6 +91,8 @@ def read_text(text: str, pseudonym: str | None = None) -> CallerText:
     >>> read_text("tel:812345;phone-context=+62").text, read_text("Wati", "[A-Z][a-z]+").shape
     ('+62812345', 'pseudonym')
     """
+    if len(text) > MOST_CHARACTERS:
+        return NOBODY
     plain = _unwrap(text)
     if pseudonym is not None and _compiled(pseudonym).fullmatch(plain):
         return CallerText("pseudonym", plain)

@@ -52,14 +52,16 @@ def numbering_of(region: str, shared: Iterable[str] = (), pseudonym: str | None 
     Raises
     ------
     ValueError
-        When the shape of pseudonyms is no regular expression, or fits words that stand for nobody; or when a shared
-        number is none.
+        When there is no such region; when the shape of pseudonyms is no regular expression, or fits words that stand
+        for nobody; when a shared number is none.
 
     Examples
     --------
     >>> numbering_of("ID", ["(0736) 27411"]).shared
     frozenset({'+6273627411'})
     """
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("expected an ISO 3166 region, such as ID")
     if pseudonym is not None:
         try:
             fits = [word for word in ("", "anonymous", "Private Number", "-1") if re.fullmatch(pseudonym, word)]

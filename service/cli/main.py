@@ -73,7 +73,10 @@ def check(
     from model.release.folder import to_bytes
 
     chosen = read_params(params)
-    numbering = numbering_of(region or chosen.region, chosen.callers.shared, chosen.callers.pseudonym)
+    try:
+        numbering = numbering_of(region or chosen.region, chosen.callers.shared, chosen.callers.pseudonym)
+    except ValueError as error:
+        raise SaringError(f"--region: {region!r}: {error}") from None
     try:
         log, later = read_log(calls, corrections, mapping, say_all=True)
     except BrokenLogError as broken:

@@ -205,7 +205,8 @@ def test_pseudonyms_of_a_shape_of_their_own_are_callers_and_other_words_are_not(
 
 @pytest.mark.parametrize(
     ("settings", "told"),
-    [({"shared": ["0736-27411", "112"]}, "entry 2"), ({"pseudonym": "["}, "regular expression"),
+    [({"shared": ["9" * 300]}, "entry 1"), ({"shared": ["0736-27411", "112"]}, "entry 2"),
+     ({"pseudonym": "["}, "regular expression"),
      ({"pseudonym": r"\w+"}, "'anonymous'")],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(settings, told):

@@ -41,6 +41,15 @@ def test_a_region_is_asked_for_numbers_without_a_country(tmp_path):
     log = log_of(tmp_path, ["020 7946 0018", "+442079460018"])
     assert "1 number in 2 spellings" in saring("check", log, "--region", "GB")[1]
     assert "2 numbers in 2 spellings" in saring("check", log, "--region", "ID")[1]
+    assert "--region: 'ZZ': expected an ISO 3166 region" in saring("check", log, "--region", "ZZ")[1]
+
+
+def test_the_settings_of_training_say_whose_numbers_are_shared(tmp_path):
+    log = log_of(tmp_path, ["(0736) 27411", "trunk-7", "WATI", "0812 9041 7733"])
+    (tmp_path / "params.yaml").write_text("callers: {shared: ['+6273627411'], pseudonym: '[A-Z]{4}'}")
+    said = saring("check", log, "--params", tmp_path / "params.yaml")[1]
+    assert "2 numbers in 2 spellings" in said
+    assert [line.split() for line in said.splitlines() if "trunk" in line] == [["trunk-7", "1"]]
 
 
 def test_digits_that_a_spreadsheet_lost_are_refused_with_their_line_and_without_the_number(tmp_path):
