@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from model.calls.columns import COLUMNS, CORRECTION_COLUMNS, Column
-from model.calls.files.contradictions import contradictions, totals_row
+from model.calls.files.contradictions import NOT_LATER, contradictions, later_than, totals_row
 from model.calls.files.conversion import convert, numbers_of
 from model.calls.files.csv_table import read_csv
 from model.calls.files.file_format import recognise
@@ -66,7 +66,9 @@ def read_calls(
     return calls
 
 
-def read_corrections(path: Path, calls: pd.DataFrame, *, tell: Tell = lambda _: None) -> pd.DataFrame:
+def read_corrections(
+    path: Path, calls: pd.DataFrame, *, now: datetime | None = None, tell: Tell = lambda _: None
+) -> pd.DataFrame:
     """Read corrections of dispositions: call_id, disposition, category, disposed_at.
 
     Raises
@@ -81,7 +83,10 @@ def read_corrections(path: Path, calls: pd.DataFrame, *, tell: Tell = lambda _: 
         unknown = received.isna().to_numpy()
         early = (corrections["disposed_at"] < received.to_numpy()).to_numpy()
         problems = problems_where(corrections["call_id"], unknown, "a call of the log")
-        return problems + problems_where(corrections["disposed_at"], early, "a time not before received_at")
+        problems += problems_where(corrections["disposed_at"], early, "a time not before received_at")
+        return problems + problems_where(
+            corrections["disposed_at"], later_than(corrections["disposed_at"], now), NOT_LATER
+        )
 
     return _read_log(path, CORRECTION_COLUMNS, of_calls, AS_IS, tell)
 

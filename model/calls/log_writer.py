@@ -53,7 +53,7 @@ class LogWriter:
         if not self._begun:  # for its owner alone
             self._part.unlink(missing_ok=True)
             os.close(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        if self.path.suffix == ".csv":
+        if self.path.suffix.lower() == ".csv":
             # RFC 4180's line end also has the writer quote a value that holds either half of it.
             escape_formulas(rows).to_csv(
                 self._part,

@@ -104,8 +104,9 @@ def read_log(calls: Path, corrections: Path | None, mapping: Path | None, *, say
     of_corrections: list[str] = []
     try:
         with Bar(f"reading {calls}"):
-            log = read_calls(calls, names, now=datetime.now(UTC), tell=of_calls.append)
-            later = read_corrections(corrections, log, tell=of_corrections.append) if corrections else None
+            now = datetime.now(UTC)
+            log = read_calls(calls, names, now=now, tell=of_calls.append)
+            later = read_corrections(corrections, log, now=now, tell=of_corrections.append) if corrections else None
     finally:
         for notes in (of_calls, of_corrections):
             for note in notes if say_all else notes[1:]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from model.calls.caller_text import read_text
 from model.calls.files.raw_log import ROW, TOTALS, Problem, names_totals, problems_where
 
+NOT_LATER = "a time that is not later than now"
 #: So far may the clock that wrote a log be ahead of the one that reads it, and so much may rounding add to a length.
 _AHEAD, _ROUNDING_S = timedelta(minutes=10), 2.0
 #: A call so far from all others, of which there are so many, has a wrong date.
@@ -31,7 +32,7 @@ def contradictions(calls: pd.DataFrame, now: datetime | None) -> list[Problem]:
     twice = (calls["call_id"].duplicated() & calls["call_id"].notna()).to_numpy()
     problems = problems_where(calls["call_id"], twice, "a name that no other call has")
     foreign = calls["release"].isna().to_numpy()
-    late = {name: _later_than(calls[name], now) & foreign for name in _TIMES}
+    late = {name: later_than(calls[name], now) & foreign for name in _TIMES}
     for name in ("answered_at", "ended_at", "disposed_at"):
         early = (calls[name] < calls["received_at"]).to_numpy()
         problems += problems_where(calls[name], early & ~late["received_at"], "a time not before received_at")
@@ -40,7 +41,7 @@ def contradictions(calls: pd.DataFrame, now: datetime | None) -> list[Problem]:
         calls["ended_at"], early & foreign & ~late["answered_at"], "a time not before answered_at"
     )
     for name, rows in late.items():
-        problems += problems_where(calls[name], rows, "a time that is not later than now")
+        problems += problems_where(calls[name], rows, NOT_LATER)
     problems += _lonely(calls["received_at"].mask(late["received_at"]), foreign) + _longer_than_the_call(calls, foreign)
     problems += _cut_numbers(calls["caller"])
     disposed, known = calls["disposition"].notna(), calls["disposed_at"].notna()
@@ -75,7 +76,8 @@ def totals_row(table: pa.Table, received_at: pd.Series, written: pa.ChunkedArray
     return []
 
 
-def _later_than(times: pd.Series, now: datetime | None) -> np.ndarray:
+def later_than(times: pd.Series, now: datetime | None) -> np.ndarray:
+    """Return which times are later than now, by more than clocks may differ; without `now` none is."""
     if now is None:
         return np.zeros(len(times), dtype=bool)
     return (times > pd.Timestamp(now) + _AHEAD).to_numpy()

@@ -159,3 +159,10 @@ def test_writing_over_an_earlier_log_replaces_it(city, tmp_path):
     write_log(city.calls, target)
     write_log(city.calls.iloc[:3], target)
     assert np.array_equal(read_calls(target)["call_id"], city.calls["call_id"].iloc[:3])
+
+
+def test_a_name_in_capitals_is_written_as_what_it_says(city, tmp_path):
+    write_log(city.calls.iloc[:3], tmp_path / "CALLS.CSV")
+    write_log(city.calls.iloc[:3], tmp_path / "CALLS.PARQUET")
+    assert (tmp_path / "CALLS.CSV").read_bytes().startswith(b"call_id,")
+    assert (tmp_path / "CALLS.PARQUET").read_bytes().startswith(b"PAR1")

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from model.calls.call_log import read_calls
+from model.calls.call_log import BrokenLogError, read_calls, read_corrections
 
 NOW = pd.Timestamp("2024-07-01T00:00:00Z").to_pydatetime()
 HEAD = "call_id,received_at,answered_at,ended_at,disposition,disposed_at,duration_s\n"
@@ -85,3 +85,10 @@ def test_what_a_service_took_itself_stays_as_it_was_told(log_file):
     head, *lines = log_of(*rows, *odd).splitlines()
     text = "\n".join([f"{head},release", *(f"{line},1d6f" for line in lines)])
     assert len(read_calls(log_file(text), now=NOW)) == 5
+
+
+def test_a_correction_later_than_now_is_told(log_file):
+    calls = read_calls(log_file(log_of(text_of("08:00:00"))))
+    path = log_file("call_id,disposition,disposed_at\nc0,prank,2099-01-01T00:00:00Z\n", "corrections.csv")
+    with pytest.raises(BrokenLogError, match=r"line 2, column disposed_at.*not later than now"):
+        read_corrections(path, calls, now=NOW)

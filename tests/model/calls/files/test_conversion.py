@@ -17,8 +17,8 @@ def log_of(durations, separator=";"):
     return separator.join(["call_id", "received_at", "duration_s"]) + "\n" + rows
 
 
-@pytest.mark.parametrize("text", ["1.234", "1,234", "12.345", "123,456"])
-@pytest.mark.parametrize("separator", ";\t|,")
+@pytest.mark.parametrize("text", ["1.234", "12,345", "123,456"])
+@pytest.mark.parametrize("separator", ";,")
 def test_a_number_that_may_be_two_is_refused_unless_the_file_or_the_mapping_says_which(
     log_file, problems_of, separator, text
 ):
@@ -27,8 +27,9 @@ def test_a_number_that_may_be_two_is_refused_unless_the_file_or_the_mapping_says
     if separator == "," and "." in text:  # what everybody writes who separates by commas
         assert read_calls(path)["duration_s"].tolist() == [point, 7.0]
     else:
-        assert [problem[:3] for problem in problems_of(path)] == [(2, "duration_s", text if len(text) < 7 else NUMBER)]
-        assert "decimal" in problems_of(path)[0][3]
+        ((*place, expected),) = problems_of(path)
+        assert place == [2, "duration_s", text if len(text) < 7 else NUMBER]
+        assert "decimal" in expected
     for sign, value in ((".", point), (",", comma)):
         wanted = value if value <= 86_400.0 else None
         assert_read(path, wanted, problems_of, Mapping(decimal=sign))

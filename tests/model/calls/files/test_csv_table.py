@@ -58,20 +58,20 @@ def plain(tmp_path_factory):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("decimal", ".,")
 def test_a_log_is_the_same_in_any_separator_encoding_and_decimal_sign(tmp_path, plain, separator, encoding, decimal):
-    text = text_of(ROWS, separator, decimal)
-    for name, declared in (("CALLS.CSV", ""), ("calls.csv.gz", ""), ("calls.txt", f"sep={separator}\r\n")):
-        path = tmp_path / name
-        data = (declared + text).encode(encoding)
-        path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
-        calls, said = read(path)
-        pd.testing.assert_frame_equal(calls, plain)
-        packed = ", packed by gzip" if name.endswith("gz") else ""
-        comma = ", decimal comma" if decimal == "," else ""
-        separated = f"separated by {SEPARATORS[separator]}"
-        assert said == [f"{path}: read as CSV in {ENCODINGS[encoding]}{packed}, {separated}{comma}"]
+    files = (("CALLS.CSV", ""), ("calls.csv.gz", ""), ("calls.txt", f"sep={separator}\r\n"))
+    name, declared = files[(list(ENCODINGS).index(encoding) + ".,".index(decimal)) % len(files)]
+    data = (declared + text_of(ROWS, separator, decimal)).encode(encoding)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    calls, said = read(path)
+    pd.testing.assert_frame_equal(calls, plain)
+    packed = ", packed by gzip" if name.endswith("gz") else ""
+    comma = ", decimal comma" if decimal == "," else ""
+    separated = f"separated by {SEPARATORS[separator]}"
+    assert said == [f"{path}: read as CSV in {ENCODINGS[encoding]}{packed}, {separated}{comma}"]
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "cp1252"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("declared", ["", "sep=;"])
 def test_lines_are_counted_as_they_stand_in_the_file(tmp_path, encoding, line_end, declared):
@@ -82,7 +82,7 @@ def test_lines_are_counted_as_they_stand_in_the_file(tmp_path, encoding, line_en
     assert [row[:3] for row in problems_of(path)] == [(4 + bool(declared), "received_at", "soon")]
 
 
-@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("separator", ",|")
 def test_every_row_that_a_quote_swallowed_is_told_with_the_line_of_the_quote(tmp_path, separator):
     whole = [[f"c{n}", T, "081290417733", "1.5", "0.5", f"note {n}"] for n in range(6)]
     for column, closed in itertools.product(range(len(NAMES)), (True, False)):
@@ -104,7 +104,7 @@ def test_a_text_of_several_lines_is_no_swallowed_row(tmp_path):
     assert len(read_calls(path)) == 1
 
 
-@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("separator", ",;")
 def test_rows_without_any_value_are_left_out_and_said(tmp_path, separator):
     path = tmp_path / "calls.csv"
     empty = separator * (len(NAMES) - 1)
@@ -138,7 +138,7 @@ def test_an_old_workbook_is_named_as_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("line_end", ["", "\n", "\r\n\r\n"])
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_header_alone_is_a_log_without_calls(tmp_path, encoding, line_end):
     path = tmp_path / "calls.csv"
     path.write_bytes(f"call_id;received_at{line_end}".encode(encoding))

@@ -65,7 +65,7 @@ numbers = st.sampled_from(
 NAMES = ["call_id", "received_at", "caller", "line", "duration_s", "disposition", "disposed_at", "held_out", "x_a"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_no_refusal_prints_a_callers_number_wherever_it_stands(tmp_path, ending, data):
