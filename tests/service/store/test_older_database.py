@@ -61,6 +61,7 @@ def test_a_call_of_an_older_database_reads_the_same(client, call_id):
     then, now = EXPECTED["calls"][call_id], client.get(f"/v1/calls/{call_id}").json()
     history = {name: value for name, value in now["history"].items() if value}
     assert twelve_digits({name: now[name] for name in then} | {"history": history}) == twelve_digits(then)
+    assert now["arrived_at"] == now["received_at"]
 
 
 def test_the_callers_of_an_older_database_are_scored_by_the_same_histories(client):
