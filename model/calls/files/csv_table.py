@@ -21,7 +21,7 @@ from model.errors import LogError
 
 #: What may separate the values of a line, and what people call it.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-ONE_VALUE = "one value; this quoted value holds further rows, since a quote in it is not doubled or not closed"
+ONE_VALUE = "one value; a quoted value holds further rows, since a quote in it is not doubled or not closed"
 #: What spreadsheets write and read as a line of its own.
 _DECLARED = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _LONGEST = 2**31 - 1
