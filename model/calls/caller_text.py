@@ -25,7 +25,9 @@ _URI = re.compile(r"(sips?|tel|callto):(?://)?(.*)", re.IGNORECASE)
 _LABEL = re.compile(r"(?:tele(?:phone|p?on)?|telp?|fon|phone|mob(?:ile)?|cell|hp|wa|whatsapp|no|nr)\b[.:=\s]*",
                     re.IGNORECASE)  # fmt: skip
 #: RFC 3323 and RFC 2606: the hosts of callers who do not say who they are.
-_NOBODYS_HOST = re.compile(rf"(?:.*\.)?invalid\.?|(?:{'|'.join(WITHHELD)})(?:\..*)?", re.IGNORECASE)
+_NOBODYS_HOST = re.compile(
+    r"(?:.*\.)?invalid\.?|anonymous(?:\..*)?|unknown|unavailable|restricted|withheld", re.IGNORECASE
+)
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _IP_ADDRESS = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?::[0-9]+)?")
 #: What a spreadsheet makes of a number that it takes for a quantity.

@@ -58,7 +58,7 @@ AROUND = (
 ADDRESSES = (
     "sip:{}@10.0.0.5;user=phone", "<sip:{}@10.0.0.5:5060>", "Wati <sip:{}@10.0.0.5:5060>",
     "<sip:{}@[2001:db8::1]>;tag=8", '"Wati, Ibu" <sip:{}@pbx>;tag=8af3',
-    "From: <sip:{}@pbx>", "sips:{}@pbx.example.org?x=1", "SIP:{};cpc=ordinary@PBX",
+    "From: <sip:{}@pbx>", "sip:{}@private.example.org", "sips:{}@pbx.example.org?x=1", "SIP:{};cpc=ordinary@PBX",
     "sip:{}:secret@pbx", "sip:{}", "tel:{}", "TEL:{};isub=1", "callto:{}", "{}@10.0.0.5", "{}.0", "*31#{}",
 )  # fmt: skip
 #: Digits of other scripts: full-width, Arabic-Indic, Persian, Devanagari, and mathematical ones.
