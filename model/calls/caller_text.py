@@ -153,7 +153,9 @@ def _in_ascii(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text.strip()
     plain = []
-    for one in unicodedata.normalize("NFKC", text):
+    # A picture says nothing, though some are written out with digits: U+3358 is "0" and a word.
+    shown = "".join(one for one in text if unicodedata.category(one) != "So")
+    for one in unicodedata.normalize("NFKC", shown):
         category = unicodedata.category(one)
         if category == "Nd":
             plain.append(str(unicodedata.decimal(one)))
