@@ -35,7 +35,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def client(serving, tmp_path_factory, release_folder):
-    with serving(tmp_path_factory.mktemp("callers"), release_folder, replay=True) as client:
+    with serving(tmp_path_factory.mktemp("callers"), release_folder, replay=True, deadline_ms=5_000) as client:
         client.headers["Saring-Clock"] = "as-recorded"
         yield client
 
@@ -97,7 +97,7 @@ def test_a_protected_caller_is_protected_in_every_spelling_live_and_in_a_log(
     assert saring("protect", "add", "-", "--reason", "clinic", *words, given=SPELT[5].format(number))[0] == 0
     rows = [{"call_id": f"c{place}", "received_at": START + timedelta(days=place), "caller": form.format(number)}
             for place, form in enumerate(SPELT)]  # fmt: skip
-    with serving(tmp_path, release_folder, replay=True) as client:
+    with serving(tmp_path, release_folder, replay=True, deadline_ms=5_000) as client:
         client.headers["Saring-Clock"] = "as-recorded"
         live = [tell(client, row["call_id"], row["received_at"], row["caller"])["guardrails"] for row in rows]
     assert all("protected" in held for held in live)

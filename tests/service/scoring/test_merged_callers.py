@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def client(serving, tmp_path, release_folder):
-    with serving(tmp_path, release_folder) as client:
+    with serving(tmp_path, release_folder, deadline_ms=5_000) as client:
         yield client
 
 
