@@ -24,6 +24,13 @@ YEAR_S = 365 * 86_400
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
+@router.get("/")
+@public
+async def root(request: Request) -> Response:
+    """Lead whoever opens the service's bare address to the console."""
+    return see_other(request, SIGN_IN)
+
+
 @router.get(SIGN_IN)
 @public
 async def sign_in_page(request: Request) -> Response:

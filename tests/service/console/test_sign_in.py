@@ -59,6 +59,11 @@ def test_a_key_signs_in_and_its_cookie_opens_what_the_key_opens(service, browser
     assert browser_like.post("/v1/callers/erase", json={}).status_code == 403  # it is an operator's
 
 
+def test_the_bare_address_leads_to_the_sign_in(service):
+    answered = service.client.get("/", follow_redirects=False)
+    assert (answered.status_code, answered.headers["location"]) == (303, "/console/sign-in")
+
+
 def test_a_page_holds_no_key(service, browser_like):
     answered = browser_like.post("/console/sign-in", data={"key": "saring_0123456789_" + "a" * 43})
     assert answered.status_code == 403
