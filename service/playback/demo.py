@@ -150,10 +150,11 @@ def _examples(calls: dict[str, Any], answers: dict[str, Any], genuine: np.ndarra
 
 
 def _until_now(log: CityLog) -> CityLog:
-    """Move a log by whole weeks, so that its last call lies in the last one."""
+    """Move a log by whole weeks, so that the last thing known of it became known in the last one."""
     week = pd.Timedelta(weeks=1)
-    shift = (pd.Timestamp.now("UTC") - log.calls["received_at"].max()) // week * week
     frames = [frame.copy() for frame in (log.calls, log.corrections)]
+    last = max(frame[name].max() for frame in frames for name in frame.select_dtypes("datetimetz"))
+    shift = (pd.Timestamp.now("UTC") - last) // week * week
     for frame in frames:
         for name in frame.select_dtypes("datetimetz"):
             frame[name] += shift

@@ -8,8 +8,8 @@ too many requests. What the server answers by itself, such as to a request that 
 """
 
 import logging
-import random
 import re
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -236,7 +236,7 @@ def _is_of_host(origin: bytes, host: bytes) -> bool:
 
 
 def _request_id(given: bytes) -> str:
-    return given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
+    return given.decode() if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 @lru_cache(1_024)

@@ -43,6 +43,7 @@ MAY: dict[str, set[str] | None] = {
     "GET /badge.js": None,
     "GET /console/static/{digest}/{name}": None,
     "GET /console/badge": None,
+    "GET /": None,
     "GET /console/sign-in": None,
     "POST /console/sign-in": None,
     "POST /console/language": None,
