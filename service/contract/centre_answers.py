@@ -173,7 +173,7 @@ class MergedCaller(Document):
     calls: int
     lines: list[str] = Field(description="Kinds of line.")
     centres: int = Field(description="How many, 3 at most.")
-    at_once: int = Field(description="Most calls at one time.")
+    at_once: int = Field(description="Most calls at one time, of its last 20.")
     since: datetime
     last_call: str
 

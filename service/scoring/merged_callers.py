@@ -8,7 +8,7 @@ A person calls from one kind of line, and hardly ever with two calls at once (do
 find: a few people who ring rarely, and never at once, all from one kind of line.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LINES, CENTRES, AT_ONCE = 2, 3, 3
 #: So many callers are watched, those last heard of.
 MOST_WATCHED, MOST_SHOWN = 10_000, 20
+#: Of each, so many calls are remembered to see how many of them are not over.
+MOST_AT_ONCE = 20
 #: Nobody knows what kind of line these are.
 _NO_KIND = (None, "unknown", "withheld")
 
@@ -38,7 +40,7 @@ class Watched:
     lines: set[str] = field(default_factory=set)
     centres: set[str] = field(default_factory=set)
     at_once: int = 1
-    last_call: str = ""
+    last_calls: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_AT_ONCE))
 
     @property
     def is_many(self) -> bool:
@@ -60,6 +62,7 @@ class MergedCallers:
     def __init__(self, intake: "Intake", on_change: Callable[[int], None]) -> None:
         self._intake, self._on_change = intake, on_change
         self._watched: OrderedDict[bytes, Watched] = OrderedDict()
+        self._many = 0
         self._erased = intake.operations.erased
 
     def watch(self, caller: bytes, shape: str, request: "ScoreRequest", now_us: int) -> None:
@@ -71,15 +74,19 @@ class MergedCallers:
         one = self._watched.setdefault(caller, Watched(shape, now_us))
         self._watched.move_to_end(caller)
         was_many = one.is_many
-        one.calls, one.last_call = one.calls + 1, request.call_id
+        one.calls += 1
+        one.last_calls.append(request.call_id)
         if request.line not in _NO_KIND:
             one.lines.add(str(request.line))
         if request.centre is not None and len(one.centres) < CENTRES:
             one.centres.add(request.centre)
-        one.at_once = max(one.at_once, 1 + sum(call.caller == caller for call in live.values()))
+        # Not every call that is not over is looked at: a country's board has thousands.
+        one.at_once = max(one.at_once, 1 + sum(call_id in live for call_id in one.last_calls))
         dropped = self._watched.popitem(last=False)[1] if len(self._watched) > MOST_WATCHED else None
-        if one.is_many != was_many or (dropped is not None and dropped.is_many):
-            self._on_change(sum(each.is_many for each in self._watched.values()))
+        many = self._many + one.is_many - was_many - (dropped is not None and dropped.is_many)
+        if many != self._many:
+            self._many = many
+            self._on_change(many)
 
     def document(self) -> list[dict[str, Any]]:
         """Return those who are probably many people, the busiest first, without their numbers."""
@@ -94,7 +101,7 @@ class MergedCallers:
                 "centres": len(one.centres),
                 "at_once": one.at_once,
                 "since": rfc3339(one.since_us),
-                "last_call": one.last_call,
+                "last_call": one.last_calls[-1],
             }
             for caller, one in found[:MOST_SHOWN]
         ]
@@ -104,4 +111,5 @@ class MergedCallers:
         if self._intake.operations.erased != self._erased:
             self._erased = self._intake.operations.erased
             self._watched.clear()
+            self._many = 0
             self._on_change(0)
