@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,19 @@ def test_the_lines_of_the_readme_that_embed_the_client_run_as_they_are(
         exec(compile(code.replace(":8112", f":{port}"), "README.md", "exec"), {})
         assert client.get("/v1/calls/112-0042").json()["disposition"] == "genuine"
     assert capsys.readouterr().out.split()[1] in ("normal", "unsure", "likely_prank")
+
+
+def test_the_lines_of_the_readme_that_ask_with_curl_run_as_they_are(serving, tmp_path, release_folder):
+    lines = re.findall(r"^    (curl .*(?:\n      .*)?)", README, re.MULTILINE)
+    with serving(tmp_path, release_folder, mode="pbx") as client:
+        port = client.base_url.port
+        said = []
+        for line in lines:
+            done = subprocess.run(["bash", "-c", line.replace(":8112", f":{port}")], capture_output=True, check=True)
+            said.append(json.loads(done.stdout))
+    assert [(answer["call_id"], answer["warnings"]) for answer in said[:4]] == [("1", [])] * 4
+    assert (said[4]["state"], said[4]["disposition"]) == ("closed", "prank")
+    assert said[5]["calls"] == []
 
 
 @pytest.mark.parametrize(
