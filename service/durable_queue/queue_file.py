@@ -6,7 +6,8 @@
 Why nothing is lost, and nothing that was acknowledged comes back:
 
 - A frame begins and ends on blocks of its own and is one commit, whole or not there. No later write, torn or failed,
-  touches a block of a frame that is needed.
+  touches a block of a frame that is needed. One that a stop left in part is voided when the file is opened: the end of
+  a later frame may be the very bytes that it lacks.
 - Numbers count up through the whole life of the file, however often its space is used anew, and no two records ever
   have the same: each opening begins beyond all that those before it could give. A record is there when it stands in a
   whole frame and its number lies beyond the last one acknowledged; the space of a frame is used anew only when that is
@@ -59,13 +60,14 @@ class Frame(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """What a file holds: its newest slot, and in order all that was not acknowledged yet."""
+    """What a file holds: its newest slot, in order all not acknowledged yet, and where frames are not whole."""
 
     identity: bytes
     slot: int
     acknowledged: int
     frames: list[Frame]
     records: list[Record]
+    broken: list[int]
 
 
 class QueueFile:
@@ -92,17 +94,17 @@ class QueueFile:
 
     Raises
     ------
-    StoreError
-        When it is open already, or is no queue.
-    OSError
-        When the disk does not let it be read, written or made.
+    StoreError, OSError
+        When it is open already or is no queue; when the disk does not let it be read, written or made.
     """
 
     def __init__(self, path: Path, size: int) -> None:
         self._fd = _open_locked(path)
         try:
             content = _read(self._fd, path) or _make(self._fd, path, size)
-            self._identity, self._slot, self.acknowledged, self.frames, self.records = content
+            self._identity, self._slot, self.acknowledged, self.frames, self.records, broken = content
+            for offset in broken:
+                self.void(offset)
             self.acknowledge(self.acknowledged)
             last = self.frames[-1].last if self.frames else self.acknowledged
             self.number = max(last, self._slot << 32) + 1
@@ -166,13 +168,7 @@ def is_orphaned(path: Path) -> bool:
 
 
 def count_pending(path: Path) -> int:
-    """Count the records not yet acknowledged of a file that another process may have open; 0 when there is no file.
-
-    Raises
-    ------
-    StoreError, OSError
-        When it cannot be read.
-    """
+    """Count the records not yet acknowledged of a file that another process may have open; 0 when there is no file."""
     with suppress(FileNotFoundError), _opened(path) as fd:
         content = _read(fd, path)
         return len(content.records) if content else 0
@@ -225,7 +221,7 @@ def _make(fd: int, path: Path, size: int) -> _Content:
     except OSError:
         path.unlink()  # or a full disk would be fuller for it
         raise
-    return _Content(secrets.token_bytes(16), -1, 0, [], [])
+    return _Content(secrets.token_bytes(16), -1, 0, [], [], [])
 
 
 def sync_folder(path: Path) -> None:
@@ -247,10 +243,13 @@ def _read(fd: int, path: Path) -> _Content | None:
     newest, body = max(slots)
     identity, acknowledged = _ACKNOWLEDGED.unpack(body)
     found: list[tuple[Frame, list[bytes]]] = []
+    broken = []
     for offset in range(START, end, BLOCK):
         if frame := _unframed(fd, offset, identity, end):
             records = _split(frame[1])
             found.append((Frame(offset, size_of(records), frame[0], frame[0] + len(records) - 1), records))
+        elif os.pread(fd, len(identity), offset + _CRC.size) == identity:
+            broken.append(offset)
     # Newest first: an older frame may hold what a newer one repeats.
     found.sort(key=lambda item: (item[0].last, -item[0].first), reverse=True)
     numbered: dict[int, bytes] = {}
@@ -260,7 +259,7 @@ def _read(fd: int, path: Path) -> _Content | None:
         if new.keys() - numbered.keys():
             frames.append(place)
             numbered |= new
-    return _Content(identity, newest, acknowledged, frames[::-1], sorted(numbered.items()))
+    return _Content(identity, newest, acknowledged, frames[::-1], sorted(numbered.items()), broken)
 
 
 def _framed(identity: bytes, number: int, body: bytes) -> bytes:

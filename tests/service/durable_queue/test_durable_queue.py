@@ -42,6 +42,23 @@ def test_records_come_in_order_until_they_are_acknowledged(path, queue):
         assert len(again) == 1
 
 
+def test_what_a_stop_left_in_part_is_not_made_whole_by_a_later_record(path, queue):
+    """Both end in the same bytes, in a block of their own."""
+    first, second = (letter * BRIM + b"?" for letter in (b"1", b"2"))
+    queue.append(first)
+    queue.close()
+    image = path.read_bytes()
+    path.write_bytes(image[: START + BLOCK] + bytes(len(image) - START - BLOCK))  # its second block was never written
+    with closing(DurableQueue(path)) as again:
+        before = path.read_bytes()
+        assert records(again) == []
+        again.append(second)
+    after = path.read_bytes()
+    path.write_bytes(after[:START] + before[START : START + BLOCK] + after[START + BLOCK :])  # of this one, the first
+    with closing(DurableQueue(path)) as again:
+        assert records(again) == []
+
+
 class AgainstAList(RuleBasedStateMachine):
     """Whatever is done to a queue, and however the machine stops, it holds what a list would hold."""
 
