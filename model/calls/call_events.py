@@ -141,7 +141,8 @@ def normalise_numbers(texts: pd.Series, numbering: Numbering) -> pd.Series:
     plain = texts.notna() & (False if by_hand else texts.str.fullmatch(valid_pattern(numbering.region), na=False))
     plain &= ~texts.str.contains(_DOUBTFUL, na=False)
     callers = texts.copy()
-    callers[~plain] = [None if pd.isna(text) else normalise_number(text, numbering) for text in texts[~plain]]
+    read = {text: normalise_number(text, numbering) for text in texts[~plain].dropna().unique()}
+    callers[~plain] = [read.get(text) for text in texts[~plain]]
     return callers
 
 
