@@ -15,6 +15,7 @@ from service.cli.options import (
     Calls,
     Corrections,
     Database,
+    KeyFile,
     NamesAndValues,
     ReleaseFolder,
     database_of,
@@ -157,24 +158,26 @@ def import_(
     calls: Calls,
     database: Database = None,
     release: ReleaseFolder = Path("release"),
-    key_file: Annotated[
-        Path, typer.Option(help="Key of the hash of callers' numbers; made when there is none.")
-    ] = Path("saring.key"),
+    key_file: KeyFile = None,
     corrections: Corrections = None,
     mapping: NamesAndValues = None,
 ) -> None:
     """Load a call log into a service's history, once per call_id. The service must not be running on a SQLite file."""
     from model.release.folder import read_release
     from service.maintenance.log_import import import_log
+    from service.maintenance.number_keys import check_held, take_in_use
     from service.security.pseudonyms import Pseudonyms, read_keys
     from service.store.store import Store
 
     opened = read_release(release)
     log, later = read_log(calls, corrections, mapping)
+    pseudonyms = Pseudonyms(read_keys(settings(key_file=key_file).key_file))  # made when there is none
     store = Store(database_of(database))
     try:
+        check_held(store, pseudonyms)
+        take_in_use(store, pseudonyms)
         with Bar(f"importing {len(log):,} calls", len(log)) as progress:
-            added = import_log(log, later, opened, store, Pseudonyms(read_keys(key_file)), progress.advance)
+            added = import_log(log, later, opened, store, pseudonyms, progress.advance)
     finally:
         store.close()
     print(f"{added:,} calls added, {len(log) - added:,} were known already")

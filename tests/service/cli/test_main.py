@@ -174,3 +174,19 @@ def test_import_serve_and_replay_work_together(tmp_path, release_folder, city, r
         finally:
             process.terminate()
     assert process.returncode == 0
+
+
+def test_an_import_hashes_with_the_key_file_of_the_service_and_with_no_other(
+    tmp_path, release_folder, city, run_here, monkeypatch
+):
+    write_log(city.calls[:3], tmp_path / "past.parquet")
+    words = ("import", "--calls", "past.parquet", "--database", "sqlite:///saring.db", "--release", release_folder)
+    monkeypatch.setenv("SARING_KEY_FILE", "keys/saring.key")
+    (tmp_path / "keys").mkdir()
+    assert "3 calls added" in run_here(*words).stdout
+    assert (tmp_path / "keys" / "saring.key").is_file()
+    assert not (tmp_path / "saring.key").exists()
+    monkeypatch.delenv("SARING_KEY_FILE")
+    other = run_here(*words)
+    assert other.returncode != 0
+    assert "which the key file does not hold" in other.stderr
