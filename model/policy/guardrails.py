@@ -54,7 +54,7 @@ _CALLS, _GENUINE = FIELDS.index("calls_ever"), FIELDS.index("genuine_30d")
 _UNANSWERED_1H, _UNANSWERED_1D = FIELDS.index("unanswered_1h"), FIELDS.index("unanswered_1d")
 _SHOWN, _SURGE_NEW = CALL.index("number_shown"), CALL.index("surge_new")
 _SILENT_EVER, _LISTENED = FIELDS.index("silent_ever"), FIELDS.index("listened_ever")
-_NOT_GENUINE = FIELDS.index("not_genuine_ever")
+_NOT_GENUINE, _GENUINE_EVER = FIELDS.index("not_genuine_ever"), FIELDS.index("genuine_ever")
 _SILENT = np.array([feature.silence for feature in FEATURES])
 #: An unanswered call two hours ago still counts as a reason to ring again.
 _RECENTLY_UNANSWERED = 0.25
@@ -74,7 +74,8 @@ def guardrail_names(held: int) -> list[str]:
 @kernel
 def _nobody_spoke(history: Floats) -> bool:
     """Whether the one earlier call was silent: anybody may ring in another's number and say nothing."""
-    closed_unheard = history[_NOT_GENUINE] >= 1.0 and history[_LISTENED] == 0.0
+    # However it was closed: to correct it to genuine may not take the guardrail away.
+    closed_unheard = history[_NOT_GENUINE] + history[_GENUINE_EVER] >= 1.0 and history[_LISTENED] == 0.0
     return bool(history[_CALLS] == 1.0 and (history[_SILENT_EVER] >= 1.0 or closed_unheard))
 
 

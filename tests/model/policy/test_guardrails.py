@@ -59,6 +59,12 @@ def test_an_ordinary_call_of_a_known_number_meets_no_guardrail():
     assert asked() == (0.0, 1.0, [])
 
 
+@pytest.mark.parametrize("closed", ["not_genuine_ever", "genuine_ever"])
+def test_a_first_call_that_nobody_heard_keeps_the_next_one_a_first_call_however_it_was_closed(closed):
+    assert asked(a_history(calls_ever=1.0, **{closed: 1.0}))[2] == ["first_call"]
+    assert asked(a_history(calls_ever=1.0, listened_ever=1.0, **{closed: 1.0}))[2] == []
+
+
 # name, what makes it hold, what just fails to, the cap that it sets
 CASES = [
     ("first_call", {"history": a_history(calls_ever=0.0)}, {"history": a_history(calls_ever=1.0)}, 0.0),

@@ -35,7 +35,7 @@ def test_a_board_whose_key_is_revoked_leads_to_the_sign_in(service, page):
 def test_calls_arrive_live_in_the_order_in_which_they_are_to_be_answered(service, page, often):
     sign_in(page, service.keys["operator"])
     expect(page.locator("#empty")).to_be_visible()
-    start = ago(60)
+    start = ago(30)
     deferred = 0
     for place in range(8):
         caller = often if place % 2 else f"+628131000{place:03}"
