@@ -6,25 +6,12 @@ from scipy import stats
 
 from model.certification.bounds import exact_interval, mean_upper, order_statistic_rank
 from model.certification.proof import one_call_per_caller
+from tests.support.statistics.failure_rates import breaks, holds, row
 
 pytestmark = pytest.mark.slow
 ALPHA, DELTA, KEY = 0.05, 0.05, b"slow"
 # The exact failure chance with 106 independent callers: below delta because a rank is a whole number.
 INDEPENDENT = float(stats.binom.sf(order_statistic_rank(106, ALPHA, DELTA) - 1, 106, 1.0 - ALPHA))
-
-
-def row(label, failures, repetitions):
-    low, high = exact_interval(failures, repetitions)
-    rate = failures / repetitions
-    print(f"| {label} | {repetitions} | {100 * rate:.2f} % | {100 * low:.2f} to {100 * high:.2f} % |")
-
-
-def holds(failures, repetitions, nominal=DELTA):
-    return exact_interval(failures, repetitions, 0.999)[0] <= nominal
-
-
-def breaks(failures, repetitions, nominal=DELTA):
-    return exact_interval(failures, repetitions, 0.999)[0] > nominal
 
 
 def thresholds(scores, alpha=ALPHA, delta=DELTA):

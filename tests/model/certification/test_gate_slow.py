@@ -3,26 +3,12 @@
 import numpy as np
 import pytest
 
-from model.certification.bounds import exact_interval
 from model.certification.monitor import Monitor
 from model.certification.proof import CALLER_CAP_S, prove_deferral
+from tests.support.statistics.failure_rates import breaks, holds, row
 
 pytestmark = pytest.mark.slow
 ALPHA, DELTA, KEY = 0.05, 0.05, b"slow"
-
-
-def row(label, failures, repetitions):
-    low, high = exact_interval(failures, repetitions)
-    rate = failures / repetitions
-    print(f"| {label} | {repetitions} | {100 * rate:.2f} % | {100 * low:.2f} to {100 * high:.2f} % |")
-
-
-def holds(failures, repetitions, nominal=DELTA):
-    return exact_interval(failures, repetitions, 0.999)[0] <= nominal
-
-
-def breaks(failures, repetitions, nominal=DELTA):
-    return exact_interval(failures, repetitions, 0.999)[0] > nominal
 
 
 def a_load(rng, n, lean):

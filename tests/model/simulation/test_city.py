@@ -1,7 +1,5 @@
 """A made-up city: how many call, when, and by what rules the log is kept."""
 
-from functools import cache
-
 import numpy as np
 import pandas as pd
 import phonenumbers
@@ -10,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from model.calls.columns import CATEGORIES, DEFAULT_LABELS, DISPOSITIONS, ENDED_BY, GENUINE, LINES
-from model.simulation.city import CityLog, cities, simulate
+from model.calls.columns import CATEGORIES, DISPOSITIONS, ENDED_BY, GENUINE, LINES
+from model.simulation.city import cities, simulate
 from model.simulation.personas import load_city
 from model.simulation.sampling import Spread, apportion, assign_groups, deal
+from tests.support.statistics.city_logs import a_log, final_dispositions, labels
 
 TEXTS = ["call_id", "caller", "line", "centre", "queue", "ended_by", "disposition", "category", "x_persona"]
 TIMES = ["received_at", "answered_at", "ended_at", "disposed_at"]
@@ -23,22 +22,6 @@ ORDER = [
     *["answered_at", "ended_at", "ended_by", "disposition", "disposed_at", "category", "x_persona"],
 ]
 ANONYMOUS = ["withheld", "no_sim"]
-
-
-@cache
-def a_log(city: str, seed: int = 0) -> CityLog:
-    return simulate(city, seed)
-
-
-def final_dispositions(log: CityLog) -> pd.Series:
-    final = log.calls.set_index("call_id")["disposition"].copy()
-    corrected = log.corrections.set_index("call_id")["disposition"]
-    final[corrected.index] = corrected
-    return final.reset_index(drop=True)
-
-
-def labels(log: CityLog) -> pd.Series:
-    return final_dispositions(log).map(dict(DEFAULT_LABELS))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 2024])

@@ -1,6 +1,5 @@
 """Who calls a made-up city: genuine and other callers overlap, and each habit rests on something."""
 
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,27 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.calls.columns import DEFAULT_LABELS, GENUINE
-from model.simulation.city import CityLog, cities, simulate
+from model.calls.columns import GENUINE
+from model.simulation.city import cities
 from model.simulation.personas import City, load_city
+from tests.support.statistics.city_logs import a_log, labels
 
 NUMBERS = ["opening_duration_s", "opening_silence_ratio", "duration_s", "silence_ratio"]
-
-
-@cache
-def a_log(city: str, seed: int = 0) -> CityLog:
-    return simulate(city, seed)
-
-
-def final_dispositions(log: CityLog) -> pd.Series:
-    final = log.calls.set_index("call_id")["disposition"].copy()
-    corrected = log.corrections.set_index("call_id")["disposition"]
-    final[corrected.index] = corrected
-    return final.reset_index(drop=True)
-
-
-def labels(log: CityLog) -> pd.Series:
-    return final_dispositions(log).map(dict(DEFAULT_LABELS))
 
 
 def test_most_labels_come_within_minutes_some_after_days_and_some_never() -> None:
