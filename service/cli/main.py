@@ -165,16 +165,16 @@ def import_(
     """Load a call log into a service's history, once per call_id. The service must not be running on a SQLite file."""
     from model.release.folder import read_release
     from service.maintenance.log_import import import_log
-    from service.maintenance.number_keys import check_held, take_in_use
+    from service.maintenance.number_keys import keys_in_use, open_key_file, take_in_use
     from service.security.pseudonyms import Pseudonyms, read_keys
     from service.store.store import Store
 
     opened = read_release(release)
     log, later = read_log(calls, corrections, mapping)
-    pseudonyms = Pseudonyms(read_keys(settings(key_file=key_file).key_file))  # made when there is none
-    store = Store(database_of(database))
+    path, store = settings(key_file=key_file).key_file, Store(database_of(database))
     try:
-        check_held(store, pseudonyms)
+        # A key is made only for a database that has no callers yet.
+        pseudonyms = open_key_file(store.engine, path) if keys_in_use(store.engine) else Pseudonyms(read_keys(path))
         take_in_use(store, pseudonyms)
         with Bar(f"importing {len(log):,} calls", len(log)) as progress:
             added = import_log(log, later, opened, store, pseudonyms, progress.advance)

@@ -189,4 +189,5 @@ def test_an_import_hashes_with_the_key_file_of_the_service_and_with_no_other(
     monkeypatch.delenv("SARING_KEY_FILE")
     other = run_here(*words)
     assert other.returncode != 0
-    assert "which the key file does not hold" in other.stderr
+    assert "expected the key file of the service" in other.stderr
+    assert not (tmp_path / "saring.key").exists()
