@@ -53,7 +53,7 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
         (folder / old).unlink(missing_ok=True)
     console.print("[bold]1. A year of calls[/bold] (made up, from the published figures of Bengkulu's 112 in 2024)")
     log = _until_now(simulate(CITY, SEED))
-    write_log(log.calls, folder / "calls.parquet")
+    write_log(known_at(log.calls, pd.Timestamp.now("UTC")), folder / "calls.parquet")
     until = log.calls["received_at"].max() - pd.Timedelta(days=LAST_DAYS)
     truth = _genuine(log.calls, log.corrections)
     console.print(f"   {len(truth):,} calls, {truth.sum():,} of them genuine: {folder / 'calls.parquet'}\n")
@@ -150,11 +150,10 @@ def _examples(calls: dict[str, Any], answers: dict[str, Any], genuine: np.ndarra
 
 
 def _until_now(log: CityLog) -> CityLog:
-    """Move a log by whole weeks, so that the last thing known of it became known in the last one."""
+    """Move a log by whole weeks, so that its last call lies in the last one."""
     week = pd.Timedelta(weeks=1)
+    shift = (pd.Timestamp.now("UTC") - log.calls["received_at"].max()) // week * week
     frames = [frame.copy() for frame in (log.calls, log.corrections)]
-    last = max(frame[name].max() for frame in frames for name in frame.select_dtypes("datetimetz"))
-    shift = (pd.Timestamp.now("UTC") - last) // week * week
     for frame in frames:
         for name in frame.select_dtypes("datetimetz"):
             frame[name] += shift
