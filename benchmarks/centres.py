@@ -9,13 +9,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from model.arrays import Booleans, Floats, Integers
-from model.evaluation.guardrail_ablation import enable_all_guardrails
-from model.evaluation.scenarios import handling_times
 from model.params import Params
 from model.policy.stage_scores import stage_scores
-from model.release.pipeline import set_policy
+from model.queueing.scenarios import handling_times
 from model.simulation.city import simulate
 from model.training.boosting import train
+from model.training.centre_policy import score_held_out, set_policy
 from model.training.dataset import prepare_dataset
 
 CITIES = ("bengkulu", "silence", "shared", "numberless", "drift", "launch", "storm", "metro")
@@ -64,7 +63,8 @@ def city(name: str, seed: int) -> Centre:
     with threadpool_limits(1):
         past = prepare_dataset(log.calls, params, corrections=log.corrections)
         _, scorecards = train(past, params)
-    policy = enable_all_guardrails(set_policy(past, scorecards, params))
+    held_out = score_held_out(past, past.calibrate, scorecards, params)
+    policy = set_policy(past, past.calibrate, held_out, params).with_every_guardrail()
     events = past.events
     certified = events.received_us[past.certify]
     window = (events.received_us >= certified.min()) & (events.received_us <= certified.max())

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.centres import CITIES
-from model.evaluation.scenarios import CONDITIONS
 from model.params import Params
+from model.queueing.scenarios import CONDITIONS
 from model.release.pipeline import make_release
 from model.simulation.city import simulate
 

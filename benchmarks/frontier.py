@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.centres import CITIES, Calls, Centre, city, drawn_centres
 from model.arrays import Floats
-from model.evaluation.scenarios import CONDITIONS, QueuedCalls, measure_waits
 from model.policy.deferral import DeferralSettings
-from model.policy.deferral_curve import fit_factor
+from model.policy.deferral_curve import HeldOutScores
+from model.queueing.scenarios import CONDITIONS, QueuedCalls, measure_waits
 
 SEEDS = (0, 1, 2)
 OPERATORS = 3
@@ -48,7 +48,7 @@ class Rule:
         """Fit on the first part of a centre, give the factors of the second."""
         fit, test = centre.fit, centre.test
         if self.shape is None:
-            curve = fit_factor(fit.guarded, fit.genuine, fit.handling_s, fit.cap)
+            curve = HeldOutScores(fit.guarded, fit.genuine, fit.handling_s).curve(cap=fit.cap)
             return curve.factors(test.guarded, test.cap)
         capped = np.minimum(self.shape(fit, fit.guarded), fit.cap)
         ahead = 1.0 - float(np.average(capped, weights=fit.handling_s))

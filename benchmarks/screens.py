@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Page
 from benchmarks.browsing import browser
 from model.evaluation.evaluation import Effort
 from model.params import Params
-from model.policy.queue_replay import keys_after, replay
+from model.queueing.queue_replay import keys_after, replay
 from model.release.folder import read_release, write_release
 from model.release.pipeline import make_release
 from model.simulation.city import simulate

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from model.calls.columns import DEFAULT_LABELS, DISPOSITIONS, GENUINE
 from model.calls.phone_numbers import Numbering, numbering_of
 from model.errors import ParamsError, list_problems
+from model.policy.deferral import DeferralSettings
 from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -157,6 +158,10 @@ class Params(_Strict):
             float("nan") if not mine.enabled else rail.cap if mine.cap is None else mine.cap
             for rail, mine in zip(GUARDRAILS, rails, strict=True)
         )
+
+    def deferral_settings(self) -> DeferralSettings:
+        """Return the seconds of the rule."""
+        return DeferralSettings(**self.deferral.model_dump())
 
     def limits(self) -> tuple[float, ...]:
         """Return the limit of every guardrail, in their order."""

@@ -16,7 +16,11 @@ from model.errors import TrainingError
 from model.evaluation import guardrail_ablation, slices
 from model.evaluation.baselines import Baselines
 from model.evaluation.ranking import evaluate_ranking
-from model.evaluation.scenarios import (
+from model.evaluation.window import EvaluationWindow
+from model.params import Params
+from model.policy.policy import Policy
+from model.policy.stage_scores import stage_scores
+from model.queueing.scenarios import (
     CONDITIONS,
     PATIENCE_S,
     QueuedCalls,
@@ -24,16 +28,11 @@ from model.evaluation.scenarios import (
     handling_times,
     measure_over_seeds,
 )
-from model.evaluation.window import EvaluationWindow
-from model.params import Params
-from model.policy.policy import Policy
-from model.policy.stage_scores import stage_scores
-from model.scorecard.features import QUEUE_STAGE, STAGES
+from model.scorecard.features import ACTING_STAGES, QUEUE_STAGE, STAGES
 from model.training.dataset import Dataset, subsample
 
 FORMAT = 1
 DISCIPLINES = ("first_come", "by_score", "fixed", "rule_without_guardrails", "rule", "oracle")
-ACTING = ("ring", "opening")
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,13 @@ def evaluate(
     effort = effort or Effort()
     yardsticks = _yardsticks(earlier, params)
     replayable = bool(window.genuine.any()) and int(np.ptp(window.received_us)) > 0 and window.handling_s.sum() > 0
-    bands = {stage: window.count_bands(certificate, stage) for stage in ACTING}
+    bands = {stage: window.count_bands(certificate, stage) for stage in ACTING_STAGES}
     document: dict[str, Any] = {
         "format": FORMAT,
         **about,
         "window": window.describe(),
         "settings": _settings(window, policy, effort),
-        "deferral_on": {stage: certificate.stage(stage).deferral.on for stage in ACTING},
+        "deferral_on": {stage: certificate.stage(stage).deferral.on for stage in ACTING_STAGES},
         "stages": {},
         "yardsticks": {},
         "bands": bands,
@@ -176,7 +175,7 @@ def _prices(
 ) -> dict[str, Any] | None:
     if earlier is None or not earlier.calibrate.any():
         return None
-    scorecard, every = window.scorecards[QUEUE_STAGE], guardrail_ablation.enable_all_guardrails(policy)
+    scorecard, every = window.scorecards[QUEUE_STAGE], policy.with_every_guardrail()
     fitted = (
         stage_scores(earlier.table, scorecard, every, earlier.calibrate),
         earlier.events.outcome[earlier.calibrate] == 0,

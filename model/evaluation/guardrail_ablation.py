@@ -7,25 +7,11 @@ from typing import Any
 import numpy as np
 
 from model.arrays import Booleans, Floats
-from model.evaluation.scenarios import CONDITIONS, QueuedCalls, measure_over_seeds
-from model.policy.deferral_curve import fit_factor
-from model.policy.guardrails import GUARDRAILS, PROTECTED, SILENCE
+from model.policy.deferral_curve import HeldOutScores
+from model.policy.guardrails import GUARDRAILS, PROTECTED, SILENCE, lowest_cap
 from model.policy.policy import Policy
 from model.policy.stage_scores import StageScores
-
-
-def enable_all_guardrails(policy: Policy) -> Policy:
-    """Return the policy with every guardrail on, so that scoring a call tells of each whether it holds."""
-    caps = tuple(rail.cap if np.isnan(cap) else cap for rail, cap in zip(GUARDRAILS, policy.caps, strict=True))
-    return replace(policy, caps=caps)
-
-
-def apply_guardrails(scores: StageScores, caps: tuple[float, ...], on: Collection[int]) -> tuple[Floats, Floats]:
-    """Return score and cap of calls, scored with `enable_all_guardrails`, when only some guardrails are on."""
-    cap = np.ones(len(scores.held))
-    for rail in on:
-        cap = np.where(scores.held >> rail & 1, np.minimum(cap, caps[rail]), cap)
-    return (scores.guarded if SILENCE in on else scores.likelihood), cap
+from model.queueing.scenarios import CONDITIONS, QueuedCalls, measure_over_seeds
 
 
 def ablate_guardrails(
@@ -47,14 +33,14 @@ def ablate_guardrails(
     fitted : tuple
         Scores, genuine and handling_s of the calls that the policy's curves were fitted on.
     scores : StageScores
-        Of the calls to be replayed; both scored with `enable_all_guardrails`.
+        Of the calls to be replayed; both scored with `Policy.with_every_guardrail`.
 
     Returns
     -------
     dict
         By guardrail, "none" and "all", as docs/metrics.md names it.
     """
-    everything = enable_all_guardrails(policy).caps
+    everything = policy.with_every_guardrail().caps
     enabled = [rail for rail, cap in enumerate(policy.caps) if not np.isnan(cap)]
     before, genuine, handling_s = fitted
     sets = {"none": [], "all": enabled}
@@ -64,8 +50,11 @@ def ablate_guardrails(
         sets[f"{rail} off"] = [other for other in enabled if other != rail]
     factors = {}
     for name, on in sets.items():
-        score, cap = apply_guardrails(before, everything, on)
-        factors[name] = fit_factor(score, genuine, handling_s, cap).factors(*apply_guardrails(scores, everything, on))
+        caps = tuple(cap if rail in on else np.nan for rail, cap in enumerate(everything))
+        curve = HeldOutScores(_score(before, on), genuine, handling_s).curve(
+            policy.shape, lowest_cap(before.held, caps)
+        )
+        factors[name] = curve.factors(_score(scores, on), lowest_cap(scores.held, caps))
     queued = replace(calls, factors=factors)
     found = measure_over_seeds(
         queued, tuple(sets), CONDITIONS, policy.deferral, operators=operators, seeds=seeds, most_calls=most_calls
@@ -100,3 +89,7 @@ def _short(found: Mapping[str, Mapping[str, Mapping[str, float]]], discipline: s
         "longest_ratio": max(row["longest_ratio"] for row in free),
         **lost,
     }
+
+
+def _score(scores: StageScores, on: Collection[int]) -> Floats:
+    return scores.guarded if SILENCE in on else scores.likelihood

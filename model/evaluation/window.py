@@ -12,10 +12,10 @@ from model.calls.call_events import UNLABELLED, Events
 from model.certification.bootstrap import caller_index
 from model.certification.bounds import exact_interval
 from model.certification.certificate import Certificate
-from model.evaluation.scenarios import QueuedCalls, handling_times
-from model.evaluation.slices import slice_masks
 from model.policy.policy import Band, Policy, band_of
 from model.policy.stage_scores import stage_scores
+from model.queueing.caller_groups import slice_masks
+from model.queueing.scenarios import QueuedCalls, handling_times
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.scorecard.scorecard import Scorecard

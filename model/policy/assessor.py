@@ -27,8 +27,8 @@ def _assess(
     values: Floats,
     caps: Floats,
     limits: Floats,
-    curve: tuple[Floats, Floats, Floats, float],
-    plain: tuple[Floats, Floats, Floats, float],
+    curve: tuple[Floats, Floats, float],
+    plain: tuple[Floats, Floats, float],
     out: Floats,
 ) -> tuple[float, float, float, float, int]:
     row, contributions = out[0], out[1]

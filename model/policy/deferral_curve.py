@@ -2,25 +2,25 @@
 
     L(p)    share of held-out handling time spent on calls with a lower score than p
     R(p)    1 - (share of genuine calls) / (share of handling time), both with at least score p; made rising
-    h(p)    min( clip((L(p) - 0.45) / 0.10, 0, 1),  clip(R(p) / 0.5, 0, 1) )
-    factor  s min(cap, h(p)),   s = min(1, 0.45 / (1 - mean of min(cap, h) weighted by handling time))
+    h(p)    min( clip((L(p) - ramp_from) / ramp_width, 0, 1),  clip(R(p) / rarer_enough, 0, 1) )
+    factor  s min(cap, h(p)),   s = min(1, passing_work / (1 - mean of min(cap, h) weighted by handling time))
 
 The first term of h ranks by work, so that the rule behaves alike in a centre with 1 % genuine calls and in one
 with 50 %. It is nearly a step in the middle of the work, because that is what closes most of the gap for a given
 longest wait: whoever is deferred waits about twice as long, so about half of the work has to be. The second term
 holds back where genuine calls are not much rarer than work from p up: 0 where they are as common, 1 from half as
-common. Both are ranks: neither needs calibrated scores, nor moves with the share of genuine calls.
-docs/queueing.md has the frontier that both were chosen from, and the term by odds that stood there before.
+common. Both are ranks: neither needs calibrated scores, nor moves with the share of genuine calls. docs/queueing.md
+has the frontier that the four numbers were chosen on.
 
 A guardrail's cap is applied before s. A call with the largest factor, s, is passed by the share
 s (1 - mean min(cap, h)) of the work that arrives in the time it is deferred for, and s holds that share at
-0.45 at most, whatever the guardrails cover; since s <= 1, the factor stays at or below the cap too. With
+passing_work at most, whatever the guardrails cover; since s <= 1, the factor stays at or below the cap too. With
 min(cap, s h) capped calls would be deferred more, and the share would no longer be the one that s names.
 """
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +28,21 @@ import numpy.typing as npt
 from model.arrays import Floats
 from model.kernels import kernel, log_kernel
 
-Table = tuple[Floats, Floats, Floats, float]
+Table = tuple[Floats, Floats, float]
 
 KNOTS = 500
-RAMP_FROM, RAMP_WIDTH = 0.45, 0.10
-RARER_ENOUGH = 0.5
-PASSING_WORK = 0.45
+
+
+class CurveShape(NamedTuple):
+    """The four numbers of a curve."""
+
+    ramp_from: float = 0.45
+    ramp_width: float = 0.10
+    rarer_enough: float = 0.5
+    passing_work: float = 0.45
+
+
+DEFAULT_SHAPE = CurveShape()
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,9 @@ class FactorCurve:
     Parameters
     ----------
     scores : tuple of float, strictly rising, 0 to 1
-        Knots of L; empty for a curve that is 0 everywhere.
-    work_below, genuine_rarer : tuple of float, rising, 0 to 1
-        L and R at the knots; interpolated between them, outside as at the end.
+        Knots of h; empty for a curve that is 0 everywhere.
+    shares : tuple of float, rising, 0 to 1
+        h at the knots; interpolated between them, outside as at the end.
     scale : float, 0 to 1
         s.
 
@@ -56,24 +65,21 @@ class FactorCurve:
 
     Examples
     --------
-    >>> curve = FactorCurve((0.0, 1.0), (0.0, 1.0), (0.0, 0.9), scale=0.5)
+    >>> curve = FactorCurve((0.0, 1.0), (0.0, 1.0), scale=0.5)
     >>> curve.factors(np.array([0.2, 0.5, 1.0, np.nan])).round(3).tolist()
-    [0.0, 0.25, 0.5, 0.0]
+    [0.1, 0.25, 0.5, 0.0]
     >>> FactorCurve.from_json(curve.to_json()) == curve
     True
     """
 
     scores: tuple[float, ...]
-    work_below: tuple[float, ...]
-    genuine_rarer: tuple[float, ...]
+    shares: tuple[float, ...]
     scale: float
 
     def __post_init__(self) -> None:
-        columns = {"work_below": self.work_below, "genuine_rarer": self.genuine_rarer}
-        for name, column in columns.items():
-            if len(self.scores) != len(column):
-                raise ValueError(f"{len(self.scores)} scores for {len(column)} values of {name}")
-        for name, column in {"scores": self.scores, **columns}.items():
+        if len(self.scores) != len(self.shares):
+            raise ValueError(f"{len(self.scores)} scores for {len(self.shares)} shares")
+        for name, column in {"scores": self.scores, "shares": self.shares}.items():
             if not all(0.0 <= value <= 1.0 for value in column):
                 raise ValueError(f"{name} has a value outside 0 to 1")
             if not all(a < b or (a == b and name != "scores") for a, b in itertools.pairwise(column)):
@@ -97,32 +103,35 @@ class FactorCurve:
 
     def table(self) -> Table:
         """Return the curve as `defer_factor` takes it."""
-        return np.array(self.scores), np.array(self.work_below), np.array(self.genuine_rarer), self.scale
+        return np.array(self.scores), np.array(self.shares), self.scale
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        names = ("scores", "work_below", "genuine_rarer")
-        return {"scale": self.scale, **{name: list(getattr(self, name)) for name in names}}
+        return {"scale": self.scale, "scores": list(self.scores), "shares": list(self.shares)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what `to_json` gave; a missing key is a KeyError."""
-        scores, work_below, genuine_rarer = (
-            tuple(map(float, value[name])) for name in ("scores", "work_below", "genuine_rarer")
-        )
-        return cls(scores, work_below, genuine_rarer, float(value["scale"]))
+        """Read what `to_json` gave, also that of the first edition; a missing key is a KeyError."""
+        if "work_below" in value:
+            below, rarer = np.array(value["work_below"], float), np.array(value["genuine_rarer"], float)
+            shares = tuple(_h(below, rarer, DEFAULT_SHAPE).tolist())
+            return cls(tuple(map(float, value["scores"])), shares, float(value["scale"]))
+        scores, shares = (tuple(map(float, value[name])) for name in ("scores", "shares"))
+        return cls(scores, shares, float(value["scale"]))
+
+
+NO_CURVE = FactorCurve((), (), scale=0.0)
+"""A curve that defers nobody."""
 
 
 @kernel
-def defer_factor(
-    score: float, cap: float, scores: Floats, work_below: Floats, genuine_rarer: Floats, scale: float
-) -> float:
-    """Return the defer_factor of one call; the table of `FactorCurve` as three arrays.
+def defer_factor(score: float, cap: float, scores: Floats, shares: Floats, scale: float) -> float:
+    """Return the defer_factor of one call; the table of `FactorCurve` as two arrays.
 
     Examples
     --------
     >>> table = np.array([0.0, 1.0])
-    >>> defer_factor(1.0, 1.0, table, table, table, 0.5), defer_factor(1.0, 0.5, table, table, table, 0.5)
+    >>> defer_factor(1.0, 1.0, table, table, 0.5), defer_factor(1.0, 0.5, table, table, 0.5)
     (0.5, 0.25)
     """
     if not (0.0 <= score <= 1.0 and cap > 0.0) or len(scores) == 0:
@@ -131,50 +140,30 @@ def defer_factor(
     left = max(right - 1, 0)
     right = min(right, len(scores) - 1)
     part = (score - scores[left]) / (scores[right] - scores[left]) if 0 <= left < right else 0.0
-    below = _between(work_below[left], work_below[right], part)
-    rarer = _between(genuine_rarer[left], genuine_rarer[right], part)
-    return max(0.0, min((below - RAMP_FROM) / RAMP_WIDTH, rarer / RARER_ENOUGH, cap, 1.0)) * scale
-
-
-@kernel
-def _between(low: float, high: float, part: float) -> float:
-    """Interpolate between low and high, never past high."""
-    return min(low + (high - low) * part, high)
+    share = min(shares[left] + (shares[right] - shares[left]) * part, shares[right])
+    factor: float = max(0.0, min(share, cap)) * scale
+    return factor
 
 
 @log_kernel
-def _factors(
-    score: Floats, cap: Floats, scores: Floats, work_below: Floats, genuine_rarer: Floats, scale: float
-) -> Floats:
+def _factors(score: Floats, cap: Floats, scores: Floats, shares: Floats, scale: float) -> Floats:
     factors = np.empty(len(score))
     for i in range(len(score)):
-        factors[i] = defer_factor(score[i], cap[i], scores, work_below, genuine_rarer, scale)
+        factors[i] = defer_factor(score[i], cap[i], scores, shares, scale)
     return factors
 
 
-def fit_factor(
-    score: npt.ArrayLike,
-    genuine: npt.ArrayLike,
-    handling_s: npt.ArrayLike,
-    cap: npt.ArrayLike = 1.0,
-) -> FactorCurve:
-    """Fit the curve on held-out calls, later than those the model was trained on.
+class HeldOutScores:
+    """The scores of held-out calls, ranked once, on which curves of many shapes can be fitted.
 
     Parameters
     ----------
     score : array_like of shape (n,), 0 to 1
-        Guarded scores.
+        Guarded scores, of calls later than those that the model was trained on.
     genuine : array_like of bool, shape (n,)
         Whether the call was closed as genuine (or duplicate).
     handling_s : array_like of shape (n,), >= 0, seconds
         Operator's time spent on the call.
-    cap : array_like of shape (n,) or scalar, 0 to 1
-        The guardrails' caps on these calls.
-
-    Returns
-    -------
-    FactorCurve
-        0 everywhere without calls, without a genuine call, without work, or when all scores are equal.
 
     Raises
     ------
@@ -183,38 +172,78 @@ def fit_factor(
 
     Examples
     --------
-    >>> curve = fit_factor([0.1, 0.2, 0.9, 0.99], [True, True, False, False], [60.0, 60.0, 30.0, 30.0])
-    >>> curve.factors([0.1, 0.2, 0.9, 0.99]).round(2).tolist()
+    >>> held_out = HeldOutScores([0.1, 0.2, 0.9, 0.99], [True, True, False, False], [60.0, 60.0, 30.0, 30.0])
+    >>> held_out.curve().factors([0.1, 0.2, 0.9, 0.99]).round(2).tolist()
     [0.0, 0.0, 0.68, 0.68]
     """
-    p, time_s = (np.asarray(x, dtype=np.float64) for x in (score, handling_s))
-    is_genuine = np.asarray(genuine, dtype=np.bool_)
-    if not p.shape == time_s.shape == is_genuine.shape or p.ndim != 1:
-        raise ValueError(f"score, genuine, handling_s have shapes {p.shape}, {is_genuine.shape}, {time_s.shape}")
-    caps = np.broadcast_to(np.asarray(cap, dtype=np.float64), p.shape)
-    for name, values, most in (("score", p, 1.0), ("handling_s", time_s, np.inf), ("cap", caps, 1.0)):
-        wrong = np.flatnonzero(~((values >= 0.0) & (values <= most) & np.isfinite(values)))
-        if len(wrong):
-            raise ValueError(f"{name} of call {wrong[0]} is {values[wrong[0]]}, expected 0 to {most}")
-    work_s = float(time_s.sum())
-    if not is_genuine.any() or work_s == 0.0:
-        return FactorCurve((), (), (), scale=0.0)
-    knots, which = np.unique(p, return_inverse=True)
-    below = _share_below(np.bincount(which, weights=time_s))
-    # Genuine calls against work among those that score at least as much; where no work is left, as before it.
-    among = np.divide(
-        1.0 - _share_below(np.bincount(which, weights=is_genuine)),
-        1.0 - below,
-        out=np.full(len(knots), np.inf),
-        where=below < 1.0,
-    )
-    rarer = np.maximum.accumulate(np.maximum(1.0 - among, 0.0))
-    kept = _thinned(np.clip(np.minimum((below - RAMP_FROM) / RAMP_WIDTH, rarer / RARER_ENOUGH), 0.0, 1.0))
-    scores, work_below, genuine_rarer = (tuple(column[kept].tolist()) for column in (knots, below, rarer))
-    unscaled = FactorCurve(scores, work_below, genuine_rarer, scale=1.0)
-    ahead = 1.0 - float(np.average(unscaled.factors(p, caps), weights=time_s))
-    scale = PASSING_WORK / ahead if ahead > PASSING_WORK else 1.0
-    return FactorCurve(scores, work_below, genuine_rarer, scale)
+
+    def __init__(self, score: npt.ArrayLike, genuine: npt.ArrayLike, handling_s: npt.ArrayLike) -> None:
+        p, time_s = (np.asarray(x, dtype=np.float64) for x in (score, handling_s))
+        is_genuine = np.asarray(genuine, dtype=np.bool_)
+        if not p.shape == time_s.shape == is_genuine.shape or p.ndim != 1:
+            raise ValueError(f"score, genuine, handling_s have shapes {p.shape}, {is_genuine.shape}, {time_s.shape}")
+        _check_range("score", p, 1.0)
+        _check_range("handling_s", time_s, np.inf)
+        self._time_s, self._work_s = time_s, float(time_s.sum())
+        self._ranked = bool(is_genuine.any()) and self._work_s > 0.0
+        if not self._ranked:
+            return
+        self._knots, self._which = np.unique(p, return_inverse=True)
+        self._below = _share_below(np.bincount(self._which, weights=time_s))
+        # Genuine calls against work among those that score at least as much; where no work is left, as before it.
+        among = np.divide(
+            1.0 - _share_below(np.bincount(self._which, weights=is_genuine)),
+            1.0 - self._below,
+            out=np.full(len(self._knots), np.inf),
+            where=self._below < 1.0,
+        )
+        self._rarer = np.maximum.accumulate(np.maximum(1.0 - among, 0.0))
+
+    def factors(self, shape: CurveShape, cap: npt.ArrayLike = 1.0) -> Floats:
+        """Return the defer_factor of these calls themselves under the curve of a shape, float64 (n,)."""
+        if not self._ranked:
+            return np.zeros(len(self._time_s))
+        capped = np.minimum(_h(self._below, self._rarer, shape)[self._which], cap)
+        return capped * self._scale(capped, shape)
+
+    def curve(self, shape: CurveShape = DEFAULT_SHAPE, cap: npt.ArrayLike = 1.0) -> FactorCurve:
+        """Fit a curve of this shape.
+
+        Parameters
+        ----------
+        cap : array_like of shape (n,) or scalar, 0 to 1
+            The guardrails' caps on these calls.
+
+        Returns
+        -------
+        FactorCurve
+            0 everywhere without calls, without a genuine call, without work, or when all scores are equal.
+        """
+        caps = np.broadcast_to(np.asarray(cap, dtype=np.float64), self._time_s.shape)
+        _check_range("cap", caps, 1.0)
+        if not self._ranked:
+            return NO_CURVE
+        h = _h(self._below, self._rarer, shape)
+        kept = _thinned(h)
+        scores, shares = (tuple(column[kept].tolist()) for column in (self._knots, h))
+        capped = FactorCurve(scores, shares, scale=1.0).factors(self._knots[self._which], caps)
+        return FactorCurve(scores, shares, self._scale(capped, shape))
+
+    def _scale(self, capped: Floats, shape: CurveShape) -> float:
+        ahead = 1.0 - float((capped * self._time_s).sum()) / self._work_s
+        return shape.passing_work / ahead if ahead > shape.passing_work else 1.0
+
+
+def _h(below: Floats, rarer: Floats, shape: CurveShape) -> Floats:
+    """Return h where these shares of the work and of genuine calls lie."""
+    found: Floats = np.minimum((below - shape.ramp_from) / shape.ramp_width, rarer / shape.rarer_enough)
+    return np.clip(found, 0.0, 1.0)
+
+
+def _check_range(name: str, values: Floats, most: float) -> None:
+    wrong = np.flatnonzero(~((values >= 0.0) & (values <= most) & np.isfinite(values)))
+    if len(wrong):
+        raise ValueError(f"{name} of call {wrong[0]} is {values[wrong[0]]}, expected 0 to {most}")
 
 
 def _share_below(weights: npt.NDArray[np.number]) -> Floats:

@@ -5,6 +5,7 @@ exactly, since a score is a sum: no call is deferred for longer than it would be
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,28 @@ def guardrail_names(held: int) -> list[str]:
     ['first_call', 'no_number']
     """
     return [name for place, name in enumerate(GUARDRAIL_NAMES) if held >> place & 1]
+
+
+def lowest_cap(held: Integers, caps: Sequence[float]) -> Floats:
+    """Return the lowest cap among the guardrails that hold on each call; 1 without any.
+
+    Parameters
+    ----------
+    held : int64 (n,)
+        Bit i is set where guardrail i holds.
+    caps : sequence of float
+        By guardrail; one of NaN does not count.
+
+    Examples
+    --------
+    >>> lowest_cap(np.array([0b0, 0b1, 0b11]), (0.5, 0.25)).tolist()
+    [1.0, 0.5, 0.25]
+    """
+    lowest = np.ones(len(held))
+    for rail, cap in enumerate(caps):
+        if cap < 1.0:
+            lowest = np.where(held >> rail & 1, np.minimum(lowest, cap), lowest)
+    return lowest
 
 
 @kernel

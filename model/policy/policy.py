@@ -7,7 +7,7 @@ factor and the queue.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from model.arrays import Floats
 from model.policy.deferral import DeferralSettings
-from model.policy.deferral_curve import FactorCurve
+from model.policy.deferral_curve import DEFAULT_SHAPE, CurveShape, FactorCurve
 from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 from model.scorecard.features import STAGES
 
@@ -45,6 +45,8 @@ class Policy:
         By stage, fitted with the guardrails on and off: what they cost is the difference.
     caps, limits : tuple of float
         By guardrail; a cap of NaN switches it off.
+    shape : CurveShape
+        What the curves were fitted with.
     """
 
     curves: Mapping[str, FactorCurve]
@@ -52,11 +54,17 @@ class Policy:
     caps: tuple[float, ...] = tuple(guardrail.cap for guardrail in GUARDRAILS)
     limits: tuple[float, ...] = tuple(guardrail.limit for guardrail in GUARDRAILS)
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
+    shape: CurveShape = DEFAULT_SHAPE
 
     @cached_property
     def settings(self) -> tuple[Floats, Floats]:
         """Caps and limits, as `apply_guardrails` takes them."""
         return np.array(self.caps), np.array(self.limits)
+
+    def with_every_guardrail(self) -> "Policy":
+        """Return the policy with every guardrail on, so that scoring a call tells of each whether it holds."""
+        caps = tuple(rail.cap if math.isnan(cap) else cap for rail, cap in zip(GUARDRAILS, self.caps, strict=True))
+        return replace(self, caps=caps)
 
     def to_json(self) -> dict[str, Any]:
         """Return strict JSON."""
@@ -73,6 +81,7 @@ class Policy:
             },
             "curves": {stage: self.curves[stage].to_json() for stage in STAGES},
             "curves_without_guardrails": {stage: self.unguarded[stage].to_json() for stage in STAGES},
+            "shape": self.shape._asdict(),
         }
 
     @classmethod
@@ -85,6 +94,7 @@ class Policy:
             tuple(float(rail["cap"]) if rail["enabled"] else math.nan for rail in rails),
             tuple(float(rail["limit"]) for rail in rails),
             DeferralSettings(**document["deferral"]),
+            CurveShape(**document.get("shape", {})),
         )
 
 

@@ -18,21 +18,18 @@ from model.calls.call_events import NEVER, Events
 from model.certification.certificate import Certificate, certificate_hash
 from model.certification.proof import StageCalls, certify
 from model.errors import EvaluationError, TrainingError
-from model.evaluation.evaluation import ACTING, Effort, count_splits, evaluate
-from model.evaluation.scenarios import handling_times
+from model.evaluation.evaluation import Effort, count_splits, evaluate
 from model.evaluation.window import EvaluationWindow
 from model.history.caller_history import VERSION
 from model.params import Params
-from model.policy.deferral import DeferralSettings
-from model.policy.deferral_curve import FactorCurve, fit_factor
 from model.policy.policy import Policy
-from model.policy.stage_scores import stage_scores
 from model.release.drift_samples import training_profile
 from model.release.folder import PROFILE, Release, to_bytes
 from model.report.render import model_card, report
-from model.scorecard.features import QUEUE_STAGE, STAGES
+from model.scorecard.features import ACTING_STAGES, QUEUE_STAGE
 from model.scorecard.scorecard import Scorecard
 from model.training.boosting import train
+from model.training.centre_policy import score_held_out, set_policy
 from model.training.dataset import Dataset, prepare_dataset
 from model.training.label_bias import label_bias
 
@@ -128,13 +125,14 @@ def make_release(
     """
     past = prepare_dataset(calls, params, until, corrections)
     estimators, scorecards = train(past, params)
-    policy = set_policy(past, scorecards, params)
+    held_out = score_held_out(past, past.calibrate, scorecards, params)
+    policy = set_policy(past, past.calibrate, held_out, params)
     received = past.events.received_us
     rows = (received >= received[past.certify].min(initial=NEVER)) & (received <= received[past.certify].max(initial=0))
     window = EvaluationWindow(past.events, past.table, rows, past.certify, scorecards, policy)
     documents = (to_bytes(_cards(scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
     certificate = certify(
-        {stage: _certified(past, window, stage) for stage in ACTING},
+        {stage: _certified(past, window, stage) for stage in ACTING_STAGES},
         alpha=params.certificate.alpha,
         delta=params.certificate.delta,
         key=b"saring-one-call-per-caller",
@@ -148,20 +146,6 @@ def make_release(
     return ReleaseContent(
         past, params, estimators, scorecards, policy, certificate, metrics, training_profile(past, scorecards)
     )
-
-
-def set_policy(past: Dataset, scorecards: Mapping[str, Scorecard], params: Params) -> Policy:
-    """Fit the curves from score to defer_factor on the calls used for calibration, guardrails on and off."""
-    nothing = dict.fromkeys(STAGES, FactorCurve((), (), (), scale=0.0))
-    policy = Policy(nothing, nothing, params.caps(), params.limits(), DeferralSettings(**params.deferral.model_dump()))
-    genuine = past.events.outcome[past.calibrate] == 0
-    handling_s = handling_times(past.events)[past.calibrate]
-    curves, unguarded = {}, {}
-    for stage in STAGES:
-        scores = stage_scores(past.table, scorecards[stage], policy, past.calibrate)
-        curves[stage] = fit_factor(scores.guarded, genuine, handling_s, scores.cap)
-        unguarded[stage] = fit_factor(scores.likelihood, genuine, handling_s)
-    return Policy(curves, unguarded, policy.caps, policy.limits, policy.deferral)
 
 
 def data_hash(events: Events) -> str:

@@ -18,10 +18,10 @@ from model.errors import PromotionError, TrainingError
 from model.evaluation import slices
 from model.evaluation.evaluation import Effort
 from model.evaluation.ranking import auc_and_precision, rank_calls
-from model.evaluation.scenarios import Condition
 from model.evaluation.window import EvaluationWindow
 from model.language.catalogue import catalogue
 from model.params import Params
+from model.queueing.scenarios import Condition
 from model.release.folder import Release
 from model.release.promotion_margins import Margins, Measure
 from model.scorecard.features import QUEUE_STAGE

@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from model.certification.certificate import Certificate
-from model.evaluation.slices import SLICES
 from model.language.catalogue import catalogue
 from model.language.numbers import KINDS, is_known
 from model.policy.guardrails import GUARDRAILS
 from model.policy.policy import Policy
+from model.queueing.caller_groups import SLICES
 from model.report import charts
 from model.report.answer import CONDITIONS, Document, answer, losses, verdict
 from model.report.step_charts import scorecard_charts

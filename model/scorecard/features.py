@@ -21,6 +21,8 @@ from model.kernels import kernel, log_kernel
 
 Group = Literal["history", "line", "time", "surge", "call"]
 STAGES = ("ring", "opening", "ended")
+#: The stages at which a score may defer a call.
+ACTING_STAGES = ("ring", "opening")
 #: The last stage at which a call can still be deferred: reports and drift look at its scores.
 QUEUE_STAGE = "opening"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

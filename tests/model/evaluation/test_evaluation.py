@@ -8,9 +8,9 @@ import pytest
 
 from model.errors import EvaluationError
 from model.evaluation.evaluation import Effort, count_splits, evaluate
-from model.evaluation.scenarios import CONDITIONS
 from model.evaluation.window import EvaluationWindow
 from model.params import Params
+from model.queueing.scenarios import CONDITIONS
 from model.release.folder import read_release, to_bytes, write_release
 from model.release.pipeline import evaluate_release, make_release
 

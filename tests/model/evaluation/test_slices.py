@@ -1,7 +1,8 @@
 import numpy as np
 
 from model.calls.columns import LINES
-from model.evaluation.slices import LEAST_CALLERS, Outcomes, compare_slices, not_shown_to_gain, slice_masks, worse_off
+from model.evaluation.slices import LEAST_CALLERS, Outcomes, compare_slices, not_shown_to_gain, worse_off
+from model.queueing.caller_groups import slice_masks
 from model.scorecard.features import NAMES
 
 

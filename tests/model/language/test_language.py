@@ -7,11 +7,11 @@ from string import Formatter
 
 import pytest
 
-from model.evaluation.slices import SLICES
 from model.language.catalogue import Catalogue, catalogue
 from model.language.numbers import KINDS
 from model.language.texts import locale_of, texts_of
 from model.policy.guardrails import SHOWN
+from model.queueing.caller_groups import SLICES
 from model.scorecard.features import FEATURES
 from service.console.catalogues.catalogue import words
 

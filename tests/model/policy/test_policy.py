@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from model.params import Params
 from model.policy.assessor import Assessor
 from model.policy.deferral import DeferralSettings
-from model.policy.guardrails import GUARDRAIL_NAMES
+from model.policy.guardrails import GUARDRAIL_NAMES, lowest_cap
 from model.policy.policy import Band, Policy, band_of
 from model.policy.stage_scores import stage_scores
 from model.release.folder import to_bytes
-from model.release.pipeline import set_policy
 from model.scorecard.features import STAGES
+from model.training.centre_policy import score_held_out, set_policy
 
 
 def test_bands_are_ordered_from_the_harmless_end():
@@ -95,6 +95,17 @@ def test_guardrails_only_lower_factors_before_they_are_scaled(made):
 
 def test_the_curve_without_guardrails_is_the_one_fitted_with_all_of_them_off(made):
     bare = Params(guardrails={name: {"enabled": False} for name in GUARDRAIL_NAMES})
-    policy = set_policy(made.past, made.scorecards, bare)
+    rows = made.past.calibrate
+    policy = set_policy(made.past, rows, score_held_out(made.past, rows, made.scorecards, bare), bare)
     for stage in STAGES:
         assert policy.curves[stage] == policy.unguarded[stage] == made.policy.unguarded[stage]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_every_guardrail_says_gives_the_cap_under_any_of_them(made, stage):
+    table, card = made.past.table, made.scorecards[stage]
+    held = stage_scores(table, card, made.policy.with_every_guardrail()).held
+    for off in GUARDRAIL_NAMES:
+        params = Params(guardrails={off: {"enabled": False}, "no_number": {"enabled": off != "no_number", "cap": 0.3}})
+        policy = Policy(made.policy.curves, made.policy.unguarded, params.caps(), params.limits())
+        np.testing.assert_array_equal(lowest_cap(held, policy.caps), stage_scores(table, card, policy).cap)

@@ -6,9 +6,9 @@ import pytest
 
 from model.certification.certificate import DeferralProof, FlagProof
 from model.evaluation.evaluation import count_splits, evaluate, round_document
-from model.evaluation.slices import SLICES
 from model.evaluation.window import EvaluationWindow
 from model.language.texts import texts_of
+from model.queueing.caller_groups import SLICES
 from model.report.render import model_card, report
 from model.scorecard.features import NAMES
 

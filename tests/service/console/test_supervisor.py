@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, expect
 
-from model.policy.queue_replay import replay
+from model.queueing.queue_replay import replay
 from service.console.daily_stats import One, bands, deferred, in_order_of_arrival, waits
 from tests.support.console_pages import opened, sign_in
 from tests.support.keyed_service import Keyed, now

@@ -1,4 +1,4 @@
-"""The compiled event loop of an operator queue; `model.policy.queue_replay` is its front.
+"""The compiled event loop of an operator queue; `model.queueing.queue_replay` is its front.
 
 Arrays are in the order of received_at; times are whole microseconds. A heap holds the waiting calls as (key, position),
 a second one the calls in progress by their end, a third one the moments when callers hang up.

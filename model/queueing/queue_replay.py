@@ -22,7 +22,7 @@ import numpy.typing as npt
 from model.arrays import Booleans, Floats, Integers
 from model.kernels import kernel
 from model.policy.deferral import DeferralSettings, queue_key_us
-from model.policy.event_loop import NEVER_US, run_queue
+from model.queueing.event_loop import NEVER_US, run_queue
 
 Shifts = tuple[npt.ArrayLike, npt.ArrayLike]
 

@@ -19,7 +19,7 @@ from model.arrays import Booleans, Floats, Integers
 from model.calls.call_events import Events
 from model.certification.bootstrap import percentile_interval
 from model.policy.deferral import DeferralSettings
-from model.policy.queue_replay import (
+from model.queueing.queue_replay import (
     QueueReplay,
     Rule,
     gap_closed,
@@ -101,18 +101,32 @@ def block_days(received_us: Integers) -> int:
 
 
 def resample_weeks(calls: QueuedCalls, seed: int, most_calls: int) -> QueuedCalls:
+    """Draw whole weeks with replacement, as `draw_weeks` does."""
+    return calls.take(*draw_weeks(calls.received_us, seed, most_calls))
+
+
+def draw_weeks(received_us: Integers, seed: int, most_calls: int) -> tuple[NDArray[np.intp], Integers]:
     """Draw whole weeks (or days) with replacement and put them one after the other.
 
     As many as there are, or fewer so that there are about `most_calls` calls. What lies after the last whole week is
     left out; less than two whole days stay as they are.
+
+    Parameters
+    ----------
+    received_us : int64 (n,), rising
+
+    Returns
+    -------
+    rows, received_us : int64 (m,)
+        Which calls, and when each of them now arrives.
     """
-    days = block_days(calls.received_us)
+    days = block_days(received_us)
     length_us = days * DAY_US
-    start_us = calls.received_us[0]
-    blocks = int(np.ptp(calls.received_us)) // length_us
+    start_us = received_us[0]
+    blocks = int(np.ptp(received_us)) // length_us
     if blocks < 2:
-        return calls
-    edges = np.searchsorted(calls.received_us, start_us + np.arange(blocks + 1) * length_us)
+        return np.arange(len(received_us)), received_us
+    edges = np.searchsorted(received_us, start_us + np.arange(blocks + 1) * length_us)
     wanted = max(2, min(blocks, round(most_calls * blocks / max(1, int(edges[-1])))))
     chosen = np.random.default_rng(seed).integers(0, blocks, wanted)
     rows = [np.arange(edges[block], edges[block + 1]) for block in chosen]
@@ -121,7 +135,7 @@ def resample_weeks(calls: QueuedCalls, seed: int, most_calls: int) -> QueuedCall
         for place, (block, mine) in enumerate(zip(chosen, rows, strict=True))
     ]
     every = np.concatenate(rows)
-    return calls.take(every, calls.received_us[every] + np.concatenate(shifts))
+    return every, received_us[every] + np.concatenate(shifts)
 
 
 def draw_patience(genuine: Booleans, seed: int) -> Floats:

@@ -16,7 +16,7 @@ from model.policy.deferral import (
     expected_wait_s,
     queue_key_us,
 )
-from model.policy.queue_replay import (
+from model.queueing.queue_replay import (
     Rule,
     WaitSummary,
     gap_closed,

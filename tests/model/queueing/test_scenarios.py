@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from model.evaluation.scenarios import (
+from model.policy.deferral import DeferralSettings
+from model.queueing.scenarios import (
     CONDITIONS,
     DAY_US,
     Condition,
@@ -12,7 +13,6 @@ from model.evaluation.scenarios import (
     replay_discipline,
     resample_weeks,
 )
-from model.policy.deferral import DeferralSettings
 
 SETTINGS = DeferralSettings()
 DISCIPLINES = ("first_come", "by_score", "fixed", "rule", "oracle")

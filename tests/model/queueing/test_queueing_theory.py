@@ -6,7 +6,7 @@ import ciw
 import numpy as np
 import pytest
 
-from model.policy.queue_replay import handling_for_load, keys_after, replay, summarise_waits
+from model.queueing.queue_replay import handling_for_load, keys_after, replay, summarise_waits
 
 
 def whole_microseconds(seconds):
