@@ -52,6 +52,9 @@ class Assessment(NamedTuple):
         Bit i is set when guardrail i holds (`guardrail_names`).
     features, contributions : list of float
         What was known, and what each of it added to the log-odds.
+    genuine_like, one_in : float and int, or None
+        How much it looks like a genuine call, and how rare those are here (`model.policy.likeness`); None where the
+        release cannot say.
     """
 
     likelihood: float
@@ -61,22 +64,28 @@ class Assessment(NamedTuple):
     held: int
     features: list[float]
     contributions: list[float]
+    genuine_like: float | None = None
+    one_in: int | None = None
 
 
 class Assessor:
     """Assesses calls at the stage of a scorecard."""
 
-    __slots__ = ("_settings", "_width")
+    __slots__ = ("_likeness", "_settings", "_width")
 
     def __init__(self, scorecard: Scorecard, policy: Policy) -> None:
         stage = scorecard.stage
         tables = (policy.curves[stage].table(), policy.unguarded[stage].table())
         self._settings = (scorecard.intercept, *scorecard.arrays, *policy.settings, *tables)
         self._width = WIDTHS[stage]
+        self._likeness = policy.likeness.get(stage)
 
     def assess(self, history: Floats, call: Floats, *, protected: bool = False) -> Assessment:
         """Assess one call; history and call as `fill_features` takes them, `protected` by the list of numbers."""
         out = np.empty((2, self._width))
         found = _assess(history, call, protected, *self._settings, out)
         features, contributions = out.tolist()
-        return Assessment(*found, features, contributions)
+        if (likeness := self._likeness) is None:
+            return Assessment(*found, features, contributions)
+        guarded = found[1]
+        return Assessment(*found, features, contributions, likeness.genuine_like(guarded), likeness.one_in(guarded))

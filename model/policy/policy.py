@@ -2,7 +2,7 @@
 
 The guardrails (`model.policy.guardrails`) leave a guarded score and a cap. The guarded score decides the band and, by a
 fitted curve (`model.policy.deferral_curve`), the defer_factor. Seconds come later (`model.policy.deferral`), from the
-factor and the queue.
+factor and the queue. What the same score says to a person is in `model.policy.likeness`.
 """
 
 import math
@@ -18,6 +18,7 @@ from model.arrays import Floats
 from model.policy.deferral import DeferralSettings
 from model.policy.deferral_curve import DEFAULT_SHAPE, CurveShape, FactorCurve
 from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
+from model.policy.likeness import Likeness
 from model.scorecard.features import STAGES
 
 
@@ -47,6 +48,8 @@ class Policy:
         By guardrail; a cap of NaN switches it off.
     shape : CurveShape
         What the curves were fitted with.
+    likeness : mapping of str to Likeness
+        By stage, what a guarded score says to a person; without a stage that has too few genuine calls.
     """
 
     curves: Mapping[str, FactorCurve]
@@ -55,6 +58,7 @@ class Policy:
     limits: tuple[float, ...] = tuple(guardrail.limit for guardrail in GUARDRAILS)
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
     shape: CurveShape = DEFAULT_SHAPE
+    likeness: Mapping[str, Likeness] = field(default_factory=dict)
 
     @cached_property
     def settings(self) -> tuple[Floats, Floats]:
@@ -82,6 +86,7 @@ class Policy:
             "curves": {stage: self.curves[stage].to_json() for stage in STAGES},
             "curves_without_guardrails": {stage: self.unguarded[stage].to_json() for stage in STAGES},
             "shape": self.shape._asdict(),
+            "likeness": {stage: self.likeness[stage].to_json() for stage in STAGES if stage in self.likeness},
         }
 
     @classmethod
@@ -95,6 +100,7 @@ class Policy:
             tuple(float(rail["limit"]) for rail in rails),
             DeferralSettings(**document["deferral"]),
             CurveShape(**document.get("shape", {})),
+            {stage: Likeness.from_json(tables) for stage, tables in document.get("likeness", {}).items()},
         )
 
 

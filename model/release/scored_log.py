@@ -5,9 +5,11 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from model.arrays import Floats
 from model.calls.call_events import events_of, sort_calls
 from model.calls.phone_numbers import normalise_number
 from model.policy.guardrails import guardrail_names
+from model.policy.likeness import Likeness, badge_of
 from model.policy.policy import band_of
 from model.policy.stage_scores import stage_scores
 from model.release.folder import Release
@@ -37,7 +39,8 @@ def score_log(
     -------
     pandas.DataFrame
         One row a call in order of time: call_id, stage, prank_likelihood, band, defer_factor, defer_factor_unguarded,
-        deferral_on, guardrails (list), reasons (JSON). No random share is held out.
+        deferral_on, guardrails (list), reasons (JSON), genuine_like, one_in (both missing where the release cannot say)
+        and badge. No random share is held out.
     """
     calls = sort_calls(calls)
     events = events_of(calls, release.labels, release.numbering, corrections)
@@ -50,19 +53,31 @@ def score_log(
     proof = release.proof(stage)
     threshold = proof.flag.threshold if proof else None
     pairs = zip(scores.guarded.tolist(), scores.factor.tolist(), strict=True)
+    bands = [band_of(guarded, factor, threshold).id for guarded, factor in pairs]
+    genuine_like, one_in = _told(release.policy.likeness.get(stage), scores.guarded)
     return pd.DataFrame(
         {
             "call_id": calls["call_id"],
             "stage": stage,
             "prank_likelihood": scores.likelihood,
-            "band": [band_of(guarded, factor, threshold).id for guarded, factor in pairs],
+            "band": bands,
             "defer_factor": scores.factor,
             "defer_factor_unguarded": scores.unguarded,
             "deferral_on": bool(proof and proof.deferral.on),
             "guardrails": [guardrail_names(bits) for bits in scores.held.tolist()],
             "reasons": _reasons(table, scorecard),
+            "genuine_like": pd.array(genuine_like, dtype="Float64"),
+            "one_in": pd.array(one_in, dtype="Int64"),
+            "badge": [badge_of(band, share) for band, share in zip(bands, genuine_like, strict=True)],
         }
     )
+
+
+def _told(likeness: Likeness | None, guarded: Floats) -> tuple[list[float | None], list[int | None]]:
+    if likeness is None:
+        return [None] * len(guarded), [None] * len(guarded)
+    shares, steps = likeness.of_rows(guarded)
+    return shares.tolist(), steps.tolist()
 
 
 def _reasons(table: FeatureTable, scorecard: Scorecard) -> list[str]:

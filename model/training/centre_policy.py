@@ -14,6 +14,7 @@ from model.policy.stage_scores import StageScores, stage_scores
 from model.queueing.scenarios import handling_times
 from model.scorecard.features import STAGES
 from model.scorecard.scorecard import Scorecard
+from model.training.centre_likeness import fit_likeness
 from model.training.dataset import Dataset
 
 
@@ -44,15 +45,17 @@ def set_policy(past: Dataset, rows: Booleans, scores: Mapping[str, StageScores],
     Returns
     -------
     Policy
-        Without a genuine call it defers nobody.
+        Without a genuine call it defers nobody, and says nothing to anybody (`model.training.centre_likeness`).
     """
     policy = starting_policy(params)
     genuine, handling_s = past.events.outcome[rows] == 0, handling_times(past.events)[rows]
     silence_on = not np.isnan(policy.caps[SILENCE])
-    curves, unguarded = {}, {}
+    curves, unguarded, likeness = {}, {}, {}
     for stage, mine in scores.items():
         guarded = mine.guarded if silence_on else mine.likelihood
         cap = lowest_cap(mine.held, policy.caps)
         curves[stage] = HeldOutScores(guarded, genuine, handling_s).curve(policy.shape, cap)
         unguarded[stage] = HeldOutScores(mine.likelihood, genuine, handling_s).curve(policy.shape)
-    return replace(policy, curves=curves, unguarded=unguarded)
+        if (tables := fit_likeness(guarded, genuine, past.events.caller[rows])) is not None:
+            likeness[stage] = tables
+    return replace(policy, curves=curves, unguarded=unguarded, likeness=likeness)

@@ -166,7 +166,7 @@ def test_one_row_a_call_in_order_of_time_with_exact_reasons(city, release, stage
     assert scored["call_id"].tolist() == sort_calls(city.calls)["call_id"].tolist()
     assert scored.columns.tolist() == [
         "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_factor_unguarded",
-        "deferral_on", "guardrails", "reasons",
+        "deferral_on", "guardrails", "reasons", "genuine_like", "one_in", "badge",
     ]  # fmt: skip
     intercept = release.scorecards[stage].intercept
     for row in scored.iloc[::40].itertuples():

@@ -68,7 +68,7 @@ def test_a_foreign_log_is_checked_trained_on_and_scored(folder, city, run_here):
         scores = pd.read_parquet(folder / "s.parquet")
         assert list(scores) == [
             "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_factor_unguarded", "deferral_on",
-            "guardrails", "reasons",
+            "guardrails", "reasons", "genuine_like", "one_in", "badge",
         ]  # fmt: skip
         assert len(scores) == len(city.calls)
         assert scores["prank_likelihood"].between(0, 1).all()
