@@ -244,7 +244,7 @@ def main(folder: Path = FOLDER) -> None:
             page.locator("dialog[open]").wait_for()
             page.keyboard.press("1")
             page.locator("article.mine").wait_for(state="detached")
-            page.locator("li.row[data-band=likely_prank]").first.focus()
+            page.locator("li.row[data-badge=prank_like]").first.focus()
             page.keyboard.press("w")
             page.locator("details").first.wait_for()
             shoot(page, "story", whole=True)

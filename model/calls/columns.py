@@ -113,6 +113,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("shown_band", "string", "a band"),
     _seconds("defer_s"),
     Column("release", "string", "the name of a release"),
+    _share("genuine_like"),
+    Column("one_in", "number", "one of 3, 10, 30, 100, 300, 1000", low=1.0),
 )
 
 CORRECTION_COLUMNS: tuple[Column, ...] = (

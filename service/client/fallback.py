@@ -42,6 +42,9 @@ def first_come_answer(asked: ScoreRequest, why: str, now: datetime) -> dict[str,
         "durable": False,
         "degraded": True,
         "warnings": [{"field": "service", "detail": f"the service {why}"}, *asked.warnings],
+        "genuine_like": None,
+        "one_in": None,
+        "badge": "not_rated",
     }
 
 
@@ -85,11 +88,18 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "degraded": _a(bool),
     "warnings": _a(list),
 }
+#: What an answer of a service of before lacks.
+_LATER: dict[str, Callable[[object], bool]] = {
+    "genuine_like": _maybe(_numeric(0.0, 1.0)),
+    "one_in": _maybe(_numeric(1.0, math.inf)),
+    "badge": _a(str),
+}
 
 
 def malformed_answer(answer: Mapping[str, Any], call_id: str) -> str | None:
     """Return what is wrong with a document as a score of this call; None when nothing is."""
     wrong = next((name for name, check in _FIELDS.items() if name not in answer or not check(answer[name])), None)
+    wrong = wrong or next((name for name, check in _LATER.items() if name in answer and not check(answer[name])), None)
     if wrong is not None:
         return f"answered without a {wrong} that makes sense"
     return None if answer["call_id"] == call_id else "answered about another call"

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.contract.problems import Unknown
-from service.queue.badge import looks_css, looks_document
+from service.queue.badge import looks_css, looks_document, texts_document
 from service.security.middleware import CROSS_ORIGIN_HEADERS
 from service.security.route_access import RoleRoute, public
 
@@ -26,9 +26,10 @@ ELEMENT = "saring-badge.js"
 
 def _read() -> dict[str, bytes]:
     files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in _TYPES}
-    looks = json.dumps(looks_document(), ensure_ascii=False)
-    plain, files[ELEMENT] = files[ELEMENT], files[ELEMENT].replace(b"LOOKS = {};", f"LOOKS = {looks};".encode())
-    assert plain != files[ELEMENT]
+    for name, document in (("LOOKS", looks_document()), ("TEXTS", texts_document())):
+        empty, written = f"{name} = {{}};".encode(), json.dumps(document, ensure_ascii=False)
+        assert empty in files[ELEMENT]
+        files[ELEMENT] = files[ELEMENT].replace(empty, f"{name} = {written};".encode())
     return files | {"looks.css": looks_css().encode()}
 
 

@@ -4,11 +4,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.console.page import PageRoute, page
-from service.queue.badge import LOOKS, SCORED, badge_svg
+from service.queue.badge import LOOKS, badge_svg
 from service.security.route_access import public
 
 #: What the badges of the sheet say; no call's.
-SHOWN = {"normal": 0.08, "unsure": 0.72, "likely_prank": 0.97}
+SHOWN = {"like_emergencies": 10, "not_clear": 100, "prank_like": 1000}
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -16,5 +16,5 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @public
 async def sheet_page(request: Request) -> Response:
     """Show every state. It tells of no call, so whoever builds a page that shows the badge may look."""
-    states = [(state, SHOWN[state] if state in SCORED else None) for state in LOOKS]
+    states = [(state, SHOWN.get(state)) for state in LOOKS]
     return page(request, "sheet.html", states=states, picture=badge_svg, service=str(request.base_url).rstrip("/"))

@@ -18,7 +18,7 @@ from service.contract.problems import Problem
 from service.http.dependencies import CallIdInPath, principal_of, scorer_of, shown_of
 from service.http.problem_responses import store_unavailable
 from service.http.queue_view import queued_call
-from service.queue.badge import percent, state_of
+from service.queue.badge import detail_text, state_of
 from service.queue.states import CLOSED, IN_QUEUE, REOPENED_S
 from service.security.api_keys import Role
 from service.security.pseudonyms import short_pseudonym
@@ -53,7 +53,6 @@ async def story_page(request: Request, call_id: CallIdInPath) -> Response:
         caller=short_pseudonym(call.caller) or words("call.somebody"),
         known=queued_call(call),
         look=looks(words)[state_of(call)],
-        band=state_of(call),
         hidden=hidden,
         closes=closes,
         stages=[] if hidden else [explained(call.answer(name) or {}, name, words.language) for name in call.answers],
@@ -68,7 +67,7 @@ def explained(answer: dict[str, Any], stage: str, language: Language) -> dict[st
     """Take the score of a stage apart: where it starts, each part by group, and the sum, all in log-odds.
 
     The parts and the start add up to the log-odds of the likelihood, exactly, whichever release made it. When there was
-    no score, `likelihood` is None and there are no groups.
+    no score, `log_odds` is None and there are no groups.
     """
     likelihood, groups = answer["prank_likelihood"], dict[str, list[dict[str, Any]]]()
     reasons = translate_reasons(answer["reasons"], language)
@@ -80,7 +79,7 @@ def explained(answer: dict[str, Any], stage: str, language: Language) -> dict[st
     log_odds = None if likelihood is None else math.log(likelihood) - math.log1p(-likelihood)
     return {
         "stage": stage,
-        "likelihood": likelihood,
+        "one_in": answer.get("one_in"),
         "band": answer["band"],
         "defer_s": answer["defer_s"],
         "guardrails": answer["guardrails"],
@@ -107,9 +106,9 @@ def describe_event(one: dict[str, Any], words: Catalogue) -> dict[str, Any]:
     name, values = f"said.{kind}", {"who": who}
     if "why" in body:
         name += "_" + body["why"].replace(" ", "_")
-    if kind in ("received", "scored", "ended") and (body.get("answer") or {}).get("prank_likelihood") is not None:
-        values["score"] = percent(body["answer"]["prank_likelihood"])
-        name += "_scored"
+    if kind in ("received", "scored", "ended") and (body.get("answer") or {}).get("one_in") is not None:
+        values["rated"] = detail_text(body["answer"]["one_in"], held_out=False, language=words.language)
+        name += "_rated"
     if kind == "disposed":
         parts = [words(f"disposition.{body['disposition']}"), category_of(body.get("category"), words)]
         values["how"] = ", ".join(part for part in parts if part)

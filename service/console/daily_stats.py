@@ -16,6 +16,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from model.policy.likeness import badge_of
 from service.queue.badge import LOOKS
 from service.queue.states import ABANDONED, waiting_since_us
 from service.store.tables import calls, decisions
@@ -39,6 +40,7 @@ class One(NamedTuple):
     shown_band: str
     held_out: bool
     defer_s: float
+    genuine_like: float | None = None
     arrived_at_us: int | None = None
 
     def since_us(self, answered_at_us: int) -> int:
@@ -78,13 +80,13 @@ def read(connection: Connection, since_us: int) -> list[One]:
 
 
 def bands(found: Iterable[One], labels: Mapping[str, int]) -> list[Band]:
-    """Count calls by the state of their badge, in the order of `LOOKS`; those of the random share are `none`.
+    """Count calls by the state of their badge, in the order of `LOOKS`.
 
     The labels say which dispositions count as genuine (0) and as not genuine (1).
     """
     counted = {state: Band(state) for state in LOOKS if state != "stale"}
     for one in found:
-        band = counted["none" if one.held_out else one.shown_band]
+        band = counted[badge_of(one.shown_band, one.genuine_like, held_out=one.held_out)]
         label = labels.get(one.disposition or "")
         band.calls += 1
         band.hung_up += one.answered_at_us is None and (one.state == ABANDONED or one.disposition == "abandoned")

@@ -11,11 +11,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from model.calls.columns import CATEGORIES
+from model.policy.likeness import badge_of
 from service.console.assets import BASE
 from service.console.catalogues.catalogue import LANGUAGES, words_of
 from service.contract.problems import Problem, Unauthorized
 from service.http.dependencies import principal_of, scorer_of, settings_of
-from service.queue.badge import LOOKS, percent
+from service.queue.badge import LOOKS, detail_text
 from service.security.api_keys import Principal, Role
 from service.security.route_access import RoleRoute, check_role
 from service.timestamps import EPOCH
@@ -121,8 +122,9 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
     status_code : int
     **values
         What the template names. Each has, besides, `t` (the words), `local` (a time in the centre's time zone),
-        `root` (what addresses begin with), `static` (where the modules are), `path` and `home` (without `root`),
-        `operator`, `navigation`, `local_only`.
+        `badge_of` (the state of a call's badge), `detail` (what stands below its word), `root` (what addresses begin
+        with), `static` (where the modules are), `path` and `home` (without `root`), `operator`, `navigation`,
+        `local_only`.
     """
     words, principal = words_of(request), request.scope["state"].get("principal")
     shown = [(path, name) for path, name, role in NAVIGATION if principal and principal.role in (role, Role.ADMIN)]
@@ -138,7 +140,8 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
         navigation=shown,
         local_only=settings_of(request).insecure_local,
         local=lambda time_us, form="%H:%M:%S": local_time(request, time_us).strftime(form),
-        percent=percent,
+        badge_of=badge_of,
+        detail=lambda one_in, held_out: detail_text(one_in, held_out, words.language),
         **values,
     )
     return Response(html, status_code, HEADERS | {"Content-Language": words.language}, "text/html; charset=utf-8")

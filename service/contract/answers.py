@@ -1,13 +1,28 @@
 """What goes out over HTTP of calls and their queue, as the OpenAPI document describes it."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.fields import Stage
 
 BandId = Literal["unscored", "normal", "unsure", "likely_prank"]
+BadgeId = Literal["like_emergencies", "not_clear", "prank_like", "not_rated"]
+GenuineLike = Annotated[
+    float | None,
+    Field(
+        description="Share of the centre's genuine calls that look at least as much like a prank as this one, 0 to 1; "
+        "null: not scored, or the release knows too few genuine calls."
+    ),
+]
+OneIn = Annotated[
+    Literal[3, 10, 30, 100, 300, 1000] | None,
+    Field(
+        description="One in so many calls that score like this was genuine here; 3: or more of them, 1000: or fewer; "
+        "null as genuine_like."
+    ),
+]
 _ARRIVED_AT = (
     "When the call counts as arrived, by which it is ordered: received_at, unless the sender's clock is ahead or too "
     "far behind; then when it was first heard of. Null: at received_at, answered by an earlier version."
@@ -71,6 +86,11 @@ class ScoreResponse(Document):
         description="Whether the store could not be reached: such a call is `unscored` and not deferred."
     )
     warnings: list[FieldWarning] = Field(description="Fields that were taken as not known or are not of the contract.")
+    genuine_like: GenuineLike = None
+    one_in: OneIn = None
+    badge: BadgeId | None = Field(
+        None, description="What people see: by genuine_like, after the band. Null: answered by an earlier version."
+    )
 
 
 class ProblemDocument(Document):
@@ -153,6 +173,9 @@ class CallDocument(Document):
     defer_s: float
     queue_key: datetime
     release: str | None
+    genuine_like: GenuineLike
+    one_in: OneIn
+    badge: BadgeId = Field(description="What people see, or saw last.")
     history: dict[str, float | None] = Field(description="The caller's, as read strictly before received_at.")
     surge: Surge
     first_call: bool = Field(description="Whether the number had never been seen.")
@@ -176,6 +199,9 @@ class Queued(Document):
     operator: str | None
     band: BandId | None
     prank_likelihood: float | None
+    genuine_like: GenuineLike
+    one_in: OneIn
+    badge: BadgeId = Field(description="What people see; `not_rated` if it was not scored or is of the random share.")
     defer_s: float
     reasons: list[Reason]
     guardrails: list[str]
@@ -218,8 +244,11 @@ class BadgeDocument(Document):
 
     at: datetime = Field(description="By the service's clock.")
     state: Literal["normal", "unsure", "likely_prank", "unscored", "none"] = Field(
-        description="`none`: a call of the random share, which has no badge."
+        description="The band; `none`: a call of the random share, which has no badge."
     )
+    badge: BadgeId = Field(description="What people see.")
+    genuine_like: GenuineLike
+    one_in: OneIn
     prank_likelihood: float | None = Field(description="Null: no score is shown.")
     token_expires_at: datetime | None = Field(description="Null: asked for with a key.")
 

@@ -22,6 +22,7 @@ from service.http.dependencies import (
     speaking_for,
 )
 from service.http.problem_responses import problem_responses
+from service.queue.badge import state_of
 from service.queue.states import CLOSED, OVER
 from service.scoring.answer import refresh_answer, without_score
 from service.security.api_keys import Role
@@ -172,8 +173,16 @@ def _known(call: Call) -> dict[str, Any]:
         "caller": short_pseudonym(call.caller),
         "history": dict(zip(FIELDS, call.history.tolist(), strict=True)),
         "surge": {"calls": call.surge[0], "new_numbers": call.surge[1]},
+        **_likeness(call),
         "scores": {stage: _score(call, stage) for stage in call.answers},
     }
+
+
+def _likeness(call: Call) -> dict[str, Any]:
+    """Give the two numbers that stand on its badge; of the random share not until it is closed."""
+    hidden = call.held_out and call.state != CLOSED
+    numbers = {"genuine_like": call.genuine_like, "one_in": call.one_in}
+    return (dict.fromkeys(numbers) if hidden else numbers) | {"badge": state_of(call)}
 
 
 def _score(call: Call, stage: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from service.http.dependencies import (
 from service.http.event_stream import Streams
 from service.http.problem_responses import problem_response, problem_responses
 from service.http.queue_view import View, queue_document, queued_call
-from service.queue.badge import Theme, badge_svg, likelihood_of, state_of
+from service.queue.badge import Theme, badge_svg
 from service.security.api_keys import Role
 from service.security.middleware import CROSS_ORIGIN_HEADERS
 from service.security.route_access import RoleRoute, public, require_role
@@ -182,10 +182,11 @@ async def badge(
 ) -> Response:
     """Draw a call's badge; with a token of this call when no header can be sent.
 
-    Word, shape, colour and score: colour is never the only sign. A call of the random share has none, and says so.
+    Word, shape, border and colour: colour is never the only sign. Of a call of the random share it says nothing.
     """
     call, _ = await _badged_call(request, call_id, token)
-    picture = badge_svg(state_of(call), likelihood_of(call), lang, theme)
+    told = queued_call(call, View(reasons=0))
+    picture = badge_svg(told["badge"], told["one_in"], lang, theme, held_out=call.held_out)
     # A screen of another site shows it as a picture; that is what the token is for.
     headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
     return Response(picture, media_type="image/svg+xml", headers=headers)
@@ -209,10 +210,11 @@ async def badge_now(request: Request, call_id: CallIdInPath, token: Token = None
     except (Problem, StoreError) as error:  # a page of another site is to see why, too
         answer = await problem_response(request, error)
     else:
+        told = queued_call(call, View(reasons=0))
         document = {
             "at": rfc3339(now_us()),
-            "state": state_of(call),
-            "prank_likelihood": likelihood_of(call),
+            "state": told["band"] or "none",
+            **{name: told[name] for name in ("prank_likelihood", "genuine_like", "one_in", "badge")},
             "token_expires_at": rfc3339(grant.until_us) if grant and grant.call_id == call.call_id else None,
         }
         answer = json_response(document)

@@ -7,6 +7,7 @@ from model.history.caller_history import FIELDS
 from model.language.texts import Language
 from model.scorecard.reasons import translate_reasons
 from service.contract.extra_fields import LAST_DIGITS
+from service.queue.badge import state_of
 from service.security.pseudonyms import short_pseudonym
 from service.store.records import Call
 from service.timestamps import microseconds, rfc3339
@@ -46,6 +47,9 @@ def queued_call(call: Call, view: View = View()) -> dict[str, Any]:  # noqa: B00
         "operator": call.operator,
         "band": None if call.held_out else call.shown_band,
         "prank_likelihood": told.get("prank_likelihood"),
+        "genuine_like": None if call.held_out else call.genuine_like,
+        "one_in": None if call.held_out else call.one_in,
+        "badge": state_of(call),
         "defer_s": call.defer_s,
         "reasons": reasons if view.language == "en" else translate_reasons(reasons, view.language),
         "guardrails": told.get("guardrails", []),

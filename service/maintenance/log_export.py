@@ -30,7 +30,7 @@ _OUT_OF_QUEUE = ("answered", "ended")
 _SCORED = ("received", "scored")
 _KINDS = (*_SCORED, *_OUT_OF_QUEUE, "left", "disposed", "reopened")
 _AS_STORED = ("call_id", "line", "attestation", "centre", "queue", "duration_s", "silence_ratio", "ended_by")
-_DONE = ("held_out", "shown_band", "defer_s", "release")
+_DONE = ("held_out", "shown_band", "defer_s", "release", "genuine_like", "one_in")
 #: The name of the access key by which a call was closed.
 _BY = "x_disposed_by"
 _TYPES = {"time": "datetime64[us, UTC]", "number": "float64", "flag": "boolean"}

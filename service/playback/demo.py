@@ -28,6 +28,7 @@ from model.simulation.city import CityLog, simulate
 from service.maintenance.log_import import import_log
 from service.playback.demo_traffic import DemoTraffic
 from service.playback.log_replay import Step, replay, steps
+from service.queue.badge import LOOKS, detail_text
 from service.security.key_store import create_key
 from service.security.pseudonyms import Pseudonyms, read_keys
 from service.store.store import Store
@@ -130,7 +131,7 @@ def _story(client: httpx.Client, answers: dict[str, dict[str, Any]], truth: pd.S
         call = calls[call_id]
         console.print(
             f"   {title}: {call_id}, closed as {call['disposition'] or 'nothing yet'}; "
-            f"prank likelihood {answer['prank_likelihood']:.1%}, shown as {answer['band']}"
+            f"shown as {LOOKS[answer['badge']].words['en']!r}: {detail_text(answer['one_in'], False, 'en')}"
         )
         for reason in answer["reasons"][:3]:
             console.print(f"      {reason['contribution']:+.2f}  {reason['text']}")

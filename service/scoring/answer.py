@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pydantic_core import from_json
 
 from model.policy.deferral import ExpectedWait, queue_key_us
+from model.policy.likeness import badge_of
 from model.policy.policy import Band
 from service.contract.requests import ScoreRequest
 from service.store.records import Call, encode_json
@@ -83,7 +84,8 @@ def refresh_answer(answer: dict[str, Any], call: Call) -> dict[str, Any]:
         return answer
     key_us = queue_key_us(call.arrived_at_us, defer_s)
     place = {"defer_s": defer_s, "queue_key": rfc3339(key_us), "queue_key_epoch": key_us / 1e6}
-    return answer | place | {"band": band}
+    badge = badge_of(band, answer.get("genuine_like"), held_out=answer["held_out"])
+    return answer | place | {"band": band, "badge": badge}
 
 
 def score_body(asked: bytes, reply: ScoreReply, **more: str | None) -> bytes:
@@ -94,7 +96,8 @@ def score_body(asked: bytes, reply: ScoreReply, **more: str | None) -> bytes:
 
 def without_score(answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer without its score and what tells of it: of a call of the random share nobody sees it."""
-    return answer | {"prank_likelihood": None, "reasons": [], "guardrails": []}
+    hidden = {"prank_likelihood": None, "genuine_like": None, "one_in": None}
+    return answer | hidden | {"reasons": [], "guardrails": []}
 
 
 def answer_document(
@@ -108,11 +111,12 @@ def answer_document(
 ) -> dict[str, Any]:
     """Return the answer to a score; without a score, the one that puts nobody back."""
     key_us = call.queue_key_us
+    band, genuine_like = (call.shown_band, scored.genuine_like) if scored else (Band.UNSCORED.id, None)
     return {
         "call_id": call.call_id,
         "stage": stage,
         "prank_likelihood": scored.likelihood if scored else None,
-        "band": call.shown_band if scored else Band.UNSCORED.id,
+        "band": band,
         "defer_factor": scored.factor if scored and not call.held_out else 0.0,
         "defer_s": call.defer_s,
         "queue_key": rfc3339(key_us),
@@ -128,6 +132,9 @@ def answer_document(
         "durable": True,
         "degraded": False,
         "warnings": warnings,
+        "genuine_like": genuine_like,
+        "one_in": scored.one_in if scored else None,
+        "badge": badge_of(band, genuine_like, held_out=call.held_out),
     }
 
 

@@ -28,6 +28,8 @@ class Scored(NamedTuple):
     factor: float
     guardrails: list[str]
     reasons: list[dict[str, Any]]
+    genuine_like: float | None
+    one_in: int | None
 
 
 class Scorer:
@@ -51,6 +53,8 @@ class Scorer:
             found.factor,
             guardrail_names(found.held) if found.held else [],
             reasons(found.features, found.contributions, in_words=in_words),
+            found.genuine_like,
+            found.one_in,
         )
 
     def warm_up(self) -> None:

@@ -98,7 +98,9 @@ class Triage:
         call.release = name
         if given is not None:
             call.shown_band, call.defer_s, call.held_out = given["band"], min(call.defer_s, given["defer_s"]), False
+            call.genuine_like = call.one_in = None
             return given
+        call.genuine_like, call.one_in = scored.genuine_like, scored.one_in
         return answer_document(call, stage, scored, expected, name, warnings, now)
 
     def previous_reply(self, call: Call, stage: str, now: datetime) -> ScoreReply:

@@ -41,6 +41,8 @@ class Call:
         What was shown; and what it would have been without certificate, switch and random share.
     defer_s : float
         0 to max_defer_s, as last decided; it may fall and never rises.
+    genuine_like, one_in : float and int, or None
+        As last scored while it waited (`model.policy.likeness`).
     state, operator
         As in `service.queue.states`, and who has taken it.
     changed_at_us : int
@@ -77,6 +79,8 @@ class Call:
     shown_band: str = "unscored"
     silent_band: str = "unscored"
     defer_s: float = 0.0
+    genuine_like: float | None = None
+    one_in: int | None = None
     release: str | None = None
     state: str = "waiting"
     operator: str | None = None

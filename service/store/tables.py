@@ -52,6 +52,9 @@ calls = sa.Table(
     sa.Column("shown_band", sa.Text, nullable=False),
     sa.Column("silent_band", sa.Text, nullable=False),
     sa.Column("defer_s", sa.Float, nullable=False),
+    # As last shown while it waited; null where nothing could be said, and in rows of before.
+    sa.Column("genuine_like", sa.Float),
+    sa.Column("one_in", sa.Integer),
     sa.Column("release", sa.Text),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("operator", sa.Text),

@@ -21,8 +21,10 @@ ENDED_AT = "2026-01-31T08:16:00+07:00"
 FIELDS = [
     "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_s", "queue_key", "queue_key_epoch",
     "arrived_at", "expected_wait_s", "expected_wait_source", "reasons", "guardrails", "held_out", "release",
-    "scored_at", "durable", "degraded", "warnings",
+    "scored_at", "durable", "degraded", "warnings", "genuine_like", "one_in", "badge",
 ]  # fmt: skip
+#: What a service of before does not say.
+LATER = ("arrived_at", "genuine_like", "one_in", "badge")
 
 
 class Server:
@@ -92,6 +94,7 @@ def scored(call: dict, defer_s: float = 0.0) -> dict:
     values = [
         call["call_id"], "ring", 0.4, "unsure", 0.5, defer_s, key.isoformat(timespec="microseconds"), key.timestamp(),
         call["received_at"], None, "unknown", [], [], False, "r1", START.isoformat(), True, False, [],
+        0.2, 100, "not_clear",
     ]  # fmt: skip
     return dict(zip(FIELDS, values, strict=True))
 
@@ -231,6 +234,7 @@ def assert_first_come(answer: dict, call: dict, why: str = "") -> str:
     assert answer["queue_key_epoch"] == received_at.timestamp()
     assert answer["arrived_at"] == answer["queue_key"]
     assert (answer["reasons"], answer["guardrails"], answer["held_out"], answer["release"]) == ([], [], False, None)
+    assert (answer["genuine_like"], answer["one_in"], answer["badge"]) == (None, None, "not_rated")
     assert datetime.fromisoformat(answer["scored_at"]).utcoffset() == timedelta(0)
     (warning,) = answer["warnings"]
     assert warning["field"] == "service"

@@ -61,16 +61,17 @@ def test_who_asks_again_after_the_switch_was_pulled_is_neither_deferred_nor_mark
         said = nuisance("a", expected_wait_s=60.0)
         before = ask(client, said)
         assert before["defer_s"] > 0.0
-        assert before["band"] == "likely_prank"
+        assert (before["band"], before["badge"]) == ("likely_prank", "prank_like")
         assert ask(client, said) == before  # while nothing has changed it is the same to the last digit
         client.put("/v1/operations", json=OFF)
         again = ask(client, said)
         assert place(again) == (0.0, "unsure")
+        assert again["badge"] == "not_clear"
         assert on_arrival(said, again)
         assert again["queue_key_epoch"] == pytest.approx(datetime.fromisoformat(said["received_at"]).timestamp())
         assert {
             **again,
-            **{name: before[name] for name in ("defer_s", "band", "queue_key", "queue_key_epoch")},
+            **{name: before[name] for name in ("defer_s", "band", "badge", "queue_key", "queue_key_epoch")},
         } == before
         client.put("/v1/operations", json=ON)
         assert place(ask(client, said)) == (0.0, "likely_prank")  # a key moves forward and never back
@@ -88,7 +89,10 @@ def test_a_mark_is_gone_from_boards_documents_streams_and_badges_as_soon_as_the_
         assert scores["queue_key"] == row["queue_key"] == one["queue_key"]
         assert badge == row["band"] == one["shown_band"] == scores["band"]
         assert row["defer_s"] == one["defer_s"] == scores["defer_s"]
-        assert ("mostly closed as prank" in client.get("/v1/calls/a/badge.svg").text) == (badge == "likely_prank")
+        shown_as = client.get("/v1/calls/a/badge").json()["badge"]
+        assert shown_as == row["badge"] == one["badge"] == scores["badge"]
+        assert (shown_as == "prank_like") == (badge == "likely_prank")
+        assert ("Prank-like" in client.get("/v1/calls/a/badge.svg").text) == (badge == "likely_prank")
         return badge, row["defer_s"] > 0.0
 
     with serving(tmp_path, marking, random_share=0.0) as client:
@@ -166,12 +170,15 @@ def test_of_the_random_share_no_score_is_given_until_the_call_is_closed(serving,
 
         hidden = score(held)
         assert (hidden["prank_likelihood"], hidden["reasons"], hidden["guardrails"]) == (None, [], [])
+        for told in (hidden, client.get(f"/v1/calls/{held}").json(), client.get(f"/v1/calls/{held}/badge").json()):
+            assert (told["genuine_like"], told["one_in"], told["badge"]) == (None, None, "not_rated")
         assert hidden["held_out"]
         assert score(free)["prank_likelihood"] > 0.0
         client.post(f"/v1/calls/{held}/ended", json={"ended_at": ago(), "duration_s": 4.0})
         assert score(held)["prank_likelihood"] is None
         client.post(f"/v1/calls/{held}/disposition", json={"disposition": "prank", "disposed_at": ago()})
         assert score(held)["prank_likelihood"] > 0.0
+        assert 0.0 < client.get(f"/v1/calls/{held}").json()["genuine_like"] <= 1.0
 
 
 def test_one_wait_told_in_milliseconds_holds_the_queue_for_a_stated_time_and_is_warned_of(

@@ -138,6 +138,7 @@ def test_the_random_share_is_neither_deferred_nor_marked_and_no_board_shows_its_
         for call in client.get("/v1/queue").json()["calls"]:
             hidden = (call["band"], call["prank_likelihood"], call["reasons"]) == (None, None, [])
             assert hidden == (call["call_id"] in held)
+            assert ((call["genuine_like"], call["one_in"], call["badge"]) == (None, None, "not_rated")) == hidden
 
 
 def test_the_monitor_pulls_the_switch_when_more_genuine_callers_are_marked_than_promised(

@@ -47,10 +47,11 @@ def assert_same(rows, folder: Path, answers: dict, offline) -> None:
         told = answers[stage]
         mine = table[table["call_id"].isin(told.keys())]
         assert len(mine) == len(told) > 0
-        for name, likelihood, factor, reasons in mine[
-            ["call_id", "prank_likelihood", "defer_factor", "reasons"]
+        for name, likelihood, factor, reasons, genuine_like, one_in in mine[
+            ["call_id", "prank_likelihood", "defer_factor", "reasons", "genuine_like", "one_in"]
         ].itertuples(index=False):
             assert told[name]["prank_likelihood"] == likelihood
+            assert (told[name]["genuine_like"], told[name]["one_in"]) == (genuine_like, one_in)
             assert told[name]["defer_factor"] == factor
             without_words = [{k: v for k, v in reason.items() if k != "text"} for reason in told[name]["reasons"]]
             assert without_words == json.loads(reasons)

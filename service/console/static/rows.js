@@ -138,8 +138,8 @@ export class Rows {
       return true;
     };
     element.dataset.state = call.state;
-    element.dataset.band = call.band ?? "none";
-    if (changed("badge", call.band, call.prank_likelihood)) parts.badge.replaceChildren(badge(call));
+    element.dataset.badge = call.badge;
+    if (changed("badge", call.badge, call.band, call.one_in)) parts.badge.replaceChildren(badge(call));
     if (changed("since", call.arrived_at)) say(parts.since, timeOfDay(Date.parse(call.arrived_at)));
     if (changed("who", call.caller, call.line, call.queue)) {
       const [name, ...more] = who(call);

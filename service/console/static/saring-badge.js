@@ -3,17 +3,19 @@
 //     <script type="module" src="https://saring.example/badge.js"></script>
 //     <saring-badge call="112-0042" token="A TOKEN OF /v1/tokens"></saring-badge>
 //
-// Attributes: `call` and `token`, or `band` and `likelihood` for a page that knows them itself; `lang` (en, id; else that
-// of the page), `theme` (light, dark; else as the screen is set), `refresh` (seconds, 5), `service` (an address, else
+// Attributes: `call` and `token`, or `badge` and `one-in` for a page that knows them itself (or `band`, which says less,
+// as pages of before have it); `lang` (en, id; else that of the page), `theme` (light, dark; else as the screen is set), `refresh` (seconds, 5), `service` (an address, else
 // where the module came from). `shown` is written by the element: the state that it shows.
 //
 // It never shows as current what it does not know: without an answer for some seconds, or when the token has ended, it
-// says "not current". A minute before the token ends it sends the event `saring-renew`; set `token` to a new one then.
+// says "connection lost". A minute before the token ends it sends the event `saring-renew`; set `token` to a new one then.
 
 export const LOOKS = {};
+const TEXTS = {};
 
 const SERVICE = new URL(".", import.meta.url).href;
-const SCORED = ["normal", "unsure", "likely_prank"];
+// What is left to say of a band alone.
+const OF_BAND = { normal: "not_clear", unsure: "not_clear", likely_prank: "prank_like" };
 const PATIENCE_MS = 3_000;
 const RENEW_MS = 60_000;
 const WHY = {
@@ -22,10 +24,12 @@ const WHY = {
   call: { en: "the service does not know this call", id: "layanan tidak mengenal panggilan ini" },
 };
 
-/** Writes a probability; never as certainty. */
-export function percent(share) {
-  if (share > 0.99) return "> 99 %";
-  return share < 0.01 ? "< 1 %" : `${Math.round(share * 100)} %`;
+/** Says what stands below the word: how rare genuine calls are among those that score like this; empty for nothing. */
+export function detail(state, oneIn, byLot, language) {
+  const { one_in: text, by_lot: lot, thousands } = TEXTS[language];
+  if (state === "not_rated") return byLot ? lot : "";
+  const known = Number.isInteger(oneIn) && oneIn > 0 && state !== "stale";
+  return known ? text.replace("{n}", String(oneIn).replace(/\B(?=(\d{3})+$)/g, thousands)) : "";
 }
 
 const [HTML, SVG] = ["http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg"];
@@ -38,15 +42,18 @@ function made(name, attributes, kind = HTML, text = "") {
 }
 
 const coloured = (theme, state) => `{color:${LOOKS[state][theme][0]};background:${LOOKS[state][theme][1]}}`;
+const edge = (state) => (LOOKS[state].border === "none" ? "" : `border:1.5px ${LOOKS[state].border} currentColor`);
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(
   `:host{display:inline-block;vertical-align:middle}:host([hidden]){display:none}
-  .badge{display:inline-flex;align-items:center;gap:.4em;padding:.3em .55em;border:1px solid currentColor;
-    border-radius:.35em;font:600 .9rem/1.2 system-ui,"Segoe UI",Roboto,"Noto Sans",sans-serif}
-  svg{width:1.2em;height:1.2em;flex:none}.score{white-space:nowrap}` +
+  .badge{display:inline-grid;grid-template-columns:1.2em auto;align-items:center;gap:0 .5em;padding:.3em .6em;
+    border:1.5px solid transparent;border-radius:.4em;text-align:start;
+    font:600 .95rem/1.2 system-ui,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+  svg{width:1.2em;height:1.2em;grid-row:1/3}small{font-size:.8rem;font-weight:400;white-space:nowrap}
+  .badge:not(:has(small)) svg{grid-row:1}` +
     Object.keys(LOOKS)
       .map(
-        (state) => `.${state}{border-style:${LOOKS[state].border}}.${state}${coloured("light", state)}
+        (state) => `.${state}{${edge(state)}}.${state}${coloured("light", state)}
           :host([theme="dark"]) .${state}${coloured("dark", state)}
           @media (prefers-color-scheme:dark){:host(:not([theme="light"])) .${state}${coloured("dark", state)}}`,
       )
@@ -54,7 +61,7 @@ sheet.replaceSync(
 );
 
 class SaringBadge extends HTMLElement {
-  static observedAttributes = ["band", "likelihood", "call", "token", "service", "refresh", "lang"];
+  static observedAttributes = ["badge", "one-in", "band", "call", "token", "service", "refresh", "lang"];
 
   #root = this.attachShadow({ mode: "open" });
   #known = null; // what the service said last
@@ -113,7 +120,7 @@ class SaringBadge extends HTMLElement {
       const answer = await fetch(address, how);
       if (answer.ok) {
         const told = await answer.json();
-        why = told.state in LOOKS ? null : "service";
+        why = told.badge in LOOKS ? null : "service";
         if (asked === this.#asked && why === null) this.#hear(told);
       } else if (answer.status === 401) why = "token";
       else if (answer.status === 404 || answer.status === 422) why = "call";
@@ -150,12 +157,13 @@ class SaringBadge extends HTMLElement {
     this.#draw();
   };
 
-  /** Gives what is to be shown: state, likelihood, and for a stale one what was known and why it no longer counts. */
+  /** Gives what is to be shown: state, number, whether by lot, and for a stale one why it no longer counts. */
   #shown() {
-    const own = { state: this.getAttribute("band"), prank_likelihood: null };
-    if (this.hasAttribute("likelihood")) own.prank_likelihood = Number(this.getAttribute("likelihood"));
-    if (!this.hasAttribute("call")) return own.state in LOOKS ? own : { ...own, state: "unscored" };
-    if (this.#why !== null) return { state: "stale", prank_likelihood: null, why: this.#why };
+    if (!this.hasAttribute("call")) {
+      const own = this.getAttribute("badge") ?? OF_BAND[this.getAttribute("band")];
+      return { badge: own in LOOKS ? own : "not_rated", one_in: Number(this.getAttribute("one-in")) };
+    }
+    if (this.#why !== null) return { badge: "stale", why: this.#why };
     return this.#known; // null: nothing was heard yet
   }
 
@@ -164,21 +172,19 @@ class SaringBadge extends HTMLElement {
     if (shown === null) return;
     const said = this.closest("[lang]")?.lang || document.documentElement.lang;
     const language = /^(id|in)\b/i.test(said) ? "id" : "en";
-    const { shape, words } = LOOKS[shown.state];
-    const likelihood = SCORED.includes(shown.state) ? shown.prank_likelihood : null;
+    const { shape, words } = LOOKS[shown.badge];
+    const more = detail(shown.badge, shown.one_in, shown.state === "none", language);
     const drawn = JSON.stringify([shown, language]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    const badge = made("span", { class: `badge ${shown.state}`, part: "badge" });
+    const badge = made("span", { class: `badge ${shown.badge}`, part: "badge" });
     const picture = made("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, SVG);
     picture.append(made("path", { d: shape, fill: "currentColor" }, SVG));
     badge.append(picture, made("span", {}, HTML, words[language]));
-    if (likelihood !== null && likelihood >= 0 && likelihood <= 1) {
-      badge.append(made("span", { class: "score" }, HTML, percent(likelihood)));
-    }
+    if (more) badge.append(made("small", {}, HTML, more));
     if (shown.why) badge.title = WHY[shown.why][language];
     this.#root.replaceChildren(badge);
-    this.setAttribute("shown", shown.state);
+    this.setAttribute("shown", shown.badge);
   }
 }
 

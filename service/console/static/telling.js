@@ -35,7 +35,7 @@ export function again(call) {
 /** Says why a call has its badge, largest first; or why it has none. */
 export function reasons(call) {
   if (call.band === null) return [note(t("call.held_out"))];
-  if (call.band === "unscored" || call.prank_likelihood === null) return [note(t("call.unscored"))];
+  if (call.badge === "not_rated") return [note(t("call.unscored"))];
   if (!call.reasons.length) return [note(t("call.no_reasons"))];
   return call.reasons.map((reason) => {
     const raises = reason.contribution > 0;

@@ -17,6 +17,7 @@ from tests.support.fake_service import (
     CALL,
     ENDED_AT,
     FIELDS,
+    LATER,
     PATIENT,
     START,
     answer_to,
@@ -57,7 +58,7 @@ UNBELIEVABLE = [
     {"queue_key_epoch": float("nan")}, {"queue_key_epoch": 10**400}, {"queue_key_epoch": "0"},
     {"queue_key": "2026-01-31T01:16:10+00:00"}, {"queue_key": "2026-01-31T01:15:10"}, {"queue_key": "soon"},
     {"queue_key": None}, {"reasons": None}, {"warnings": {}}, {"durable": "yes"}, {"release": 5}, {"held_out": None},
-    {"scored_at": "now"}, {"expected_wait_s": -1},
+    {"scored_at": "now"}, {"expected_wait_s": -1}, {"genuine_like": 1.1}, {"one_in": "many"}, {"badge": None},
     {"arrived_at": 5}, {"arrived_at": "soon"}, {"arrived_at": "2026-01-31T01:15:00.001000+00:00"},
 ]  # fmt: skip
 
@@ -78,11 +79,17 @@ def test_an_answer_that_makes_no_sense_is_not_believed(shaping, change):
     assert_first_come(client.score(CALL), CALL | {"received_at": START}, "answered")
 
 
-@pytest.mark.parametrize("field", [field for field in FIELDS if field != "arrived_at"])
+@pytest.mark.parametrize("field", [field for field in FIELDS if field not in LATER])
 def test_an_answer_without_a_field_is_not_believed(shaping, field):
     shape, client = shaping
     shape["change"] = lambda answer: {name: value for name, value in answer.items() if name != field}
     assert_first_come(client.score(CALL), CALL | {"received_at": START}, field)
+
+
+def test_an_answer_of_a_service_of_before_is_believed(shaping):
+    shape, client = shaping
+    shape["change"] = lambda answer: {name: value for name, value in answer.items() if name not in LATER}
+    assert client.score(CALL | {"call_id": "before"})["defer_s"] == 10.0
 
 
 def test_a_deferral_above_the_limit_of_this_client_is_not_believed():

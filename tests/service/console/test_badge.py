@@ -1,6 +1,7 @@
 """The badge on the page of another system: a real Chromium, a page from another origin, a token and no key."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,16 @@ from tests.support.console_pages import opened
 from tests.support.keyed_service import Keyed
 
 SETTINGS = {"random_share": 0.5}
+#: What a badge shows that is not stale and not by lot.
+RATED = re.compile("like_emergencies|not_clear")
+#: What is left to say of a page that knows the band alone.
+BANDS = {
+    "normal": "not_clear",
+    "unsure": "not_clear",
+    "likely_prank": "prank_like",
+    "unscored": "not_rated",
+    "none": "not_rated",
+}
 #: The two lines, as the docs have them.
 LINES = """<script type="module" src="{service}/badge.js"></script>
 <saring-badge call="{call}" token="{token}"></saring-badge>"""
@@ -83,21 +94,22 @@ def test_two_lines_on_the_page_of_another_origin_show_the_badge(service, browser
     call_id = calls[False]
     with shown(browser, elsewhere, lines(service, call_id)) as page:
         told = service.known(call_id.replace("/", "%2F"))
-        expect(badge(page)).to_have_attribute("shown", told["shown_band"])
-        expect(badge(page)).to_contain_text(LOOKS[told["shown_band"]].words["en"])
-        expect(badge(page)).to_contain_text(" %")
+        expect(badge(page)).to_have_attribute("shown", told["badge"])
+        expect(badge(page)).to_contain_text(LOOKS[told["badge"]].words["en"])
+        expect(badge(page)).to_contain_text(f"1 in {told['one_in']:,} here was an emergency")
         assert page.evaluate("location.origin") == elsewhere[1] != service.url
         assert "saring_" not in page.content()
         page.locator("html").evaluate("html => { html.lang = 'id' }")
         badge(page).evaluate("one => one.setAttribute('lang', 'id')")
-        expect(badge(page)).to_contain_text(LOOKS[told["shown_band"]].words["id"])
+        expect(badge(page)).to_contain_text(LOOKS[told["badge"]].words["id"])
+        expect(badge(page)).to_contain_text("di sini darurat")
 
 
 def test_a_call_of_the_random_share_shows_no_badge_and_no_score(service, browser, elsewhere, calls):
     call_id = calls[True]
     with shown(browser, elsewhere, lines(service, call_id)) as page:
-        expect(badge(page)).to_have_attribute("shown", "none")
-        expect(badge(page)).to_have_text("no badge")
+        expect(badge(page)).to_have_attribute("shown", "not_rated")
+        expect(badge(page)).to_have_text("Not ratedby lot")
 
 
 def test_the_token_of_a_badge_can_read_nothing_else_from_that_page(service, browser, elsewhere, calls):
@@ -116,7 +128,7 @@ def test_the_token_of_a_badge_can_read_nothing_else_from_that_page(service, brow
     paths = ("/v1/queue", "/v1/queue/stream", "/v1/model", "/v1/operations", "/metrics", "/console/mine",
              "/v1/calls/{}", "/v1/calls/{}/badge.svg", "/v1/calls/{}/badge")  # fmt: skip
     with shown(browser, elsewhere, lines(service, mine, token)) as page:
-        expect(badge(page)).to_have_attribute("shown", "normal")
+        expect(badge(page)).to_have_attribute("shown", RATED)
         plain = """async (address) => (await fetch(address, { credentials: "omit" })).status"""
         own, others = (call.replace("/", "%2F") for call in (mine, other))
         assert page.evaluate(plain, f"{service.url}/v1/calls/{own}/badge?token={token}") == 200
@@ -138,13 +150,13 @@ def test_a_token_that_has_ended_shows_stale_and_a_new_one_the_badge_again(servic
     short = tokens.issue("badge", Grant(key_id, microseconds(datetime.now(UTC)) + 3_000_000, call_id=call_id))
     asks = "<script>addEventListener('saring-renew', (event) => { window.asked = event.target.localName })</script>"
     with shown(browser, elsewhere, asks + lines(service, call_id, short, refresh=1)) as page:
-        expect(badge(page)).to_have_attribute("shown", "normal")
+        expect(badge(page)).to_have_attribute("shown", RATED)
         assert page.evaluate("window.asked") == "saring-badge"  # less than a minute is left
         expect(badge(page)).to_have_attribute("shown", "stale")
-        expect(badge(page)).to_have_text("not current")
+        expect(badge(page)).to_have_text("Connection lost")
         assert badge(page).locator("span.badge").get_attribute("title") == "its token has ended"
         badge(page).evaluate("(one, token) => one.setAttribute('token', token)", token_of(service, call_id))
-        expect(badge(page)).to_have_attribute("shown", "normal")
+        expect(badge(page)).to_have_attribute("shown", RATED)
         badge(page).evaluate("one => one.setAttribute('token', 'nonsense')")
         expect(badge(page)).to_have_attribute("shown", "stale")
 
@@ -152,12 +164,12 @@ def test_a_token_that_has_ended_shows_stale_and_a_new_one_the_badge_again(servic
 def test_a_service_that_cannot_be_reached_shows_stale_and_comes_back(service, browser, elsewhere, calls):
     call_id = calls[False]
     with shown(browser, elsewhere, lines(service, call_id, refresh=1)) as page:
-        expect(badge(page)).to_have_attribute("shown", "normal")
+        expect(badge(page)).to_have_attribute("shown", RATED)
         page.context.set_offline(True)
         expect(badge(page)).to_have_attribute("shown", "stale")
         assert badge(page).locator("span.badge").get_attribute("title") == "the service is not responding"
         page.context.set_offline(False)
-        expect(badge(page)).to_have_attribute("shown", "normal")
+        expect(badge(page)).to_have_attribute("shown", RATED)
 
 
 def test_a_badge_follows_what_becomes_of_its_call(service, browser, elsewhere):
@@ -165,33 +177,39 @@ def test_a_badge_follows_what_becomes_of_its_call(service, browser, elsewhere):
     while ring(service, call_id)["held_out"]:
         call_id += "+"
     with shown(browser, elsewhere, lines(service, call_id, refresh=1)) as page:
-        expect(badge(page)).to_have_attribute("shown", "normal")
+        expect(badge(page)).to_have_attribute("shown", RATED)
         before = badge(page).inner_text()
         ring(service, call_id, received_at=service.known(call_id)["received_at"],
              duration_s=40.0, silence_ratio=0.99)  # fmt: skip
         expect(badge(page)).not_to_have_text(before)
 
 
-def test_a_page_that_knows_the_band_says_it_by_attributes(service, browser, elsewhere):
-    rows = "".join(f'<saring-badge band="{state}" likelihood="0.998"></saring-badge>' for state in LOOKS)
-    odd = '<saring-badge band="nonsense" likelihood="7"></saring-badge><saring-badge></saring-badge>'
+def test_a_page_that_knows_the_badge_says_it_by_attributes(service, browser, elsewhere):
+    rows = "".join(f'<saring-badge badge="{state}" one-in="1000"></saring-badge>' for state in LOOKS)
+    odd = '<saring-badge badge="nonsense" one-in="seven"></saring-badge><saring-badge></saring-badge>'
+    # As pages of before have it.
+    odd += "".join(f'<saring-badge band="{band}" likelihood="0.9"></saring-badge>' for band in BANDS)
     module = f'<script type="module" src="{service.url}/badge.js"></script>'
     with shown(browser, elsewhere, module + rows + odd) as page:
-        expect(badge(page)).to_have_count(len(LOOKS) + 2)
+        expect(badge(page)).to_have_count(len(LOOKS) + 2 + len(BANDS))
         for place, (state, look) in enumerate(LOOKS.items()):
-            scored = " > 99 %" if state in ("normal", "unsure", "likely_prank") else ""
-            text = badge(page).nth(place).evaluate("one => [...one.shadowRoot.querySelectorAll('span span')]"
+            rated = state in ("like_emergencies", "not_clear", "prank_like")
+            text = badge(page).nth(place).evaluate("one => [...one.shadowRoot.querySelectorAll('span span, small')]"
                                                    ".map(part => part.textContent).join(' ')")  # fmt: skip
-            assert text == look.words["en"] + scored
+            assert text == look.words["en"] + (" 1 in 1,000 here was an emergency" if rated else "")
             assert badge(page).nth(place).locator("path").get_attribute("d") == look.shape
-        expect(badge(page).nth(len(LOOKS))).to_have_attribute("shown", "unscored")
-        expect(badge(page).last).to_have_text("no score")
+        for place in (len(LOOKS), len(LOOKS) + 1):
+            expect(badge(page).nth(place)).to_have_attribute("shown", "not_rated")
+            expect(badge(page).nth(place)).to_have_text("Not rated")
+        for place, state in enumerate(BANDS.values(), len(LOOKS) + 2):
+            expect(badge(page).nth(place)).to_have_attribute("shown", state)
+            expect(badge(page).nth(place)).to_have_text(LOOKS[state].words["en"])
 
 
 def test_no_two_states_differ_by_colour_alone():
     for feature in ("shape", "words"):
         assert len({json.dumps(getattr(look, feature)) for look in LOOKS.values()}) == len(LOOKS)
-    assert b"LOOKS = {};" not in FILES[ELEMENT]
+    assert b" = {};" not in FILES[ELEMENT]
     for look in LOOKS.values():
         for ink, ground in (look.light, look.dark):
             assert contrast(ink, ground) >= 7.0, look

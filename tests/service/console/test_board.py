@@ -85,9 +85,9 @@ def test_a_call_of_the_random_share_has_no_badge_and_says_why(service, page, oft
     assert held, answers[-1]
     sign_in(page, service.keys["operator"])
     told = row(page, held)
-    expect(told.locator(".badge")).to_have_attribute("data-band", "none")
-    expect(told.locator(".badge")).to_have_text("no badge")
-    expect(told.locator(".reasons")).to_contain_text("Picked at random")
+    expect(told.locator(".badge")).to_have_attribute("data-badge", "not_rated")
+    expect(told.locator(".badge")).to_have_text("Not ratedby lot")
+    expect(told.locator(".reasons")).to_contain_text("By lot: not rated")
     told.get_by_role("link").click()
     expect(page.get_by_role("heading", name="Why this badge")).to_be_visible()
     assert page.locator("table").count() == 0  # nor does its story tell before it is closed

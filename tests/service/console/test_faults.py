@@ -78,7 +78,9 @@ def test_a_store_out_of_reach_an_unscored_call_and_a_stale_one_are_told(browser,
             answer = weak.ring("late", caller=often)
             assert answer["degraded"]
             expect(page.locator("#degraded")).to_be_visible()
-        expect(row(page, "late").locator(".badge")).to_have_attribute("data-band", "unscored")
-        expect(row(page, "late")).to_contain_text("Not scored")
+        expect(row(page, "late").locator(".badge")).to_have_attribute("data-badge", "not_rated")
+        expect(row(page, "late")).to_contain_text("Not rated: some data was missing")
         expect(page.locator("#degraded")).to_be_hidden()
         expect(row(page, "late")).to_contain_text("Nothing heard of this call")
+        known = weak.known("late")
+        assert (known["genuine_like"], known["one_in"], known["badge"]) == (None, None, "not_rated")

@@ -126,7 +126,7 @@ def test_the_story_adds_up_to_the_score(service, page):
     parts = [float(text.replace("−", "-")) for text in page.locator("details[open] td.number").all_inner_texts()]
     total = float(page.locator("tfoot .number").inner_text())
     assert abs(sum(parts) - total) < 0.006 * (len(parts) + 1)
-    expect(page.locator(".events")).to_contain_text("Arrived; score")
+    expect(page.locator(".events")).to_contain_text("Arrived: 1 in")
     service.say("admin", "told", "answered", answered_at=now(), operator="operator")
     page.keyboard.press("u")
     page.keyboard.press("6")

@@ -252,7 +252,7 @@ def test_what_never_changes_is_kept_and_what_a_page_of_another_version_asks_for_
     other = service.client.get("/console/static/0000/console.css")
     assert (other.content, other.headers["cache-control"]) == (answered.content, "no-cache")
     looks = service.client.get(address.replace("console.css", "looks.css")).text
-    assert "--likely_prank-ink:#6d1a1a;" in looks
+    assert "--prank_like-ink:#4a4238;" in looks
     for name in ("nothing.css", "..%2fboard.py", "../board.py", "__init__.py"):
         assert service.client.get(f"/console/static/0000/{name}").status_code == 404
 

@@ -77,18 +77,18 @@ def test_the_order_in_which_calls_are_read_makes_no_difference():
     assert len({tuple(waits(order, LABELS)) for order in permutations(found)}) == 1
 
 
-def test_bands_count_each_call_once_and_the_random_share_apart():
+def test_badges_count_each_call_once_and_the_random_share_apart():
     found = [
-        one(0, 5, "prank", shown_band="likely_prank", defer_s=12.0),
-        one(1, None, None, shown_band="likely_prank", held_out=True, state="abandoned"),
-        one(2, 9, "duplicate", shown_band="unsure", defer_s=30.5),
+        one(0, 5, "prank", shown_band="likely_prank", defer_s=12.0, genuine_like=0.04),
+        one(1, None, None, shown_band="normal", held_out=True, state="abandoned", genuine_like=0.04),
+        one(2, 9, "duplicate", shown_band="unsure", defer_s=30.5, genuine_like=0.04),
         one(3, None, "test", shown_band="unsure"),
     ]
     counted = {band.state: band for band in bands(found, LABELS)}
-    assert list(counted) == ["normal", "unsure", "likely_prank", "unscored", "none"]
-    assert [band.calls for band in counted.values()] == [0, 2, 1, 0, 1]
-    assert (counted["none"].hung_up, counted["unsure"].hung_up) == (1, 0)
-    assert (counted["unsure"].genuine, counted["unsure"].unlabelled, counted["likely_prank"].other) == (1, 1, 1)
+    assert list(counted) == ["like_emergencies", "not_clear", "prank_like", "not_rated"]
+    assert [band.calls for band in counted.values()] == [0, 2, 1, 1]
+    assert (counted["not_rated"].hung_up, counted["not_clear"].hung_up) == (1, 0)
+    assert (counted["not_clear"].genuine, counted["not_clear"].unlabelled, counted["prank_like"].other) == (1, 1, 1)
     assert deferred(found, LABELS) == (1, 30.5)
     assert deferred([], LABELS) == (0, 0.0)
 
@@ -126,11 +126,11 @@ def test_it_says_what_is_promised_until_when_and_what_was_seen(service, page):
 
 def test_bands_and_waits_of_the_day_are_those_of_the_store(service, page):
     calls = [service.known(f"past {number}") for number in range(12)]
-    shown = {call["shown_band"] for call in calls}
+    shown = {call["badge"] for call in calls}
     assert len(shown) > 1
-    for band in shown:
-        row = page.locator(f'#bands tr[data-state="{band}"] td.number')
-        assert row.first.inner_text() == str(sum(call["shown_band"] == band for call in calls))
+    for state in shown:
+        row = page.locator(f'#bands tr[data-state="{state}"] td.number')
+        assert row.first.inner_text() == str(sum(call["badge"] == state for call in calls))
     expect(page.locator('#waits tr[data-group="other"]')).to_contain_text("20.0 s")
     expect(page.get_by_role("main")).to_contain_text("This is not what would have happened")
     expect(page.get_by_role("main")).to_contain_text("mostly chance")
@@ -159,7 +159,7 @@ def test_a_genuine_call_that_was_marked_is_told_with_its_whole_story(service, pa
     service.close("wronged", "genuine", category="fire")
     page.reload()
     row = page.locator('#marked tr[data-id="wronged"]')
-    expect(row).to_contain_text("mostly closed as prank")
+    expect(row).to_contain_text("Prank-like")
     expect(row).to_contain_text("fire")
     expect(page.get_by_role("main")).to_contain_text("Later calls could be answered before 1 of the genuine calls")
     expect(page.get_by_role("main")).not_to_contain_text("99990000")

@@ -44,7 +44,7 @@ def test_the_answer_has_the_fields_of_the_contract_and_puts_nobody_back(client):
     assert list(answer) == [
         "call_id", "stage", "prank_likelihood", "band", "defer_factor", "defer_s", "queue_key", "queue_key_epoch",
         "arrived_at", "expected_wait_s", "expected_wait_source", "reasons", "guardrails", "held_out", "release",
-        "scored_at", "durable", "degraded", "warnings",
+        "scored_at", "durable", "degraded", "warnings", "genuine_like", "one_in", "badge",
     ]  # fmt: skip
     assert answer["defer_s"] == 0.0
     assert answer["queue_key"] == "2026-01-31T01:15:00.000000+00:00"

@@ -31,7 +31,7 @@ TOLD = (
     "call_id", "received_at", "line", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "duration_s",
     "silence_ratio", "answered_at", "ended_at", "ended_by", "disposition", "disposed_at", "category", "x_persona",
 )  # fmt: skip
-DONE = ["held_out", "shown_band", "defer_s", "release"]
+DONE = ["held_out", "shown_band", "defer_s", "release", "genuine_like", "one_in"]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,8 @@ def test_a_log_told_to_a_service_comes_back_as_it_was_told(store, serving, tmp_p
     assert_same(calls, corrections, city_told, release)
     shown = pd.DataFrame([answers[name] for name in calls["call_id"]])
     assert calls["shown_band"].tolist() == shown["band"].tolist()
-    assert calls["held_out"].tolist() == shown["held_out"].tolist()
+    for name in ("held_out", "genuine_like", "one_in"):
+        assert calls[name].tolist() == shown[name].tolist()
     assert (calls["release"] == release.name).all()
     assert calls["held_out"].any()
     assert not calls["held_out"].all()
