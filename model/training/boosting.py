@@ -46,36 +46,55 @@ def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassif
     rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
     label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
     estimators, scorecards = {}, {}
-    fitted = mask_missing_features(rows)
     weights = past.weights if (past.weights != 1.0).any() else None
     fit_weights, later_weights = (None if weights is None else weights[part] for part in (fit, past.calibrate))
-    with threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp"):
-        for stage in STAGES:
-            width = WIDTHS[stage]
-            boosting = make_boosting(stage, params).fit(fitted[:, :width], label, fit_weights)
-            estimators[stage] = _calibrated(boosting, later[:, :width], later_label, later_weights)
-            scorecards[stage] = distil(estimators[stage], rows[:, :width], stage)
+    for stage in STAGES:
+        width = WIDTHS[stage]
+        boosting = fit_stage(rows[:, :width], label, fit_weights, stage, params)
+        estimators[stage] = calibrate(boosting, later[:, :width], later_label, later_weights)
+        scorecards[stage] = distil(estimators[stage], rows[:, :width], stage)
     return estimators, scorecards
 
 
-def make_boosting(stage: str, params: Params) -> HistGradientBoostingClassifier:
-    """Return the unfitted boosting of a stage: no interactions, each feature in its allowed direction."""
-    return HistGradientBoostingClassifier(
+def fit_stage(
+    rows: Floats, label: NDArray[np.int8], weights: Floats | None, stage: str, params: Params
+) -> HistGradientBoostingClassifier:
+    """Fit the boosting of a stage, not yet calibrated: no interactions, each feature in its allowed direction.
+
+    Parameters
+    ----------
+    rows : float64 (n, WIDTHS[stage])
+    label : int8 (n,)
+        1: closed as not genuine; both kinds are there.
+    weights : float64 (n,), optional
+        1 by default.
+    """
+    boosting = HistGradientBoostingClassifier(
         interaction_cst="no_interactions",
         monotonic_cst=[feature.direction for feature in FEATURES[: WIDTHS[stage]]],
         early_stopping=False,
         random_state=params.seed,
         **params.boosting.model_dump(exclude={"most_of_a_label"}),
     )
+    with _threads_for(rows):
+        return boosting.fit(mask_missing_features(rows), label, weights)
 
 
-def _calibrated(
+def calibrate(
     boosting: HistGradientBoostingClassifier, rows: Floats, label: NDArray[np.int8], weights: Floats | None
 ) -> CalibratedClassifierCV:
-    """Fit Platt's two parameters on the decision function of calls later than those fitted on."""
+    """Fit Platt's two parameters on the decision function of calls later than those fitted on.
+
+    A slope that is not above 0 becomes `NO_SLOPE`, with the base rate of these calls as the level.
+
+    Parameters
+    ----------
+    rows, label, weights
+        As `fit_stage` takes them.
+    """
     every = np.arange(len(label))
     calibrated = CalibratedClassifierCV(FrozenEstimator(boosting), method="sigmoid", cv=[(every, every)])
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _threads_for(rows):
         # What is frozen is not fitted again: that weights count for the calibration alone is what is meant.
         warnings.filterwarnings("ignore", "Since FrozenEstimator", UserWarning)
         calibrated.fit(rows, label, sample_weight=weights)
@@ -85,3 +104,7 @@ def _calibrated(
         genuine = (label == 0).mean()
         sigmoid.a_, sigmoid.b_ = -NO_SLOPE, float(np.log(genuine / (1.0 - genuine)))
     return calibrated
+
+
+def _threads_for(rows: Floats) -> threadpool_limits:
+    return threadpool_limits(1 if len(rows) < WORTH_A_THREAD else None, user_api="openmp")
