@@ -39,6 +39,8 @@ def log(calls: int, callers: int) -> tuple[pd.DataFrame, Events]:
         label_not_genuine=1.0 - genuine,
         outcome=np.full(calls, UNLABELLED, dtype=np.int8),
         outcome_us=np.full(calls, NEVER),
+        incident=np.full(calls, -1),
+        duplicate=np.zeros(calls, dtype=np.bool_),
     )
     lines = pd.Categorical.from_codes(rng.integers(0, len(LINES), calls).astype(np.int8), list(LINES))
     heard = np.round(rng.exponential(12.0, calls), 1)

@@ -42,6 +42,10 @@ class Events:
         The last label known: 0 genuine, 1 not genuine, -1 none.
     outcome_us : int64 (n,)
         When the first label of the call became known, `NEVER` without one.
+    incident : int64 (n,)
+        A code for each incident that the log names, from 0; -1 where it names none.
+    duplicate : bool (n,)
+        Whether the call was last closed as a duplicate: it was about an incident that was known already.
     """
 
     caller: Integers
@@ -57,6 +61,8 @@ class Events:
     label_not_genuine: Floats
     outcome: NDArray[np.int8]
     outcome_us: Integers
+    incident: Integers
+    duplicate: Booleans
 
     def __len__(self) -> int:
         return len(self.received_us)
@@ -80,7 +86,8 @@ def known_at(calls: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
     calls = calls[calls["received_at"] < until].copy()
     calls.loc[calls["answered_at"] >= until, "answered_at"] = pd.NaT
     calls.loc[~(calls["ended_at"] < until), ["ended_at", "ended_by", "duration_s", "silence_ratio"]] = None
-    calls.loc[~(calls["disposed_at"] < until), ["disposition", "disposed_at", "category"]] = None
+    said = [name for name in ("disposition", "disposed_at", "category", "incident_id") if name in calls]
+    calls.loc[~(calls["disposed_at"] < until), said] = None
     return calls
 
 
@@ -102,7 +109,7 @@ def events_of(
     merged, distinct = pd.factorize(normalise_numbers(pd.Series(numbers, dtype="str"), numbering))
     caller = np.where(codes >= 0, np.append(merged, -1)[codes], -1).astype(np.int64)
 
-    row, known_us, outcome = _labels(calls, corrections, labels)
+    row, known_us, outcome, duplicates = _labels(calls, corrections, labels)
     before = np.where(np.diff(row, prepend=-1) == 0, np.roll(outcome, 1), UNLABELLED)
     genuine = (outcome == 0) * 1.0 - (before == 0)
     not_genuine = (outcome == 1) * 1.0 - (before == 1)
@@ -111,6 +118,8 @@ def events_of(
     last[row] = outcome  # of several labels of one call the last one stays
     first = np.full(len(calls), NEVER)
     np.minimum.at(first, row[outcome != UNLABELLED], known_us[outcome != UNLABELLED])
+    duplicate = np.zeros(len(calls), dtype=np.bool_)
+    duplicate[row] = duplicates
 
     return Events(
         caller=caller,
@@ -126,6 +135,8 @@ def events_of(
         label_not_genuine=not_genuine[says],
         outcome=last,
         outcome_us=first,
+        incident=_incidents(calls, corrections),
+        duplicate=duplicate,
     )
 
 
@@ -159,8 +170,8 @@ def drop_missing(row: Mapping[Hashable, Any]) -> dict[str, Any]:
 
 def _labels(
     calls: pd.DataFrame, corrections: pd.DataFrame | None, labels: Mapping[str, int]
-) -> tuple[Integers, Integers, NDArray[np.int8]]:
-    """List every disposition as (row of its call, time known, outcome), by row and then by time."""
+) -> tuple[Integers, Integers, NDArray[np.int8], Booleans]:
+    """List every disposition as (row of its call, time known, outcome, duplicate), by row and then by time."""
     closed = calls["disposition"].notna().to_numpy()
     row = np.flatnonzero(closed)
     disposition, disposed_at = calls["disposition"][closed], calls["disposed_at"][closed]
@@ -173,4 +184,15 @@ def _labels(
     outcome = disposition.astype("object").map(dict(labels)).fillna(UNLABELLED).to_numpy(np.int8)
     known_us = microseconds(disposed_at)
     rank = np.lexsort((known_us, row))  # stable: of labels known at the same moment the later row of the file stays
-    return row[rank].astype(np.int64), known_us[rank], outcome[rank].astype(np.int8)
+    duplicate = (disposition == "duplicate").to_numpy(np.bool_, na_value=False)
+    return row[rank].astype(np.int64), known_us[rank], outcome[rank].astype(np.int8), duplicate[rank]
+
+
+def _incidents(calls: pd.DataFrame, corrections: pd.DataFrame | None) -> Integers:
+    """Return a code for the incident of each call, as last named; -1 where none ever was."""
+    names = calls.get("incident_id", pd.Series(None, index=calls.index, dtype="str"))
+    if corrections is not None and "incident_id" in corrections:
+        named = corrections[corrections["incident_id"].notna()].sort_values("disposed_at", kind="stable")
+        last = named.drop_duplicates("call_id", keep="last").set_index("call_id")["incident_id"]
+        names = calls["call_id"].map(last).fillna(names) if len(last) else names
+    return pd.factorize(names)[0].astype(np.int64)

@@ -69,7 +69,7 @@ def read_calls(
 def read_corrections(
     path: Path, calls: pd.DataFrame, *, now: datetime | None = None, tell: Tell = lambda _: None
 ) -> pd.DataFrame:
-    """Read corrections of dispositions: call_id, disposition, category, disposed_at.
+    """Read corrections of dispositions: call_id, disposition, category, incident_id, disposed_at.
 
     Raises
     ------

@@ -90,6 +90,7 @@ def _choice(name: str, choices: tuple[str, ...]) -> Column:
 
 
 _CATEGORY = Column("category", "string", "a kind of emergency, like fire")
+_INCIDENT = Column("incident_id", "string", "a name of the incident that the call was about")
 
 COLUMNS: tuple[Column, ...] = (
     Column("call_id", "string", "a name of its own", required=True),
@@ -109,6 +110,7 @@ COLUMNS: tuple[Column, ...] = (
     _choice("disposition", DISPOSITIONS),
     _time("disposed_at"),
     _CATEGORY,
+    _INCIDENT,
     Column("held_out", "flag", "true or false"),
     Column("shown_band", "string", "a band"),
     _seconds("defer_s"),
@@ -121,5 +123,6 @@ CORRECTION_COLUMNS: tuple[Column, ...] = (
     Column("call_id", "string", "the name of a call in the log", required=True),
     replace(_choice("disposition", DISPOSITIONS), required=True),
     _CATEGORY,
+    _INCIDENT,
     replace(_time("disposed_at"), required=True),
 )

@@ -181,9 +181,16 @@ class BaseClient(ABC, Generic[Answer]):
         disposed_at: Time,
         category: str | None = None,
         operator: str | None = None,
+        incident_id: str | None = None,
     ) -> Answer:
-        """Report how an operator closed a call, as `answered` does; a second report is a correction."""
-        return self._send(Event.disposition(call_id, disposition, disposed_at, category, operator))
+        """Report how an operator closed a call, as `answered` does; a second report is a correction.
+
+        Parameters
+        ----------
+        incident_id : str, optional
+            Your name of the incident, the same for every call about it.
+        """
+        return self._send(Event.disposition(call_id, disposition, disposed_at, category, operator, incident_id))
 
     @abstractmethod
     def _score(self, asked: ScoreRequest, started: float) -> Answer: ...

@@ -53,10 +53,16 @@ class Event:
 
     @classmethod
     def disposition(
-        cls, call_id: str, disposition: str, disposed_at: Time, category: str | None, operator: str | None
+        cls,
+        call_id: str,
+        disposition: str,
+        disposed_at: Time,
+        category: str | None,
+        operator: str | None,
+        incident_id: str | None,
     ) -> Self:
         """Make the event that an operator closed the call."""
-        said = {"disposition": disposition, "category": category, "operator": operator}
+        said = {"disposition": disposition, "category": category, "operator": operator, "incident_id": incident_id}
         return cls._build(call_id, "disposition", {"disposed_at": moment("disposed_at", disposed_at), **said})
 
     @classmethod

@@ -131,6 +131,7 @@ class EventDocument(Document):
     operator: str | None = Field(description="Whom it names.")
     disposition: str | None
     category: str | None
+    incident_id: str | None
     why: str | None = Field(description="`gone`, `signed out`, `revoked`: why a call that was taken waits again.")
     was: Literal["waiting", "taken"] | None = Field(description="In which state a call was closed that still waited.")
 
@@ -165,6 +166,7 @@ class CallDocument(Document):
     silence_ratio: float | None
     disposition: str | None
     category: str | None
+    incident_id: str | None = Field(description="The incident that it was about, as last named.")
     disposed_at: datetime | None = Field(
         description="When the disposition became known here: the later of said and told."
     )

@@ -212,6 +212,15 @@ class Disposition(Body):
         AfterValidator(_unnumbered),
         Field(description="For genuine calls the kind of emergency, up to 200 characters.", examples=["fire"]),
     ] = None
+    incident_id: Annotated[
+        Text | None,
+        Forgive,
+        Field(
+            description="Your name of the incident that the call was about, the same for every call about it: up to 200 "
+            "characters. One that holds a number is kept under another name. Not named again in a correction, it stays.",
+            examples=["F-2026-0417"],
+        ),
+    ] = None
     disposed_at: Annotated[
         Time,
         Field(description="When it was said: RFC 3339 with an offset, not before received_at and not after now."),

@@ -31,6 +31,9 @@ from service.security.route_access import RoleRoute, require_role
 from service.store.records import Call, Source
 from service.timestamps import rfc3339
 
+#: Of what was said of a call, as it was said.
+_TOLD = ("operator", "disposition", "category", "incident_id", "why", "was")
+
 router = APIRouter(route_class=RoleRoute, tags=["calls"])
 
 
@@ -154,7 +157,7 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
                     "known_at": rfc3339(one["known_at_us"]),
                     "recorded_at": rfc3339(one["recorded_at_us"]),
                     "told_by": one["told_by"],
-                    **{name: one["body"].get(name) for name in ("operator", "disposition", "category", "why", "was")},
+                    **{name: one["body"].get(name) for name in _TOLD},
                 }
                 for one in said
             ],
@@ -165,7 +168,7 @@ async def call(request: Request, call_id: CallIdInPath) -> Response:
 def _known(call: Call) -> dict[str, Any]:
     plain = ("call_id", "line", "attestation", "centre", "queue", "state", "operator", "opening_duration_s",
              "opening_silence_ratio", "ended_by", "duration_s", "silence_ratio", "disposition", "category",
-             "shown_band", "held_out", "defer_s", "release", "first_call")  # fmt: skip
+             "incident_id", "shown_band", "held_out", "defer_s", "release", "first_call")  # fmt: skip
     times = ("received_at", "arrived_at", "answered_at", "ended_at", "disposed_at", "queue_key")
     return {
         **{name: getattr(call, name) for name in plain},

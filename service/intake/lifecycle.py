@@ -137,8 +137,9 @@ class CallLifecycle:
 
         def decide(call: Call) -> Append | NoChange:
             states.check_not_before_arrival(call, "disposed_at", request.disposed_at)
-            same = (call.disposition, call.category) == (request.disposition, request.category)
-            if same and call.disposed_at_us is not None:
+            incident_id = request.incident_id or call.incident_id  # what is not named again stays
+            told = (request.disposition, request.category, incident_id)
+            if (call.disposition, call.category, call.incident_id) == told and call.disposed_at_us is not None:
                 return NoChange()
             was = states.close(call, request.operator, confirmed=bool(request.confirm))
             body = request.model_dump(mode="json", exclude_none=True, exclude={"confirm", "answered_at"})
@@ -147,7 +148,7 @@ class CallLifecycle:
             if request.answered_at is not None and states.answer(call, request.answered_at, request.operator):
                 body["answered_at"] = rfc3339(call.answered_at_us)
             change = label_change(self._triage.release.labels, call.disposition, request.disposition)
-            call.disposition, call.category = request.disposition, request.category
+            call.disposition, call.category, call.incident_id = told
             call.disposed_at_us = max(microseconds(known_at), call.received_at_us)
             return Append(call, "disposed", call.disposed_at_us, encode_json(body), history_columns=dict(change))
 
@@ -175,7 +176,7 @@ class CallLifecycle:
             if not states.reopen(call, closed_s):
                 return NoChange()
             change = label_change(self._triage.release.labels, call.disposition, None)
-            call.disposition = call.category = call.disposed_at_us = None
+            call.disposition = call.category = call.incident_id = call.disposed_at_us = None
             if not self._triage.gate.is_on(now):
                 call.defer_s = 0.0  # what was taken back meanwhile
             return Append(

@@ -29,7 +29,8 @@ ATTEMPTS = 5
 _OUT_OF_QUEUE = ("answered", "ended")
 _SCORED = ("received", "scored")
 _KINDS = (*_SCORED, *_OUT_OF_QUEUE, "left", "disposed", "reopened")
-_AS_STORED = ("call_id", "line", "attestation", "centre", "queue", "duration_s", "silence_ratio", "ended_by")
+_AS_STORED = ("call_id", "line", "attestation", "centre", "queue", "duration_s", "silence_ratio", "ended_by",
+              "incident_id")  # fmt: skip
 _DONE = ("held_out", "shown_band", "defer_s", "release", "genuine_like", "one_in")
 #: The name of the access key by which a call was closed.
 _BY = "x_disposed_by"
@@ -171,6 +172,7 @@ def _closing(said: Row) -> dict[str, Any]:
     return {
         "disposition": body["disposition"],
         "category": body.get("category"),
+        "incident_id": body.get("incident_id"),
         "disposed_at": said["known_at_us"],
         _BY: said["told_by"],
     }

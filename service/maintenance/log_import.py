@@ -23,7 +23,7 @@ from service.timestamps import microseconds
 
 PART = 5_000
 _PLAIN = ("line", "attestation", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by",
-          "duration_s", "silence_ratio")  # fmt: skip
+          "duration_s", "silence_ratio", "incident_id")  # fmt: skip
 
 
 def import_log(
@@ -71,10 +71,12 @@ def import_log(
             part = []
             for place, row in enumerate(rows, start):
                 told = drop_missing(row)
-                known = _bare(told, masks)
+                digits = digits_of(told.get("caller"))
+                known = _bare(told, digits, masks)
                 call = _call(known, hashes.get(row["caller"]), histories[place], table.surge[place], bool(first[place]))
                 closings = [known] if "disposition" in known else []
-                closings = sorted(closings + corrected.get(told["call_id"], []), key=lambda said: said["disposed_at"])
+                closings += [said | masks.masked_fields(said, digits) for said in corrected.get(told["call_id"], [])]
+                closings.sort(key=lambda said: said["disposed_at"])
                 part.append((list(_events_of(call, closings, release)), call))
             yield part
             progress(len(rows))
@@ -104,9 +106,8 @@ def _by_call(corrections: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]
     return found
 
 
-def _bare(row: dict[str, Any], masks: NumberMasks) -> dict[str, Any]:
-    """Return a row of the log as it may be kept: without the caller's number, and what may be one."""
-    digits = digits_of(row.get("caller"))
+def _bare(row: dict[str, Any], digits: str | None, masks: NumberMasks) -> dict[str, Any]:
+    """Return a row of the log as it may be kept: without the caller's number (`digits`), and what may be one."""
     own, _ = filter_extra_fields({name: value for name, value in row.items() if name.startswith("x_")}, digits)
     bare = row | own | masks.masked_fields(row, digits) | {"call_id": masks.mask_call_id(row["call_id"], digits)}
     return {name: value for name, value in bare.items() if value is not None}
@@ -155,7 +156,8 @@ def _events_of(call: Call, closings: list[dict[str, Any]], release: Release) -> 
         call.disposition, call.category = closing["disposition"], mask_numbers_in_json(closing.get("category"))
         call.disposed_at_us = _us(closing["disposed_at"])
         call.state = CLOSED
-        said = {"disposition": call.disposition, "category": call.category}
+        call.incident_id = closing.get("incident_id") or call.incident_id
+        said = {"disposition": call.disposition, "category": call.category, "incident_id": call.incident_id}
         yield one("disposed", call.disposed_at_us, said, **change)
 
 

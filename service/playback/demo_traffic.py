@@ -100,7 +100,7 @@ class DemoTraffic:
 
     def _close(self, who: str, call_id: str, row: dict[str, Any]) -> None:
         self._send(call_id, "ended", {"ended_at": _now(), **_some(row, "ended_by", "duration_s", "silence_ratio")})
-        if closing := _some(row, "disposition", "category"):
+        if closing := _some(row, "disposition", "category", "incident_id"):
             self._send(call_id, "disposition", {**closing, "disposed_at": _now(), "operator": who})
         del self._talking[who]
 

@@ -69,7 +69,7 @@ def _of_call(row: dict[str, Any]) -> Iterator[Step]:
 
 
 def _disposed(row: dict[str, Any], received_at: pd.Timestamp) -> Step:
-    said = _some(row, "disposition", "category", "disposed_at")
+    said = _some(row, "disposition", "category", "incident_id", "disposed_at")
     path = _path(row["call_id"], "disposition")
     return Step(row["disposed_at"], 3, received_at, row["call_id"], path, said)
 

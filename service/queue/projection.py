@@ -33,12 +33,13 @@ PROJECTED_COLUMNS = (
     "silence_ratio",
     "disposition",
     "category",
+    "incident_id",
     "disposed_at_us",
     "extra",
 )
 #: Of a call that was imported, the events do not say these.
 _IMPORTED = ("line", "attestation", "centre", "queue", "opening_duration_s", "opening_silence_ratio", "ended_by",
-             "duration_s", "silence_ratio", "extra")  # fmt: skip
+             "duration_s", "silence_ratio", "incident_id", "extra")  # fmt: skip
 
 
 def mismatched_columns(row: Row, said: Sequence[Row]) -> list[str]:
@@ -99,13 +100,15 @@ def _apply(call: Call, row: Row) -> None:
         states.end(call, known_at)
     elif kind == "disposed":
         call.disposition, call.category = body["disposition"], body.get("category")
+        call.incident_id = body.get("incident_id") or call.incident_id
         call.disposed_at_us = microseconds(known_at)
         states.close(call, None, confirmed=True)
         if "answered_at" in body:
             states.answer(call, datetime.fromisoformat(body["answered_at"]), body.get("operator"))
     elif kind == "reopened":
         call.state = states.WAITING
-        call.operator = call.disposition = call.category = call.disposed_at_us = call.answered_at_us = None
+        call.operator = call.disposition = call.category = call.incident_id = None
+        call.disposed_at_us = call.answered_at_us = None
 
 
 def merge_request(

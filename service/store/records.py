@@ -71,6 +71,7 @@ class Call:
     silence_ratio: float | None = None
     disposition: str | None = None
     category: str | None = None
+    incident_id: str | None = None
     disposed_at_us: int | None = None
     history: NDArray[np.float64] = field(default_factory=empty_state)
     surge: tuple[float, float] = (1.0, 1.0)

@@ -42,6 +42,7 @@ calls = sa.Table(
     sa.Column("silence_ratio", sa.Float),
     sa.Column("disposition", sa.Text),
     sa.Column("category", sa.Text),
+    sa.Column("incident_id", sa.Text),
     sa.Column("disposed_at_us", sa.BigInteger),
     sa.Column("history", sa.LargeBinary, nullable=False),
     sa.Column("surge_calls", sa.Float, nullable=False),

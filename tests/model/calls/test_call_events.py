@@ -113,6 +113,29 @@ def test_a_call_was_answered_when_an_operator_took_it_or_a_conversation_is_known
     assert events(rows).answered.tolist() == [False, True, True]
 
 
+def test_an_incident_is_as_last_named_and_a_duplicate_as_last_closed(events):
+    closed = {"disposition": "genuine", "disposed_at": 50}
+    rows = [
+        {"received_at": 0} | closed | {"incident_id": "fire"},
+        {"received_at": 1} | closed | {"incident_id": "flood"},  # the correction names another
+        {"received_at": 2} | closed | {"incident_id": "flood"},  # the correction names none
+        {"received_at": 3} | closed | {"disposition": "duplicate"},
+        {"received_at": 4, "incident_id": "fire"},
+        {"received_at": 5} | closed,
+    ]
+    later = [
+        {"call_id": "c1", "disposition": "genuine", "disposed_at": 90, "incident_id": "fire"},
+        {"call_id": "c1", "disposition": "duplicate", "disposed_at": 80, "incident_id": "storm"},
+        {"call_id": "c2", "disposition": "duplicate", "disposed_at": 80},
+    ]
+    found = events(rows, later)
+    fire, flood = found.incident[0], found.incident[2]
+    assert found.incident.tolist() == [fire, fire, flood, -1, fire, -1]
+    assert len({-1, fire, flood}) == 3
+    assert found.duplicate.tolist() == [False, False, True, True, False, False]
+    assert events([row | {"incident_id": None} for row in rows]).incident.tolist() == [-1] * len(rows)
+
+
 def test_an_empty_log_has_no_events(events):
     found = events([])
     assert len(found) == found.callers == len(found.label_row) == 0
@@ -122,7 +145,7 @@ def test_known_at_hides_everything_that_was_not_known_strictly_before(log_of):
     row = {
         "received_at": 0, "caller": "a1", "line": "mobile", "opening_silence_ratio": 0.5, "answered_at": 10,
         "ended_at": 20, "ended_by": "caller", "duration_s": 10.0, "silence_ratio": 0.5,
-        "disposition": "genuine", "disposed_at": 30, "category": "fire",
+        "disposition": "genuine", "disposed_at": 30, "category": "fire", "incident_id": "f1",
     }  # fmt: skip
     rows = [{"call_id": f"c{n}"} | {k: v + 100 * n if k.endswith("_at") else v for k, v in row.items()} for n in (0, 1)]
     log = log_of(rows)
@@ -142,7 +165,7 @@ def test_known_at_hides_everything_that_was_not_known_strictly_before(log_of):
             continue
         assert known["call_id"].tolist() == ["c0"]
         if second <= 30:
-            missing = missing | {"disposition", "disposed_at", "category"}
+            missing = missing | {"disposition", "disposed_at", "category", "incident_id"}
         there = set(drop_missing(known.iloc[0].to_dict()))
         assert there == {"call_id", *row} - missing
     assert len(known_at(log, start + pd.Timedelta(1, unit="h"))) == 2

@@ -38,13 +38,16 @@ def test_events_are_told_and_the_end_brings_the_score_of_the_whole_call():
         kept = {"call_id": "a", "durable": True, "queued": False, "degraded": False, "warnings": []}
         assert client.answered("a", START, operator="7") == kept
         ended = client.ended("a", ENDED_AT, "caller", 40.5, 0.25)
-        assert client.disposition("a", "genuine", START, "fire") == kept
+        assert client.disposition("a", "genuine", START, "fire", incident_id="f1") == kept
     assert ended == scored({"call_id": "a", "received_at": CALL["received_at"]}) | {"stage": "ended"} | kept
     times = "2026-01-31T01:15:00.000000+00:00", "2026-01-31T01:16:00.000000+00:00"
     assert server.told[1:] == [
         ("/v1/calls/a/answered", {"answered_at": times[0], "operator": "7"}),
         ("/v1/calls/a/ended", {"ended_at": times[1], "ended_by": "caller", "duration_s": 40.5, "silence_ratio": 0.25}),
-        ("/v1/calls/a/disposition", {"disposed_at": times[0], "disposition": "genuine", "category": "fire"}),
+        (
+            "/v1/calls/a/disposition",
+            {"disposed_at": times[0], "disposition": "genuine", "category": "fire", "incident_id": "f1"},
+        ),
     ]
 
 

@@ -84,10 +84,11 @@ def test_no_number_is_kept_in_a_call_id_and_its_call_is_found(service, folder, c
     answered = service.post(path_of(call_id, "answered"), json={"answered_at": at(10)} | by | free)
     ended = service.post(path_of(call_id, "ended"), json={"ended_at": at(20), "duration_s": 9.0} | free)
     closed = {"disposition": "genuine", "category": f"fire at {written}", "disposed_at": at(30)}
-    disposed = service.post(path_of(call_id, "disposition"), json=closed | by | free)
+    disposed = service.post(path_of(call_id, "disposition"), json=closed | by | free | {"incident_id": call_id})
     assert [one.status_code for one in (answered, ended, disposed)] == [200] * 3
     assert [one.json()["call_id"] for one in (answered, ended, disposed)] == [call_id] * 3
-    assert service.get(path_of(call_id)).json()["disposition"] == "genuine"
+    known = service.get(path_of(call_id)).json()
+    assert (known["disposition"], known["incident_id"][:9]) == ("genuine", "incident-")
     assert service.post("/v1/score", json=said | {"received_at": at(1)}).status_code == 409
     assert not NUMBERS.search(service.get("/metrics").text)
     assert kept(folder) == []
@@ -119,6 +120,10 @@ def test_without_a_number_shown_whatever_may_be_one_is_masked(service, folder, c
 def test_a_name_of_digits_that_holds_no_number_stays_as_it_is(service, call_id):
     said = {"call_id": call_id, "received_at": at(), "caller": "+6281234567890", "x_epoch": 1_730_448_000}
     assert service.post("/v1/score", json=said).json()["warnings"] == []
+    closed = {"disposition": "genuine", "disposed_at": at(), "incident_id": call_id}
+    assert service.post(path_of(call_id, "disposition"), json=closed).json()["warnings"] == []
+    assert service.get(path_of(call_id)).json()["incident_id"] == call_id
+    assert service.post(path_of(call_id, "reopen"), json={}).status_code == 200
     assert service.get(path_of(call_id)).json()["x_epoch"] == 1_730_448_000
     assert call_id in [call["call_id"] for call in service.get("/v1/queue").json()["calls"]]
 
@@ -143,7 +148,7 @@ def test_what_the_journal_takes_has_no_number(service, folder):
 def test_a_log_is_imported_without_the_numbers_in_its_other_columns(tmp_path, release_folder, log_of):
     calls = [
         {"call_id": f"pbx/{written}/{place}", "received_at": 60.0 * place, "caller": caller, "queue": written,
-         "category": f"at {written}", "disposition": "genuine", "disposed_at": 60.0 * place + 30.0, "x_from": written}
+         "category": f"at {written}", "incident_id": f"fire/{written}", "disposition": "genuine", "disposed_at": 60.0 * place + 30.0, "x_from": written}
         for place, (caller, written) in enumerate([("+6281234567890", "0812-3456-7890"), (None, "081234567890")])
     ]  # fmt: skip
     write_log(log_of(calls).assign(x_from=[call["x_from"] for call in calls]), tmp_path / "log.parquet")

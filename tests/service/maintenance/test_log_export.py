@@ -13,6 +13,7 @@ import pytest
 
 from model.calls.call_events import events_of, sort_calls
 from model.calls.call_log import read_calls, read_corrections
+from model.calls.columns import CORRECTION_COLUMNS
 from model.release.folder import read_release, write_release
 from model.release.pipeline import data_hash
 from model.simulation.city import simulate
@@ -123,6 +124,27 @@ def test_what_was_imported_is_exported_and_what_was_exported_is_imported(tmp_pat
         assert calls[DONE].isna().all(axis=None)  # it was not scored here
         assert first is None or not set(first) & set(calls["caller"].dropna())
         log, first = calls, calls["caller"].dropna()
+
+
+def test_the_incidents_of_a_log_come_back_as_they_were_named(tmp_path, release, log_of):
+    closed = {"disposition": "genuine", "disposed_at": 100}
+    rows = [
+        {"incident_id": "fire"} | closed,
+        {"incident_id": "flood"} | closed,
+        {"incident_id": "fire"},  # never closed
+        {"incident_id": "flood"},  # closed by a correction
+        closed,
+    ]
+    log = log_of([{"call_id": f"c{place}", "received_at": place} | row for place, row in enumerate(rows)])
+    named = {"call_id": "c1", "disposition": "duplicate", "disposed_at": 200, "incident_id": "fire"}
+    later = log_of([named, {"call_id": "c3", "disposition": "duplicate", "disposed_at": 300}], CORRECTION_COLUMNS)
+    store = Store(f"sqlite:///{tmp_path / 'saring.db'}")
+    import_log(log, later, release, store, Pseudonyms(read_keys(tmp_path / "saring.key")), lambda _: None)
+    store.close()
+    assert saring("rebuild", "--database", f"sqlite:///{tmp_path / 'saring.db'}")[0] == 0
+    calls, corrections = exported(f"sqlite:///{tmp_path / 'saring.db'}", tmp_path, "calls.csv")
+    assert calls["incident_id"].fillna("").tolist() == ["fire", "flood", "fire", "flood", ""]
+    assert corrections[["call_id", "incident_id"]].values.tolist() == [["c1", "fire"]]
 
 
 def test_the_opening_is_as_the_queue_knew_it_and_not_as_it_was_told_later(tmp_path, release):

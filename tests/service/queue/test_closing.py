@@ -77,6 +77,22 @@ def test_an_operators_own_call_and_one_that_was_answered_or_is_over_is_closed_as
         assert closed(service, "operator", call_id, "genuine", category="fire") == 200  # a correction
 
 
+def test_an_incident_is_kept_with_its_call_until_another_is_named(service):
+    call_id = rung(service, "of an incident")
+    told = [("genuine", "f1", "f1"), ("duplicate", None, "f1"), ("duplicate", "f2", "f2"), ("duplicate", "", "f2")]
+    for disposition, named, kept in told:
+        assert closed(service, "intake", call_id, disposition, incident_id=named) == 200
+        assert service.known(call_id)["incident_id"] == kept
+    said = [one["incident_id"] for one in service.known(call_id)["said"] if one["kind"] == "disposed"]
+    assert said == ["f1", None, "f2"]  # the same told again is nothing new
+    for wrong in (7, "f" * 201, "f\x1b1", ["f1"]):
+        answered = service.close(call_id, "genuine", incident_id=wrong)
+        assert [one["field"] for one in answered.json()["warnings"]] == ["incident_id"]
+    assert service.known(call_id)["incident_id"] == "f2"
+    assert service.say("operator", call_id, "reopen").status_code == 200
+    assert service.known(call_id)["incident_id"] is None
+
+
 @pytest.mark.parametrize("taken", [False, True])
 def test_a_call_closed_by_mistake_while_it_waited_waits_again_at_its_old_place(service, folder, taken):
     call_id = rung(service, f"mistake {taken}", caller=CALLER, expected_wait_s=200.0)
