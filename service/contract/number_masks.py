@@ -1,7 +1,7 @@
 """Mask telephone numbers in what is stored: the caller's own, by its digits, and whatever else reads as one.
 
 A call_id that contains a number is stored as a pseudonym, the same each time it is sent, so that a PBX may go on using
-it and is answered by it. Incidents, queues, centres and operators whose names contain a number get pseudonyms, too.
+it and is answered by it. Queues, centres, operators and incidents whose names contain a number get pseudonyms, too.
 
 What it does not protect against: a number in an `x_*` field of another caller than the one who rings with it, and one
 spelt out or with letters between its digits.
@@ -27,8 +27,7 @@ _NEEDS_MASK = re.compile(r"[+\uff0b]|^[\s(]*0|saring_|bearer|basic", re.IGNORECA
 #: Within an id: as dialled at home, or as long as an international one.
 _DIALLED_RUN = re.compile(r"(?<!\d)(?:0[1-9]\d{7,13}|[1-9]\d{10,14})(?!\d)")
 #: From so many digits on, side by side, they are taken for a number. Many queues are named by a short number of theirs.
-_MASKED_FIELDS = {"centre": 7, "queue": 7, "operator": ADJACENT_DIGITS}
-_MASKED = (*_MASKED_FIELDS, "incident_id")
+_MASKED_FIELDS = {"centre": 7, "queue": 7, "operator": ADJACENT_DIGITS, "incident_id": ADJACENT_DIGITS}
 T = TypeVar("T", bound=BaseModel)
 FieldWarning = dict[str, str]
 
@@ -102,12 +101,10 @@ class NumberMasks:
 
     def mask_call_id(self, call_id: str, digits: str | None = None) -> str:
         """Return the stored call_id: the pseudonym of one that reads as a number or contains `digits`."""
-        return self.call_name(call_id) if self._holds_number(call_id, digits) else call_id
-
-    def mask_incident_id(self, incident_id: str, digits: str | None = None) -> str:
-        """Return the stored incident_id, as `mask_call_id` does: two incidents stay two, and one stays one."""
-        named = f"incident-{self._keyed_name('incident', incident_id, 20)}"
-        return named if self._holds_number(incident_id, digits) else incident_id
+        if not may_contain_number(call_id):
+            return call_id
+        holds = contains_number(call_id, digits) or _contains_dialled_number(call_id, self._region())
+        return self.call_name(call_id) if holds else call_id
 
     def mask_text(self, text: str, least: int = _MASKED_FIELDS["queue"]) -> str:
         """Return a text, or its pseudonym when it may contain a number."""
@@ -124,7 +121,7 @@ class NumberMasks:
     def mask_request(self, request: T, warnings: list[FieldWarning]) -> T:
         """Return a request with centre, queue, operator and incident masked; a warning is added for each."""
         fields = vars(request)
-        told = {name: text for name in _MASKED if (text := fields.get(name)) and may_contain_number(text)}
+        told = {name: text for name in _MASKED_FIELDS if (text := fields.get(name)) and may_contain_number(text)}
         if not told:
             return request
         changed = self.masked_fields(told, digits_of(getattr(request, "caller", None)))
@@ -136,24 +133,17 @@ class NumberMasks:
     def masked_fields(self, told: Mapping[str, Any], digits: str | None) -> dict[str, str | None]:
         """Return the masked centre, queue, operator and incident where they may contain a number.
 
-        None stands for the caller's own, but in the name of an incident, which other calls have, too.
+        None stands for the caller's own, but not as the name of an incident: other callers' calls have it, too.
         """
         found: dict[str, str | None] = {}
         for name, least in _MASKED_FIELDS.items():
             text = told.get(name)
             if text is not None:
-                stands = None if contains_number(text, digits) else self.mask_text(text, least)
+                own = name != "incident_id" and contains_number(text, digits)
+                stands = None if own else self.mask_text(text, least)
                 if stands != text:
                     found[name] = stands
-        incident_id = told.get("incident_id")
-        if incident_id is not None and (named := self.mask_incident_id(incident_id, digits)) != incident_id:
-            found["incident_id"] = named
         return found
-
-    def _holds_number(self, name: str, digits: str | None) -> bool:
-        return may_contain_number(name) and (
-            contains_number(name, digits) or _contains_dialled_number(name, self._region())
-        )
 
 
 def mask_numbers_in_json(value: Any) -> Any:

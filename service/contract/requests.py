@@ -216,8 +216,9 @@ class Disposition(Body):
         Text | None,
         Forgive,
         Field(
-            description="Your name of the incident that the call was about, the same for every call about it: up to 200 "
-            "characters. One that holds a number is kept under another name. Not named again in a correction, it stays.",
+            description="Your name of the incident that the call was about, the same for every call about it; up to "
+            "200 characters. One with six digits and more that read as a number is kept under another name, the same "
+            "each time. Not named again in a correction, it stays.",
             examples=["F-2026-0417"],
         ),
     ] = None

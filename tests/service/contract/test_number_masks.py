@@ -88,7 +88,7 @@ def test_no_number_is_kept_in_a_call_id_and_its_call_is_found(service, folder, c
     assert [one.status_code for one in (answered, ended, disposed)] == [200] * 3
     assert [one.json()["call_id"] for one in (answered, ended, disposed)] == [call_id] * 3
     known = service.get(path_of(call_id)).json()
-    assert (known["disposition"], known["incident_id"][:9]) == ("genuine", "incident-")
+    assert (known["disposition"], known["incident_id"][:5]) == ("genuine", "name-")
     assert service.post("/v1/score", json=said | {"received_at": at(1)}).status_code == 409
     assert not NUMBERS.search(service.get("/metrics").text)
     assert kept(folder) == []
@@ -120,12 +120,23 @@ def test_without_a_number_shown_whatever_may_be_one_is_masked(service, folder, c
 def test_a_name_of_digits_that_holds_no_number_stays_as_it_is(service, call_id):
     said = {"call_id": call_id, "received_at": at(), "caller": "+6281234567890", "x_epoch": 1_730_448_000}
     assert service.post("/v1/score", json=said).json()["warnings"] == []
-    closed = {"disposition": "genuine", "disposed_at": at(), "incident_id": call_id}
-    assert service.post(path_of(call_id, "disposition"), json=closed).json()["warnings"] == []
-    assert service.get(path_of(call_id)).json()["incident_id"] == call_id
-    assert service.post(path_of(call_id, "reopen"), json={}).status_code == 200
     assert service.get(path_of(call_id)).json()["x_epoch"] == 1_730_448_000
     assert call_id in [call["call_id"] for call in service.get("/v1/queue").json()["calls"]]
+
+
+def test_incidents_with_a_number_in_their_names_stay_two_and_each_stays_one(service, folder):
+    told = {"F-12": "F-12", "0812-3456-7890": None, "fire/345678": None}
+    for place, incident_id in enumerate([*told, *told]):
+        call_id = f"of an incident {place}"
+        service.post("/v1/score", json={"call_id": call_id, "received_at": at(), "caller": "+6281234567890"})
+        closed = {"disposition": "genuine", "disposed_at": at(), "incident_id": incident_id}
+        warnings = service.post(path_of(call_id, "disposition"), json=closed).json()["warnings"]
+        assert [one["field"] for one in warnings] == ["incident_id"] * (incident_id != "F-12")
+        kept_as = service.get(path_of(call_id)).json()["incident_id"]
+        assert told[incident_id] in (None, kept_as)
+        told[incident_id] = kept_as
+    assert len(set(told.values())) == len(told)
+    assert kept(folder) == []
 
 
 def test_what_the_journal_takes_has_no_number(service, folder):
@@ -148,7 +159,8 @@ def test_what_the_journal_takes_has_no_number(service, folder):
 def test_a_log_is_imported_without_the_numbers_in_its_other_columns(tmp_path, release_folder, log_of):
     calls = [
         {"call_id": f"pbx/{written}/{place}", "received_at": 60.0 * place, "caller": caller, "queue": written,
-         "category": f"at {written}", "incident_id": f"fire/{written}", "disposition": "genuine", "disposed_at": 60.0 * place + 30.0, "x_from": written}
+         "category": f"at {written}", "incident_id": f"fire/{written}", "disposition": "genuine",
+         "disposed_at": 60.0 * place + 30.0, "x_from": written}
         for place, (caller, written) in enumerate([("+6281234567890", "0812-3456-7890"), (None, "081234567890")])
     ]  # fmt: skip
     write_log(log_of(calls).assign(x_from=[call["x_from"] for call in calls]), tmp_path / "log.parquet")

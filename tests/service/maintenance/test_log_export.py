@@ -141,7 +141,6 @@ def test_the_incidents_of_a_log_come_back_as_they_were_named(tmp_path, release, 
     store = Store(f"sqlite:///{tmp_path / 'saring.db'}")
     import_log(log, later, release, store, Pseudonyms(read_keys(tmp_path / "saring.key")), lambda _: None)
     store.close()
-    assert saring("rebuild", "--database", f"sqlite:///{tmp_path / 'saring.db'}")[0] == 0
     calls, corrections = exported(f"sqlite:///{tmp_path / 'saring.db'}", tmp_path, "calls.csv")
     assert calls["incident_id"].fillna("").tolist() == ["fire", "flood", "fire", "flood", ""]
     assert corrections[["call_id", "incident_id"]].values.tolist() == [["c1", "fire"]]
