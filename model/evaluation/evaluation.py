@@ -15,6 +15,7 @@ from model.certification.certificate import Certificate
 from model.errors import TrainingError
 from model.evaluation import guardrail_ablation, slices
 from model.evaluation.baselines import Baselines
+from model.evaluation.likeness_coverage import measure_likeness
 from model.evaluation.ranking import evaluate_ranking
 from model.evaluation.window import EvaluationWindow
 from model.params import Params
@@ -103,6 +104,7 @@ def evaluate(
         "stages": {},
         "yardsticks": {},
         "bands": bands,
+        "likeness": {stage: measure_likeness(window, stage, _threshold(certificate, stage)) for stage in STAGES},
         **dict.fromkeys(("waits", "guardrails", "slices", "slices_worse_off", "slices_not_shown_to_gain", "summary")),
     }
     for stage in STAGES:
@@ -116,6 +118,10 @@ def evaluate(
         document |= _fairness(window, policy, calls, effort)
         document["summary"] = _summary(window, document["waits"], bands[QUEUE_STAGE])
     return round_document(document)  # type: ignore[no-any-return]
+
+
+def _threshold(certificate: Certificate, stage: str) -> float | None:
+    return certificate.stage(stage).flag.threshold if stage in ACTING_STAGES else None
 
 
 def count_splits(past: Dataset) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from model.arrays import Floats, Integers
+from model.arrays import Floats
 
 #: What a person is told of how rare genuine calls are: finer figures do not hold from one month to the next.
 ONE_IN = (3, 10, 30, 100, 300, 1000)
@@ -81,8 +81,8 @@ class Likeness:
         """
         return self.steps[bisect_right(self.step_scores, score)]
 
-    def of_rows(self, scores: Floats) -> tuple[Floats, Integers]:
-        """Return both numbers of many calls."""
+    def of_rows(self, scores: Floats) -> tuple[Floats, Floats]:
+        """Return both numbers of many calls, float64 (n,) each."""
         shares, steps = self._arrays
         return (
             shares[np.searchsorted(self.scores, scores, side="left")],
@@ -90,8 +90,8 @@ class Likeness:
         )
 
     @cached_property
-    def _arrays(self) -> tuple[Floats, Integers]:
-        return np.array(self.shares), np.array(self.steps, dtype=np.int64)
+    def _arrays(self) -> tuple[Floats, Floats]:
+        return np.array(self.shares), np.array(self.steps, dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -117,7 +117,7 @@ def badge_of(band: str, genuine_like: float | None, *, held_out: bool = False) -
         As shown, after guardrails, certificate and switch: without the proof that makes it "likely_prank", or with a
         guardrail that keeps the call from being deferred, no call is shown as like a prank.
     genuine_like : float or None
-        None where the centre has too few genuine calls to tell: then nothing is clear.
+        None or NaN where the centre has too few genuine calls to tell: then nothing is clear.
     held_out : bool
         Whether it is of the random share, of which nothing is shown.
 

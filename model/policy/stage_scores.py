@@ -26,6 +26,8 @@ class StageScores:
         Bit i is set where guardrail i holds.
     factor, unguarded : float64 (n,)
         The defer_factor with and without guardrails.
+    genuine_like, one_in : float64 (n,)
+        What a person is told (`model.policy.likeness`); NaN where the policy cannot say.
     """
 
     log_odds: Floats
@@ -35,6 +37,8 @@ class StageScores:
     held: Integers
     factor: Floats
     unguarded: Floats
+    genuine_like: Floats
+    one_in: Floats
 
 
 def stage_scores(
@@ -67,7 +71,9 @@ def stage_scores(
             part.histories, part.calls, contributions, listed[part.rows], *policy.settings, relief, caps, bits
         )
         guarded[at], cap[at], held[at] = likelihoods(log_odds[at] - relief), caps, bits
-    raw = likelihoods(log_odds)
+    raw, nothing = likelihoods(log_odds), np.full(size, np.nan)
+    likeness = policy.likeness.get(scorecard.stage)
+    genuine_like, one_in = (nothing, nothing) if likeness is None else likeness.of_rows(guarded)
     return StageScores(
         log_odds=log_odds,
         likelihood=raw,
@@ -76,4 +82,6 @@ def stage_scores(
         held=held,
         factor=policy.curves[scorecard.stage].factors(guarded, cap),
         unguarded=policy.unguarded[scorecard.stage].factors(raw),
+        genuine_like=genuine_like,
+        one_in=one_in,
     )

@@ -5,11 +5,10 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from model.arrays import Floats
 from model.calls.call_events import events_of, sort_calls
 from model.calls.phone_numbers import normalise_number
 from model.policy.guardrails import guardrail_names
-from model.policy.likeness import Likeness, badge_of
+from model.policy.likeness import badge_of
 from model.policy.policy import band_of
 from model.policy.stage_scores import stage_scores
 from model.release.folder import Release
@@ -54,7 +53,6 @@ def score_log(
     threshold = proof.flag.threshold if proof else None
     pairs = zip(scores.guarded.tolist(), scores.factor.tolist(), strict=True)
     bands = [band_of(guarded, factor, threshold).id for guarded, factor in pairs]
-    genuine_like, one_in = _told(release.policy.likeness.get(stage), scores.guarded)
     return pd.DataFrame(
         {
             "call_id": calls["call_id"],
@@ -66,18 +64,11 @@ def score_log(
             "deferral_on": bool(proof and proof.deferral.on),
             "guardrails": [guardrail_names(bits) for bits in scores.held.tolist()],
             "reasons": _reasons(table, scorecard),
-            "genuine_like": pd.array(genuine_like, dtype="Float64"),
-            "one_in": pd.array(one_in, dtype="Int64"),
-            "badge": [badge_of(band, share) for band, share in zip(bands, genuine_like, strict=True)],
+            "genuine_like": scores.genuine_like,
+            "one_in": pd.Series(scores.one_in).astype("Int64"),
+            "badge": [badge_of(band, share) for band, share in zip(bands, scores.genuine_like.tolist(), strict=True)],
         }
     )
-
-
-def _told(likeness: Likeness | None, guarded: Floats) -> tuple[list[float | None], list[int | None]]:
-    if likeness is None:
-        return [None] * len(guarded), [None] * len(guarded)
-    shares, steps = likeness.of_rows(guarded)
-    return shares.tolist(), steps.tolist()
 
 
 def _reasons(table: FeatureTable, scorecard: Scorecard) -> list[str]:
