@@ -22,8 +22,8 @@ from model.params import Params
 from model.release.drift_samples import build_sample, training_profile
 from model.scorecard.feature_table import FeatureTable
 from model.simulation.city import CityLog, simulate
-from model.training.boosting import train
 from model.training.dataset import prepare_dataset
+from model.training.rolling_origin import train
 
 FIRST_SEED = 200
 #: The calls of children are what the made-up campaign is made of.
@@ -51,15 +51,16 @@ def looks(log: CityLog, until: pd.Timestamp, *, since: pd.Timestamp | None = Non
     """
     calls, params = sort_calls(log.calls), Params(time_zone=log.time_zone, region=log.region)
     past = prepare_dataset(calls, params, until, log.corrections)
-    _, scorecards = train(past, params)
-    before = training_profile(past, scorecards)
+    trained = train(past, params)
+    before = training_profile(trained)
     events = events_of(calls, params.labels, params.numbering, log.corrections)
     table = FeatureTable(calls, events, params.time_zone)
     first_us = past.until_us + DAYS * DAY_US if since is None else int(microseconds(pd.Series([since]))[0])
     for now_us in range(first_us + (0 if since is None else DAY_US), int(events.received_us[-1]), every * DAY_US):
         rows = select_recent_calls(events.received_us, now_us)
         yield Look(
-            (now_us - first_us) / DAY_US, measure_drift(before, build_sample(table, events, rows, scorecards, now_us))
+            (now_us - first_us) / DAY_US,
+            measure_drift(before, build_sample(table, events, [(rows, trained.scorecards)], now_us)),
         )
 
 

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from math import ceil, expm1, log, log1p
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,29 @@ _SPREADS = (0.5, 0.28, 0.16, 0.09, 0.05, 0.028)
 # A bet never stakes everything on one caller, so that wealth stays above zero and its logarithm finite.
 _LARGEST_STAKE = 0.99
 _BISECTIONS = 40
+
+
+class DeltaShares(NamedTuple):
+    """One stage's part of delta: for the flag, and for the two bounds that open the gate of deferral."""
+
+    flag: float
+    genuine: float
+    load: float
+
+
+def split_delta(delta: float, stages: int) -> DeltaShares:
+    """Share delta evenly among the stages; in each a half for the flag, a quarter for each bound of the gate.
+
+    All promises of all stages then hold together except with chance delta (Bonferroni).
+
+    Examples
+    --------
+    >>> split_delta(0.05, 2)
+    DeltaShares(flag=0.0125, genuine=0.00625, load=0.00625)
+    """
+    if stages < 1:
+        raise ValueError(f"there must be at least one stage, not {stages!r}")
+    return DeltaShares(delta / stages / 2.0, delta / stages / 4.0, delta / stages / 4.0)
 
 
 def _check_share(name: str, value: float) -> None:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from model.arrays import Booleans, Floats, Integers
 from model.certification.bootstrap import caller_index
-from model.certification.bounds import best_alpha, callers_needed, mean_lower, mean_upper, order_statistic_rank
+from model.certification.bounds import (
+    best_alpha,
+    callers_needed,
+    mean_lower,
+    mean_upper,
+    order_statistic_rank,
+    split_delta,
+)
 from model.certification.certificate import LIFE, Certificate, DeferralProof, FlagProof, StageProof
 
 # A caller's handling time in the certified calls counts up to one hour. Set before any data: without a
@@ -41,29 +48,6 @@ class StageCalls(NamedTuple):
     handling_s: Floats
     callers: Integers
     call_ids: Sequence[str]
-
-
-class DeltaShares(NamedTuple):
-    """One stage's part of delta: for the flag, and for the two bounds that open the gate of deferral."""
-
-    flag: float
-    genuine: float
-    load: float
-
-
-def split_delta(delta: float, stages: int) -> DeltaShares:
-    """Share delta evenly among the stages; in each a half for the flag, a quarter for each bound of the gate.
-
-    All promises of all stages then hold together except with chance delta (Bonferroni).
-
-    Examples
-    --------
-    >>> split_delta(0.05, 2)
-    DeltaShares(flag=0.0125, genuine=0.00625, load=0.00625)
-    """
-    if stages < 1:
-        raise ValueError(f"there must be at least one stage, not {stages!r}")
-    return DeltaShares(delta / stages / 2.0, delta / stages / 4.0, delta / stages / 4.0)
 
 
 def one_call_per_caller(callers: Integers, call_ids: Sequence[str], key: bytes) -> NDArray[np.intp]:

@@ -6,10 +6,11 @@ Nothing is fitted on the calls that are evaluated. docs/metrics.md explains ever
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from model.arrays import Floats
 from model.calls.call_events import UNLABELLED
 from model.certification.certificate import Certificate
 from model.errors import TrainingError
@@ -17,8 +18,6 @@ from model.evaluation import guardrail_ablation, slices
 from model.evaluation.baselines import Baselines
 from model.evaluation.likeness_coverage import measure_likeness
 from model.evaluation.ranking import evaluate_ranking
-from model.evaluation.window import EvaluationWindow
-from model.params import Params
 from model.policy.policy import Policy
 from model.policy.stage_scores import stage_scores
 from model.queueing.scenarios import (
@@ -26,11 +25,15 @@ from model.queueing.scenarios import (
     PATIENCE_S,
     QueuedCalls,
     block_days,
-    handling_times,
     measure_over_seeds,
 )
 from model.scorecard.features import ACTING_STAGES, QUEUE_STAGE, STAGES
-from model.training.dataset import Dataset, subsample
+from model.training.dataset import MOST_OF_A_LABEL, subsample
+from model.training.origins import FEW_BLOCKS
+
+if TYPE_CHECKING:
+    from model.evaluation.window import EvaluationWindow, HeldOut
+    from model.training.dataset import Dataset
 
 FORMAT = 1
 DISCIPLINES = ("first_come", "by_score", "fixed", "rule_without_guardrails", "rule", "oracle")
@@ -52,6 +55,8 @@ class Effort:
         A seed replays about so many calls at most.
     most_judged : int
         Ranking and calibration look at so many calls at most, drawn at random.
+    origins : int
+        A training is measured on the calls after so many cuts in time at most; with plenty of genuine calls after two.
     """
 
     operators: int = 3
@@ -59,6 +64,7 @@ class Effort:
     resamples: int = 200
     most_calls: int = 50_000
     most_judged: int = 200_000
+    origins: int = FEW_BLOCKS
 
     def resamples_for(self, calls: int) -> int:
         """Return how often callers are drawn from so many calls: at least 20 times."""
@@ -66,12 +72,10 @@ class Effort:
 
 
 def evaluate(
-    window: EvaluationWindow,
+    window: "EvaluationWindow",
     policy: Policy,
     certificate: Certificate,
     *,
-    earlier: Dataset | None,
-    params: Params,
     about: Mapping[str, Any],
     effort: Effort | None = None,
 ) -> dict[str, Any]:
@@ -80,9 +84,8 @@ def evaluate(
     Parameters
     ----------
     window : EvaluationWindow
-        Later than all that was fitted.
-    earlier : Dataset, optional
-        The log as the release was trained on: for the baselines and the price of the guardrails, null without it.
+        Each stretch of it later than all that its release was fitted on. What that was is needed for the baselines and
+        the price of the guardrails: null without it.
     about : mapping
         What else stands at the top of the document: `count_splits` and `evaluated_on`.
 
@@ -92,7 +95,6 @@ def evaluate(
         As docs/metrics.md says: strict JSON, keys sorted, six significant digits.
     """
     effort = effort or Effort()
-    yardsticks = _yardsticks(earlier, params)
     replayable = bool(window.genuine.any()) and int(np.ptp(window.received_us)) > 0 and window.handling_s.sum() > 0
     bands = {stage: window.count_bands(certificate, stage) for stage in ACTING_STAGES}
     document: dict[str, Any] = {
@@ -107,14 +109,15 @@ def evaluate(
         "likeness": {stage: measure_likeness(window, stage, _threshold(certificate, stage)) for stage in STAGES},
         **dict.fromkeys(("waits", "guardrails", "slices", "slices_worse_off", "slices_not_shown_to_gain", "summary")),
     }
+    beside = _yardsticks(window, effort)
     for stage in STAGES:
-        document["stages"][stage], document["yardsticks"][stage] = _ranking(window, stage, yardsticks, effort)
+        document["stages"][stage], document["yardsticks"][stage] = _ranking(window, stage, beside[stage], effort)
     if replayable:
         scores = window.scores[QUEUE_STAGE]
         calls = window.queued_calls({"rule": scores.factor, "rule_without_guardrails": scores.unguarded})
         size = {"operators": effort.operators, "most_calls": effort.most_calls, "seeds": effort.seeds}
         document["waits"] = measure_over_seeds(calls, DISCIPLINES, CONDITIONS, policy.deferral, **size)
-        document["guardrails"] = _prices(window, policy, earlier, calls, effort)
+        document["guardrails"] = _prices(window, policy, calls, effort)
         document |= _fairness(window, policy, calls, effort)
         document["summary"] = _summary(window, document["waits"], bands[QUEUE_STAGE])
     return round_document(document)  # type: ignore[no-any-return]
@@ -124,19 +127,29 @@ def _threshold(certificate: Certificate, stage: str) -> float | None:
     return certificate.stage(stage).flag.threshold if stage in ACTING_STAGES else None
 
 
-def count_splits(past: Dataset) -> dict[str, Any]:
-    """Count the calls of a log and of the splits of training."""
+def count_splits(past: "Dataset", window: "EvaluationWindow | None" = None) -> dict[str, Any]:
+    """Count the calls of a log and of what they were used for; a call may have been used for more than one thing.
+
+    Parameters
+    ----------
+    window : EvaluationWindow, optional
+        The calls that the training was measured on.
+    """
     outcome = past.events.outcome
-    splits = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
+    parts = {name: getattr(past, name) for name in ("fit", "calibrate", "certify")}
+    if window is not None:
+        parts["measured"] = np.zeros_like(past.fit)
+        parts["measured"][window.rows] = window.closed
     return {
-        "calls": {name: int(rows.sum()) for name, rows in splits.items()},
-        "genuine_calls": {name: int((outcome[rows] == 0).sum()) for name, rows in splits.items()},
+        "calls": {name: int(rows.sum()) for name, rows in parts.items()},
+        "genuine_calls": {name: int((outcome[rows] == 0).sum()) for name, rows in parts.items()},
+        "proof": {**asdict(past.proof_size), "held_out": past.proof_size.enough},
         "unlabelled_calls": int((outcome == UNLABELLED).sum()),
         "too_young_calls": past.too_young,
     }
 
 
-def _settings(window: EvaluationWindow, policy: Policy, effort: Effort) -> dict[str, Any]:
+def _settings(window: "EvaluationWindow", policy: Policy, effort: Effort) -> dict[str, Any]:
     return {
         "operators": effort.operators,
         "seeds": effort.seeds,
@@ -150,21 +163,38 @@ def _settings(window: EvaluationWindow, policy: Policy, effort: Effort) -> dict[
     }
 
 
-def _yardsticks(earlier: Dataset | None, params: Params) -> Baselines | None:
-    if earlier is None:
-        return None
-    fit = subsample(earlier, params)
+def _yardsticks(window: "EvaluationWindow", effort: Effort) -> dict[str, dict[str, Floats]]:
+    """Return the baselines' scores of the calls that are judged, by stage and name; none without earlier calls."""
+    judged, place = window.judged(effort.most_judged), np.cumsum(window.rows) - 1
+    parts: dict[str, list[dict[str, Floats]]] = {stage: [] for stage in STAGES}
+    for one in window.rehearsals:
+        yardsticks = _baselines(one.made_of) if one.made_of else None
+        if yardsticks is None:
+            return {stage: {} for stage in STAGES}
+        mine = np.intersect1d(judged, place[one.rows], assume_unique=True)
+        for stage in STAGES:
+            parts[stage].append(yardsticks.scores(stage, window.features[mine]))
+    return {
+        stage: {name: np.concatenate([part[name] for part in mine]) for name in (mine[0] if mine else ())}
+        for stage, mine in parts.items()
+    }
+
+
+def _baselines(made_of: "HeldOut") -> Baselines | None:
+    """Return the baselines, fitted on the very calls that a release's scorecards were fitted on."""
+    past, params, origin = made_of.past, made_of.params, made_of.origin
+    most = min(params.boosting.most_of_a_label, MOST_OF_A_LABEL)
+    fit = subsample(origin.fit, origin.outcome, most, params.seed)
     try:
-        return Baselines(earlier.table.matrix(fit), earlier.events.outcome[fit], params)
+        return Baselines(past.table.matrix(fit), origin.outcome[fit], params)
     except TrainingError:
         return None
 
 
 def _ranking(
-    window: EvaluationWindow, stage: str, yardsticks: Baselines | None, effort: Effort
+    window: "EvaluationWindow", stage: str, beside: Mapping[str, Floats], effort: Effort
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     closed, scores = window.judged(effort.most_judged), window.scores[stage]
-    beside = yardsticks.scores(stage, window.features[closed]) if yardsticks else {}
     own, others = evaluate_ranking(
         window.genuine[closed],
         scores.log_odds[closed],
@@ -176,21 +206,17 @@ def _ranking(
     return own, others or None
 
 
-def _prices(
-    window: EvaluationWindow, policy: Policy, earlier: Dataset | None, calls: QueuedCalls, effort: Effort
-) -> dict[str, Any] | None:
-    if earlier is None or not earlier.calibrate.any():
-        return None
-    scorecard, every = window.scorecards[QUEUE_STAGE], policy.with_every_guardrail()
-    fitted = (
-        stage_scores(earlier.table, scorecard, every, earlier.calibrate),
-        earlier.events.outcome[earlier.calibrate] == 0,
-        handling_times(earlier.events)[earlier.calibrate],
-    )
+def _prices(window: "EvaluationWindow", policy: Policy, calls: QueuedCalls, effort: Effort) -> dict[str, Any] | None:
+    parts = []
+    for one in window.rehearsals:
+        if one.made_of is None or not one.made_of.rows.any():
+            return None
+        every = one.policy.with_every_guardrail()
+        scores = stage_scores(window.table, one.scorecards[QUEUE_STAGE], every, one.rows)
+        parts.append((one.policy, one.made_of.curve_calls, scores))
     return guardrail_ablation.ablate_guardrails(
         policy,
-        fitted,
-        stage_scores(window.table, scorecard, every, window.rows),
+        parts,
         calls,
         operators=effort.operators,
         seeds=max(1, effort.seeds // 4),
@@ -198,7 +224,7 @@ def _prices(
     )
 
 
-def _fairness(window: EvaluationWindow, policy: Policy, calls: QueuedCalls, effort: Effort) -> dict[str, Any]:
+def _fairness(window: "EvaluationWindow", policy: Policy, calls: QueuedCalls, effort: Effort) -> dict[str, Any]:
     mine = window.genuine
     members = window.genuine_slices()
     seeds = max(1, min(effort.seeds, effort.seeds * effort.most_calls // len(mine)))
@@ -215,7 +241,7 @@ def _fairness(window: EvaluationWindow, policy: Policy, calls: QueuedCalls, effo
     }
 
 
-def _summary(window: EvaluationWindow, waits: Mapping[str, Any], bands: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(window: "EvaluationWindow", waits: Mapping[str, Any], bands: Mapping[str, Any]) -> dict[str, Any]:
     """Gather the figures of a report's first page; `bands` are those of the stage that orders the queue."""
     free = [waits[condition.name] for condition in CONDITIONS if not condition.hang_ups]
     held = [waits[condition.name]["rule"]["longest_held_back_s_high"] for condition in CONDITIONS if condition.hang_ups]

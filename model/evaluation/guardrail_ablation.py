@@ -1,6 +1,6 @@
 """Guardrail ablation: the rule with each on and off, each time with a curve fitted to those that are on."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,7 @@ from model.queueing.scenarios import CONDITIONS, QueuedCalls, measure_over_seeds
 
 def ablate_guardrails(
     policy: Policy,
-    fitted: tuple[StageScores, Booleans, Floats],
-    scores: StageScores,
+    parts: Sequence[tuple[Policy, tuple[StageScores, Booleans, Floats], StageScores]],
     calls: QueuedCalls,
     *,
     operators: int,
@@ -30,39 +29,32 @@ def ablate_guardrails(
     ----------
     policy : Policy
         As released.
-    fitted : tuple
-        Scores, genuine and handling_s of the calls that the policy's curves were fitted on.
-    scores : StageScores
-        Of the calls to be replayed; both scored with `Policy.with_every_guardrail`.
+    parts : sequence of tuple
+        For each stretch of the calls to be replayed: the policy that holds there; scores, genuine and handling_s of the
+        calls that its curves were fitted on; and the scores of the stretch. All scored with
+        `Policy.with_every_guardrail`.
 
     Returns
     -------
     dict
         By guardrail, "none" and "all", as docs/metrics.md names it.
     """
-    everything = policy.with_every_guardrail().caps
     enabled = [rail for rail, cap in enumerate(policy.caps) if not np.isnan(cap)]
-    before, genuine, handling_s = fitted
     sets = {"none": [], "all": enabled}
     priced = [rail for rail in range(len(GUARDRAILS)) if rail != PROTECTED]
     for rail in priced:
         sets[f"{rail} alone"] = [rail]
         sets[f"{rail} off"] = [other for other in enabled if other != rail]
-    factors = {}
-    for name, on in sets.items():
-        caps = tuple(cap if rail in on else np.nan for rail, cap in enumerate(everything))
-        curve = HeldOutScores(_score(before, on), genuine, handling_s).curve(
-            policy.shape, lowest_cap(before.held, caps)
-        )
-        factors[name] = curve.factors(_score(scores, on), lowest_cap(scores.held, caps))
+    factors = {name: np.concatenate([_factors(on, *part) for part in parts]) for name, on in sets.items()}
     queued = replace(calls, factors=factors)
     found = measure_over_seeds(
         queued, tuple(sets), CONDITIONS, policy.deferral, operators=operators, seeds=seeds, most_calls=most_calls
     )
     short = {name: _short(found, name) for name in sets}
+    held = np.concatenate([scores.held for _, _, scores in parts])
     table: dict[str, dict[str, Any]] = {"none": short["none"], "all": short["all"]}
     for rail in priced:
-        holds = scores.held >> rail & 1
+        holds = held >> rail & 1
         alone, off = short[f"{rail} alone"], short[f"{rail} off"]
         table[GUARDRAILS[rail].name] = {
             "enabled": rail in enabled,
@@ -89,6 +81,17 @@ def _short(found: Mapping[str, Mapping[str, Mapping[str, float]]], discipline: s
         "longest_ratio": max(row["longest_ratio"] for row in free),
         **lost,
     }
+
+
+def _factors(
+    on: Collection[int], policy: Policy, fitted: tuple[StageScores, Booleans, Floats], scores: StageScores
+) -> Floats:
+    """Return the factors of a stretch with some guardrails on, by a curve fitted to those."""
+    before, genuine, handling_s = fitted
+    everything = policy.with_every_guardrail().caps
+    caps = tuple(cap if rail in on else np.nan for rail, cap in enumerate(everything))
+    curve = HeldOutScores(_score(before, on), genuine, handling_s).curve(policy.shape, lowest_cap(before.held, caps))
+    return curve.factors(_score(scores, on), lowest_cap(scores.held, caps))
 
 
 def _score(scores: StageScores, on: Collection[int]) -> Floats:

@@ -1,7 +1,8 @@
 """The calls of a stretch of time, scored at every stage: what is evaluated."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,64 @@ from model.certification.bootstrap import caller_index
 from model.certification.bounds import exact_interval
 from model.certification.certificate import Certificate
 from model.policy.policy import Band, Policy, band_of
-from model.policy.stage_scores import stage_scores
+from model.policy.stage_scores import StageScores, join_scores, stage_scores
 from model.queueing.caller_groups import slice_masks
 from model.queueing.scenarios import QueuedCalls, handling_times
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import QUEUE_STAGE, STAGES
 from model.scorecard.scorecard import Scorecard
-from model.training.dataset import Dataset
+
+if TYPE_CHECKING:
+    from model.params import Params
+    from model.training.dataset import Dataset
+    from model.training.origins import Origin
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a release was made of: the log, what its models learnt, and what its policy was fitted on.
+
+    Parameters
+    ----------
+    past : Dataset
+    params : Params
+        With the settings of the boosting that were chosen.
+    origin : Origin
+        The cut at which its models were fitted.
+    rows : bool (n,)
+        The calls of the log that its policy was fitted on.
+    scores : StageScores
+        Of those at the stage that orders the queue, with every guardrail on.
+    """
+
+    past: "Dataset"
+    params: "Params"
+    origin: "Origin"
+    rows: Booleans
+    scores: StageScores
+
+    @property
+    def curve_calls(self) -> tuple[StageScores, Booleans, Floats]:
+        """Scores, genuine and handling_s of the calls that the policy was fitted on."""
+        return self.scores, self.past.events.outcome[self.rows] == 0, handling_times(self.past.events)[self.rows]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A stretch of calls, and the release that scores them: one that was made before they came.
+
+    Parameters
+    ----------
+    rows : bool (n,)
+        Of the log.
+    made_of : HeldOut, optional
+        None when the log does not go back so far.
+    """
+
+    rows: Booleans
+    scorecards: Mapping[str, Scorecard]
+    policy: Policy
+    made_of: HeldOut | None
 
 
 class EvaluationWindow:
@@ -29,22 +81,20 @@ class EvaluationWindow:
     ----------
     table : FeatureTable
         Of the whole log, so that each call's history is known.
-    rows : bool (n,)
-        The calls of the log that lie in the window, all of which are replayed.
     closed : bool (n,)
-        Those with a label old enough to be counted on; the others take time and are not judged.
+        The calls of the log with a label old enough to be counted on; the others take time and are not judged.
+    rehearsals : sequence of Rehearsal
+        Stretches of calls, all of which are replayed, in order of time, each with the release that scores it.
     """
 
-    def __init__(
-        self,
-        events: Events,
-        table: FeatureTable,
-        rows: Booleans,
-        closed: Booleans,
-        scorecards: Mapping[str, Scorecard],
-        policy: Policy,
-    ) -> None:
-        self.table, self.rows, self.scorecards = table, rows, scorecards
+    def __init__(self, events: Events, table: FeatureTable, closed: Booleans, rehearsals: Sequence[Rehearsal]) -> None:
+        self.table, self.rehearsals = table, tuple(rehearsals)
+        self.rows = rows = np.logical_or.reduce([np.zeros_like(closed), *(one.rows for one in rehearsals)])
+        scores = [
+            {stage: stage_scores(table, one.scorecards[stage], one.policy, one.rows) for stage in STAGES}
+            for one in rehearsals
+        ]
+        self.scores = {stage: join_scores([part[stage] for part in scores]) for stage in STAGES}
         self.closed = closed[rows]
         self.received_us = events.received_us[rows]
         self.callers = events.caller[rows]
@@ -54,17 +104,22 @@ class EvaluationWindow:
         doubtful = np.bincount(known, minlength=events.callers + 1) > 0
         self.number_not_genuine = doubtful[self.callers]
         self.features = table.matrix(rows)
-        self.scores = {stage: stage_scores(table, scorecards[stage], policy, rows) for stage in STAGES}
 
     @classmethod
     def of_later_calls(
-        cls, past: Dataset, since: pd.Timestamp, maturity_s: float, scorecards: Mapping[str, Scorecard], policy: Policy
+        cls,
+        past: "Dataset",
+        since: pd.Timestamp,
+        maturity_s: float,
+        scorecards: Mapping[str, Scorecard],
+        policy: Policy,
+        made_of: HeldOut | None = None,
     ) -> "EvaluationWindow":
         """Return the calls received at or after `since`; judged are the closed ones that are `maturity_s` old."""
         received = past.events.received_us
         rows = received >= since.value // 1_000
         closed = rows & (received <= past.until_us - maturity_s * 1e6) & (past.events.outcome != UNLABELLED)
-        return cls(past.events, past.table, rows, closed, scorecards, policy)
+        return cls(past.events, past.table, closed, [Rehearsal(rows, scorecards, policy, made_of)])
 
     def judged(self, most: int) -> NDArray[np.intp]:
         """Return the positions of its closed calls, `most` of them at random when there are more."""

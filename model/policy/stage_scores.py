@@ -1,6 +1,7 @@
 """What a scorecard and a policy say of the calls of a log, at one stage."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -85,3 +86,8 @@ def stage_scores(
         genuine_like=genuine_like,
         one_in=one_in,
     )
+
+
+def join_scores(parts: Sequence[StageScores]) -> StageScores:
+    """Return the scores of several stretches of calls, one after the other."""
+    return StageScores(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(StageScores)))

@@ -1,7 +1,7 @@
 """The calls of a log as drift looks at them: features, scores and labels of a stretch of time."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,19 @@ from model.release.folder import Release
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import NAMES, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
-from model.training.dataset import Dataset
+
+if TYPE_CHECKING:
+    from model.training.rolling_origin import Trained
 
 #: A fingerprint is taken of at most so many calls, the latest.
 MAX_CALLS = 200_000
 
 
 def build_sample(
-    table: FeatureTable, events: Events, rows: Booleans, scorecards: Mapping[str, Scorecard], now_us: int
+    table: FeatureTable,
+    events: Events,
+    parts: Sequence[tuple[Booleans, Mapping[str, Scorecard]]],
+    now_us: int,
 ) -> Sample:
     """Return some calls of a log, as known at `now_us`.
 
@@ -29,29 +34,30 @@ def build_sample(
     ----------
     events : Events
         Of the whole log, so that each call's history is known.
-    rows : bool (n,)
+    parts : sequence of tuple
+        Stretches of calls, bool (n,), in order of time, each with the scorecards that score it.
     """
+    rows = np.logical_or.reduce([mine for mine, _ in parts])
     features = table.matrix(rows)
     log_odds = {}
     for stage in STAGES:
-        names = NAMES[: WIDTHS[stage]]
-        log_odds[stage] = scorecards[stage].log_odds(
-            scorecards[stage].contributions(features[:, : WIDTHS[stage]], names)
-        )
+        names, mine = NAMES[: WIDTHS[stage]], []
+        for part, scorecards in parts:
+            of_part = features[part[rows], : WIDTHS[stage]]
+            mine.append(scorecards[stage].log_odds(scorecards[stage].contributions(of_part, names)))
+        log_odds[stage] = np.concatenate(mine)
     received, label = events.received_us[rows], events.outcome_us[rows]
     known = label < now_us
     outcome = np.where(known, events.outcome[rows], np.int8(-1)).astype(np.int8)
     return Sample(features, log_odds, events.caller[rows], received, label, outcome, now_us)
 
 
-def training_profile(past: Dataset, scorecards: Mapping[str, Scorecard]) -> dict[str, Any]:
-    """Return the profile of a training's calls later than those fitted on, the latest of them."""
-    received = past.events.received_us
-    first = received[past.calibrate | past.certify].min(initial=received[-1])
-    rows = received >= first
-    if rows.sum() > MAX_CALLS:
-        rows[:-MAX_CALLS] = False
-    return build_profile(build_sample(past.table, past.events, rows, scorecards, past.until_us), past.maturity_s)
+def training_profile(trained: "Trained") -> dict[str, Any]:
+    """Return the profile of a training's calls out of time, the latest of them."""
+    past, parts = trained.past, trained.out_of_time()
+    latest = np.cumsum(np.logical_or.reduce([rows for rows, _ in parts])[::-1])[::-1] <= MAX_CALLS
+    parts = [(rows & latest, scorecards) for rows, scorecards in parts]
+    return build_profile(build_sample(past.table, past.events, parts, past.until_us), past.maturity_s)
 
 
 def latest_calls(
@@ -74,4 +80,4 @@ def latest_calls(
     now_us = int(received.max(initial=0)) + 1
     rows = select_recent_calls(received, now_us) if since is None else received >= since.value // 1_000
     table = FeatureTable(calls, events, release.time_zone)
-    return build_sample(table, events, rows, release.scorecards, now_us)
+    return build_sample(table, events, [(rows, release.scorecards)], now_us)

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 
-from model.calls.call_events import NEVER, Events
+from model.calls.call_events import Events
 from model.certification.certificate import Certificate, certificate_hash
 from model.certification.proof import StageCalls, certify
 from model.errors import EvaluationError, TrainingError
 from model.evaluation.evaluation import Effort, count_splits, evaluate
-from model.evaluation.window import EvaluationWindow
+from model.evaluation.rehearsal import rehearse
+from model.evaluation.window import EvaluationWindow, HeldOut
 from model.history.caller_history import VERSION
 from model.params import Params
 from model.policy.policy import Policy
@@ -28,10 +29,10 @@ from model.release.folder import PROFILE, Release, to_bytes
 from model.report.render import model_card, report
 from model.scorecard.features import ACTING_STAGES, QUEUE_STAGE
 from model.scorecard.scorecard import Scorecard
-from model.training.boosting import train
-from model.training.centre_policy import score_held_out, set_policy
+from model.training.centre_policy import set_policy
 from model.training.dataset import Dataset, prepare_dataset
 from model.training.label_bias import label_bias
+from model.training.rolling_origin import Trained, train
 
 PACKAGES = ("numpy", "numba", "pandas", "scikit-learn")
 
@@ -42,21 +43,36 @@ class ReleaseContent:
 
     Parameters
     ----------
-    estimators, scorecards : mapping by stage
+    params : Params
+        As given.
+    trained : Trained
     metrics : mapping
-        Measured on the certify split, as docs/metrics.md says.
+        Measured out of time, as docs/metrics.md says.
     profile : mapping
         What calls looked like, as `model.certification.profile` has it.
     """
 
-    past: Dataset
     params: Params
-    estimators: Mapping[str, CalibratedClassifierCV]
-    scorecards: Mapping[str, Scorecard]
+    trained: Trained
     policy: Policy
     certificate: Certificate
     metrics: Mapping[str, Any]
     profile: Mapping[str, Any]
+
+    @property
+    def past(self) -> Dataset:
+        """The log that it was made of."""
+        return self.trained.past
+
+    @property
+    def estimators(self) -> Mapping[str, CalibratedClassifierCV]:
+        """The estimators that are served, by stage."""
+        return self.trained.estimators
+
+    @property
+    def scorecards(self) -> Mapping[str, Scorecard]:
+        """The scorecards that are served, by stage."""
+        return self.trained.scorecards
 
     def files(self) -> dict[str, bytes]:
         """Return the files of the release folder, but for the manifest."""
@@ -89,7 +105,7 @@ class ReleaseContent:
             "history_version": VERSION,
             "data": {
                 "calls": len(self.past.events),
-                "genuine_calls": sum(self.metrics["genuine_calls"].values()),
+                "genuine_calls": int((self.past.events.outcome[self.past.mature & self.past.mine] == 0).sum()),
                 "fingerprint": data_hash(self.past.events),
                 "first_call": pd.Timestamp(self.past.events.received_us[0], unit="us", tz="UTC").isoformat(),
                 "last_call": pd.Timestamp(self.past.events.received_us[-1], unit="us", tz="UTC").isoformat(),
@@ -109,6 +125,7 @@ def make_release(
     until: pd.Timestamp | None = None,
     corrections: pd.DataFrame | None = None,
     effort: Effort | None = None,
+    centre: str | None = None,
 ) -> ReleaseContent:
     """Make a release from a call log; a TrainingError when no model can be made of it.
 
@@ -121,16 +138,17 @@ def make_release(
     until : Timestamp, optional
         Train on what was known at this moment.
     effort : Effort, optional
-        How thorough the evaluation on the certify split is.
+        How thorough the evaluation is.
+    centre : str, optional
+        The centre that the release is for: scorecards learn from all calls of the log, all else is of its calls alone.
     """
-    past = prepare_dataset(calls, params, until, corrections)
-    estimators, scorecards = train(past, params)
-    held_out = score_held_out(past, past.calibrate, scorecards, params)
-    policy = set_policy(past, past.calibrate, held_out, params)
-    received = past.events.received_us
-    rows = (received >= received[past.certify].min(initial=NEVER)) & (received <= received[past.certify].max(initial=0))
-    window = EvaluationWindow(past.events, past.table, rows, past.certify, scorecards, policy)
-    documents = (to_bytes(_cards(scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
+    effort = effort or Effort()
+    past = prepare_dataset(calls, params, until, corrections, centre=centre, most_blocks=effort.origins)
+    trained = train(past, params)
+    policy = set_policy(past, *trained.held_out(), params)
+    window = EvaluationWindow(past.events, past.table, past.mature, rehearse(trained, policy, effort.origins))
+    documents = (to_bytes(_cards(trained.scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
+    proven_on = past.certify if past.certify.any() else past.calibrate
     certificate = certify(
         {stage: _certified(past, window, stage) for stage in ACTING_STAGES},
         alpha=params.certificate.alpha,
@@ -138,14 +156,12 @@ def make_release(
         key=b"saring-one-call-per-caller",
         issued_at=now,
         fingerprint=certificate_hash(*(document.decode() for document in documents)),
-        base_rate=float((past.events.outcome[past.certify] == 1).mean()) if past.certify.any() else 0.0,
+        base_rate=float((past.events.outcome[proven_on] == 1).mean()),
     )
-    effect = label_bias(past.calls, past.events, rows, window.scores[QUEUE_STAGE].likelihood)
-    about = count_splits(past) | {"evaluated_on": "certify split", "own_effect": effect}
-    metrics = evaluate(window, policy, certificate, earlier=past, params=params, about=about, effort=effort)
-    return ReleaseContent(
-        past, params, estimators, scorecards, policy, certificate, metrics, training_profile(past, scorecards)
-    )
+    effect = label_bias(past.calls, past.events, window.rows, window.scores[QUEUE_STAGE].likelihood)
+    about = count_splits(past, window) | {"evaluated_on": "out of time", "own_effect": effect}
+    metrics = evaluate(window, policy, certificate, about=about, effort=effort)
+    return ReleaseContent(params, trained, policy, certificate, metrics, training_profile(trained))
 
 
 def data_hash(events: Events) -> str:
@@ -157,7 +173,7 @@ def data_hash(events: Events) -> str:
 
 
 def _certified(past: Dataset, window: EvaluationWindow, stage: str) -> StageCalls:
-    closed, scores = window.closed, window.scores[stage]
+    closed, scores = past.certify[window.rows], window.scores[stage]
     factor = scores.factor[closed]
     return StageCalls(
         # A call that is not deferred is not flagged, whatever its score.
@@ -207,24 +223,32 @@ def evaluate_release(
     except TrainingError as error:
         raise EvaluationError(str(error)) from error
     maturity_s = float(release.manifest["data"]["maturity_s"])
-    window = EvaluationWindow.of_later_calls(past, since, maturity_s, release.scorecards, release.policy)
+    made_of = _made_of(calls, params, until, corrections)
+    window = EvaluationWindow.of_later_calls(past, since, maturity_s, release.scorecards, release.policy, made_of)
     if not window.genuine.any():
         raise EvaluationError(
             f"{int(window.closed.sum())} closed calls from {since} on, none of them genuine, expected at least one; "
             "the release was made from all calls before (`saring train --until` leaves later ones)"
         )
-    try:
-        earlier = prepare_dataset(calls, params, until, corrections)
-    except TrainingError:
-        earlier = None
-    splits = {"calls": None, "genuine_calls": None}
+    splits = {"calls": None, "genuine_calls": None, "proof": None}
     effect = label_bias(past.calls, past.events, window.rows, window.scores[QUEUE_STAGE].likelihood)
     return evaluate(
         window,
         release.policy,
         release.certificate,
-        earlier=earlier,
-        params=params,
         about=count_splits(past) | splits | {"evaluated_on": "later calls", "own_effect": effect},
         effort=effort,
     )
+
+
+def _made_of(
+    calls: pd.DataFrame, params: Params, until: pd.Timestamp, corrections: pd.DataFrame | None
+) -> HeldOut | None:
+    """Return what a release was made of, by training anew as it was; None when the log does not go back so far."""
+    try:
+        earlier = prepare_dataset(calls, params, until, corrections)
+        trained = train(earlier, params, (QUEUE_STAGE,))
+    except TrainingError:
+        return None
+    rows, scores = trained.held_out()
+    return HeldOut(earlier, trained.params, earlier.origins[-1], rows, scores[QUEUE_STAGE])

@@ -6,7 +6,7 @@ by the step its value falls in: a step reaches up to and with its upper edge.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -137,6 +137,13 @@ class Scorecard:
     def log_odds(self, contributions: Floats) -> Floats:
         """Add up contributions (n, d) into log-odds (n,), term after term as `score` does for one call."""
         return self.intercept + np.cumsum(contributions, axis=1)[:, -1]
+
+    def recalibrated(self, slope: float, offset: float) -> "Scorecard":
+        """Return the scorecard whose log-odds are `slope` times these plus `offset`."""
+        steps = [
+            replace(step, contributions=slope * step.contributions, missing=slope * step.missing) for step in self.steps
+        ]
+        return Scorecard(self.stage, slope * self.intercept + offset, steps)
 
     def score(self, row: Floats) -> tuple[float, Floats]:
         """Return the log-odds and the contributions (d,) of one call; a ScorecardError for a row of another length."""

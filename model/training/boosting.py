@@ -1,59 +1,28 @@
-"""Fits the boosting of each stage, calibrates it on later calls, and distils it into a scorecard."""
+"""Fits the boosting of a stage, and calibrates it on later calls."""
 
 import warnings
-from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
 
 from model.arrays import Floats
-from model.errors import TrainingError
 from model.params import Params
-from model.scorecard.features import FEATURES, STAGES, WIDTHS
-from model.scorecard.scorecard import Scorecard
-from model.training.dataset import WORTH_A_THREAD, Dataset, mask_missing_features, subsample
-from model.training.distillation import distil, platt_parameters
+from model.scorecard.features import FEATURES, WIDTHS
+from model.training.dataset import WORTH_A_THREAD, mask_missing_features
+from model.training.distillation import platt_parameters
 
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
-
-
-def train(past: Dataset, params: Params) -> tuple[Mapping[str, CalibratedClassifierCV], Mapping[str, Scorecard]]:
-    """Fit, calibrate and distil the model of each stage.
-
-    Returns
-    -------
-    estimators : mapping of str to CalibratedClassifierCV
-        Their probability of class 1 is the scorecard's, to within rounding.
-    scorecards : mapping of str to Scorecard
-
-    Raises
-    ------
-    TrainingError
-        When one of the two kinds of calls is missing where the model is fitted or calibrated.
-    """
-    fit = subsample(past, params)
-    for name, part in (("fit", fit), ("calibrate", past.calibrate)):
-        counts = np.bincount(past.events.outcome[part], minlength=2)
-        if not counts.all():
-            raise TrainingError(
-                f"split {name}: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, expected both kinds"
-            )
-    rows, later = past.table.matrix(fit), past.table.matrix(past.calibrate)
-    label, later_label = past.events.outcome[fit], past.events.outcome[past.calibrate]
-    estimators, scorecards = {}, {}
-    weights = past.weights if (past.weights != 1.0).any() else None
-    fit_weights, later_weights = (None if weights is None else weights[part] for part in (fit, past.calibrate))
-    for stage in STAGES:
-        width = WIDTHS[stage]
-        boosting = fit_stage(rows[:, :width], label, fit_weights, stage, params)
-        estimators[stage] = calibrate(boosting, later[:, :width], later_label, later_weights)
-        scorecards[stage] = distil(estimators[stage], rows[:, :width], stage)
-    return estimators, scorecards
+#: Fewer genuine calls than this cannot say that scores are too timid.
+FEWEST_GENUINE = 10
 
 
 def fit_stage(
@@ -80,30 +49,69 @@ def fit_stage(
         return boosting.fit(mask_missing_features(rows), label, weights)
 
 
-def calibrate(
-    boosting: HistGradientBoostingClassifier, rows: Floats, label: NDArray[np.int8], weights: Floats | None
-) -> CalibratedClassifierCV:
-    """Fit Platt's two parameters on the decision function of calls later than those fitted on.
+class Platt(NamedTuple):
+    """Platt's calibration: log-odds = slope * decision value + offset."""
 
-    A slope that is not above 0 becomes `NO_SLOPE`, with the base rate of these calls as the level.
+    slope: float
+    offset: float
+
+
+def fit_platt(decisions: Floats, label: NDArray[np.int8], weights: Floats | None) -> Platt:
+    """Fit Platt's two parameters on decision values of calls later than those fitted on.
+
+    A slope that is not above 0 becomes `NO_SLOPE`; on fewer than `FEWEST_GENUINE` genuine calls none above 1 is
+    believed. The level is then the share of these calls.
 
     Parameters
     ----------
-    rows, label, weights
-        As `fit_stage` takes them.
+    decisions : float64 (m,)
+        Of one boosting, or of several that were made in the same way.
+    label : int8 (m,)
+        Of both kinds.
+    weights : float64 (m,), optional
     """
+    rows = decisions[:, None]
+    fitted = Platt(*platt_parameters(_sigmoid(_Decided().fit(rows, label), rows, label, weights)))
+    most = 1.0 if (label == 0).sum() < FEWEST_GENUINE else np.inf
+    slope = min(max(fitted.slope, NO_SLOPE), most)
+    if slope == fitted.slope:
+        return fitted
+    share = np.average(label, weights=weights)
+    return Platt(slope, brentq(lambda level: np.average(expit(slope * decisions + level), weights=weights) - share,
+                               -100.0, 100.0))  # fmt: skip
+
+
+def calibrate(boosting: HistGradientBoostingClassifier, row: Floats, platt: Platt) -> CalibratedClassifierCV:
+    """Calibrate a boosting; `row`, float64 (WIDTHS[stage],), is any call's."""
+    calibrated = _sigmoid(boosting, np.array([row, row]), np.array([0, 1], dtype=np.int8), None)
+    (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators
+    sigmoid.a_, sigmoid.b_ = -platt.slope, -platt.offset
+    return calibrated
+
+
+class _Decided(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier whose decision value is its only feature."""
+
+    def fit(self, rows: Floats, label: NDArray[np.int8]) -> "_Decided":
+        self.classes_ = np.unique(label)
+        return self
+
+    def decision_function(self, rows: Floats) -> Floats:
+        return rows[:, 0]
+
+    def predict(self, rows: Floats) -> NDArray[np.bool_]:
+        return rows[:, 0] > 0.0
+
+
+def _sigmoid(
+    estimator: BaseEstimator, rows: Floats, label: NDArray[np.int8], weights: Floats | None
+) -> CalibratedClassifierCV:
     every = np.arange(len(label))
-    calibrated = CalibratedClassifierCV(FrozenEstimator(boosting), method="sigmoid", cv=[(every, every)])
+    calibrated = CalibratedClassifierCV(FrozenEstimator(estimator), method="sigmoid", cv=[(every, every)])
     with warnings.catch_warnings(), _threads_for(rows):
         # What is frozen is not fitted again: that weights count for the calibration alone is what is meant.
         warnings.filterwarnings("ignore", "Since FrozenEstimator", UserWarning)
-        calibrated.fit(rows, label, sample_weight=weights)
-    slope, _ = platt_parameters(calibrated)
-    if slope < NO_SLOPE:
-        (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators
-        genuine = (label == 0).mean()
-        sigmoid.a_, sigmoid.b_ = -NO_SLOPE, float(np.log(genuine / (1.0 - genuine)))
-    return calibrated
+        return calibrated.fit(rows, label, sample_weight=weights)
 
 
 def _threads_for(rows: Floats) -> threadpool_limits:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from model.queueing.scenarios import handling_times
 from model.scorecard.features import STAGES
 from model.scorecard.scorecard import Scorecard
 from model.training.centre_likeness import fit_likeness
-from model.training.dataset import Dataset
+
+if TYPE_CHECKING:
+    from model.training.dataset import Dataset
 
 
 def starting_policy(params: Params) -> Policy:
@@ -25,14 +28,14 @@ def starting_policy(params: Params) -> Policy:
 
 
 def score_held_out(
-    past: Dataset, rows: Booleans, scorecards: Mapping[str, Scorecard], params: Params
+    past: "Dataset", rows: Booleans, scorecards: Mapping[str, Scorecard], params: Params
 ) -> dict[str, StageScores]:
-    """Score calls of a log as `set_policy` wants them: at every stage, with every guardrail on."""
+    """Score calls of a log as `set_policy` wants them: at every stage that is given, with every guardrail on."""
     policy = starting_policy(params).with_every_guardrail()
-    return {stage: stage_scores(past.table, scorecards[stage], policy, rows) for stage in STAGES}
+    return {stage: stage_scores(past.table, card, policy, rows) for stage, card in scorecards.items()}
 
 
-def set_policy(past: Dataset, rows: Booleans, scores: Mapping[str, StageScores], params: Params) -> Policy:
+def set_policy(past: "Dataset", rows: Booleans, scores: Mapping[str, StageScores], params: Params) -> Policy:
     """Set the policy on held-out calls.
 
     Parameters

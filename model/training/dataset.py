@@ -1,10 +1,12 @@
 """A call log as it was known at one moment, and what each call of it is used for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from model.arrays import Booleans, Floats
 from model.calls.call_events import NEVER, UNLABELLED, Events, events_of, known_at, microseconds, sort_calls
@@ -12,12 +14,15 @@ from model.errors import TrainingError
 from model.params import Params
 from model.policy.policy import Band
 from model.scorecard.feature_table import FeatureTable
+from model.training.origins import FEW_BLOCKS, Origin, ProofSize, plan_origins
 
 MATURE = 0.95
 #: On fewer rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
 WORTH_A_THREAD = 200_000
 #: A feature that is missing more often than this is left out.
 MOSTLY_MISSING = 0.999
+#: Models that are not served are fitted on at most so many calls of a label.
+MOST_OF_A_LABEL = 100_000
 _ACTED_ON = (Band.UNSURE.id, Band.LIKELY_PRANK.id)
 _DONE = ("held_out", "shown_band", "defer_s", "release")
 
@@ -34,8 +39,14 @@ class Dataset:
         The moment at which the log was known.
     maturity_s : float
         The 95th percentile of the time from a call to its first label.
-    fit, calibrate, certify : bool (n,)
-        Labelled calls, in this order of time. The last two leave out calls younger than `maturity_s`.
+    mine : bool (n,)
+        The calls of the centre that the release is for; all, unless one is named.
+    mature : bool (n,)
+        Labelled calls that are `maturity_s` old.
+    origins : tuple of Origin
+        The cuts in time, the last one's model being served.
+    proof_size : ProofSize
+        Whether calls are kept for a certificate.
     weights : float64 (n,)
         How much each call counts where scorecards are fitted and calibrated; above 0 there.
     """
@@ -45,10 +56,27 @@ class Dataset:
     table: FeatureTable
     until_us: int
     maturity_s: float
-    fit: Booleans
-    calibrate: Booleans
-    certify: Booleans
+    mine: Booleans
+    mature: Booleans
+    origins: tuple[Origin, ...]
+    proof_size: ProofSize
     weights: Floats
+
+    @property
+    def fit(self) -> Booleans:
+        """The calls that the served scorecards are fitted on, bool (n,)."""
+        return self.origins[-1].fit
+
+    @cached_property
+    def calibrate(self) -> Booleans:
+        """The calls that calibration and policy are fitted on, scored by models that had not seen them; bool (n,)."""
+        blocks: Booleans = np.logical_or.reduce([origin.block for origin in self.origins[:-1]])
+        return blocks & (self.weights > 0.0)
+
+    @property
+    def certify(self) -> Booleans:
+        """The calls kept for the certificate, later than all others of these three; none where it proves nothing."""
+        return self.origins[-1].block
 
     @property
     def too_young(self) -> int:
@@ -57,7 +85,13 @@ class Dataset:
 
 
 def prepare_dataset(
-    calls: pd.DataFrame, params: Params, until: pd.Timestamp | None = None, corrections: pd.DataFrame | None = None
+    calls: pd.DataFrame,
+    params: Params,
+    until: pd.Timestamp | None = None,
+    corrections: pd.DataFrame | None = None,
+    *,
+    centre: str | None = None,
+    most_blocks: int = FEW_BLOCKS,
 ) -> Dataset:
     """Prepare a call log for training.
 
@@ -67,52 +101,59 @@ def prepare_dataset(
         As `read_calls` gives it.
     until : Timestamp, optional
         What became known at or after it is left out; by default the moment after the last thing known.
+    centre : str, optional
+        Calibrate, certify and measure on the calls of this centre alone; scorecards are fitted on all.
+    most_blocks : int
+        As `plan_origins` takes it.
 
     Raises
     ------
     TrainingError
-        When there are fewer than three genuine calls or fewer than three others.
+        When no call is of the centre, or when fewer than three genuine calls, or fewer than three others, are old
+        enough for their label.
     """
     calls = sort_calls(calls)
     if until is not None:
         calls = known_at(calls, until).reset_index(drop=True)
         corrections = corrections[corrections["disposed_at"] < until] if corrections is not None else None
     events = events_of(calls, params.labels, params.numbering, corrections)
-    closed = np.flatnonzero(events.outcome != UNLABELLED)
-    counts = np.bincount(events.outcome[closed], minlength=2)
+    mine = _calls_of(calls, centre)
+    labelled = events.outcome != UNLABELLED
+    until_us = until.value // 1_000 if until is not None else _last_known(calls, events)
+    delays = (events.outcome_us - events.received_us)[labelled]
+    maturity_s = float(np.quantile(delays, MATURE)) / 1e6 if len(delays) else 0.0
+    mature = labelled & (events.received_us <= until_us - maturity_s * 1e6)
+    counts = np.bincount(events.outcome[mature & mine], minlength=2)
     if counts.min() < 3:
         raise TrainingError(
             f"disposition: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, "
-            "expected at least 3 of each"
+            "expected at least 3 of each that are old enough for their label"
         )
-    until_us = until.value // 1_000 if until is not None else _last_known(calls, events)
-    maturity_s = float(np.quantile((events.outcome_us - events.received_us)[closed], MATURE)) / 1e6
-    fit_end, calibrate_end = _cuts(events, params)
-    labelled = events.outcome != UNLABELLED
     weights = training_weights(calls, params.training.random_share)
     learnt = labelled & (weights > 0.0)
-    mature = labelled & (events.received_us <= until_us - maturity_s * 1e6)
+    origins, size = plan_origins(events, mine, mature, learnt, until_us, params, most_blocks)
     return Dataset(
         calls=calls,
         events=events,
         table=FeatureTable(calls, events, params.time_zone),
         until_us=until_us,
         maturity_s=maturity_s,
-        fit=learnt & (events.received_us < fit_end),
-        calibrate=mature & learnt & (events.received_us >= fit_end) & (events.received_us < calibrate_end),
-        certify=mature & (events.received_us >= calibrate_end),
+        mine=mine,
+        mature=mature,
+        origins=origins,
+        proof_size=size,
         weights=weights,
     )
 
 
-def subsample(past: Dataset, params: Params) -> Booleans:
-    """Return the calls to fit on, bool (n,): of the commoner kind a random sample as large as the settings allow."""
-    rng = np.random.default_rng(params.seed)
-    fit = past.fit.copy()
+def subsample(fit: Booleans, outcome: NDArray[np.int8], most: int, seed: int) -> Booleans:
+    """Return the calls to fit on, bool (n,): of each kind a random sample of at most `most` of those in `fit`."""
+    rng = np.random.default_rng(seed)
+    fit = fit.copy()
     for kind in (0, 1):
-        rows = np.flatnonzero(fit & (past.events.outcome == kind))
-        if len(rows) > params.boosting.most_of_a_label:
-            fit[rng.permutation(rows)[params.boosting.most_of_a_label :]] = False
+        rows = np.flatnonzero(fit & (outcome == kind))
+        if len(rows) > most:
+            fit[rng.permutation(rows)[most:]] = False
     return fit
 
 
@@ -169,14 +210,14 @@ def mask_missing_features(rows: Floats) -> Floats:
     return np.where(np.isnan(rows).mean(axis=0) > MOSTLY_MISSING, 0.0, rows)
 
 
-def _cuts(events: Events, params: Params) -> tuple[int, int]:
-    """Cut time where the rarer kind of call has its shares, so that each part has some of it."""
-    counts = np.bincount(events.outcome[events.outcome != UNLABELLED], minlength=2)
-    rarer = events.received_us[events.outcome == np.argmin(counts)]
-    most = len(rarer) - 1
-    first = min(max(1, round(params.split.fit * len(rarer))), most - 1)
-    second = min(max(first + 1, round((params.split.fit + params.split.calibrate) * len(rarer))), most)
-    return int(rarer[first]), int(rarer[second])
+def _calls_of(calls: pd.DataFrame, centre: str | None) -> Booleans:
+    if centre is None:
+        return np.ones(len(calls), dtype=np.bool_)
+    mine = (calls["centre"] == centre).fillna(False).to_numpy(np.bool_)
+    if not mine.any():
+        known = ", ".join(sorted(calls["centre"].dropna().unique().tolist())) or "none is named"
+        raise TrainingError(f"centre: no call is of {centre!r}, expected one of the log's: {known}")
+    return mine
 
 
 def _last_known(calls: pd.DataFrame, events: Events) -> int:

@@ -64,9 +64,7 @@ def test_a_campaign_and_lines_that_change_are_noticed_within_four_weeks(quiet):
 
 @pytest.fixture(scope="module")
 def sample(made):
-    events, labelled = made.past.events, made.past.calibrate | made.past.certify
-    rows = events.received_us >= events.received_us[labelled].min()
-    return build_sample(made.past.table, made.past.events, rows, made.scorecards, made.past.until_us)
+    return build_sample(made.past.table, made.past.events, made.trained.out_of_time(), made.past.until_us)
 
 
 def test_calls_look_like_themselves(made, sample):

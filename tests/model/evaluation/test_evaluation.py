@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from model.errors import EvaluationError
 from model.evaluation.evaluation import Effort, count_splits, evaluate
+from model.evaluation.rehearsal import rehearse
 from model.evaluation.window import EvaluationWindow
 from model.params import Params
 from model.queueing.scenarios import CONDITIONS
@@ -121,12 +123,13 @@ def test_a_log_of_later_calls_only_has_no_yardsticks_and_no_prices(city, earlier
 def test_a_window_without_genuine_calls_gives_nulls_and_no_error(made):
     past = made.past
     rows = past.certify & (past.events.outcome == 1)
-    window = EvaluationWindow(past.events, past.table, rows, rows, made.scorecards, made.policy)
-    about = count_splits(past) | {"evaluated_on": "certify split"}
-    found = evaluate(window, made.policy, made.certificate, earlier=past, params=Params(), about=about, effort=QUICK)
+    (*_, last) = rehearse(made.trained, made.policy, most=1)
+    window = EvaluationWindow(past.events, past.table, rows, [replace(last, rows=rows)])
+    about = count_splits(past, window) | {"evaluated_on": "out of time"}
+    found = evaluate(window, made.policy, made.certificate, about=about, effort=QUICK)
     assert found["stages"]["ring"]["auc"] is None
     assert found["waits"] is found["slices"] is found["summary"] is None
     nobody = np.zeros_like(rows)
-    window = EvaluationWindow(past.events, past.table, nobody, nobody, made.scorecards, made.policy)
-    found = evaluate(window, made.policy, made.certificate, earlier=None, params=Params(), about=about, effort=QUICK)
+    window = EvaluationWindow(past.events, past.table, nobody, [replace(last, rows=nobody)])
+    found = evaluate(window, made.policy, made.certificate, about=about, effort=QUICK)
     assert found["window"]["calls"] == 0

@@ -6,7 +6,7 @@ import pytest
 
 from model.certification.certificate import DeferralProof, FlagProof
 from model.evaluation.evaluation import count_splits, evaluate, round_document
-from model.evaluation.window import EvaluationWindow
+from model.evaluation.window import EvaluationWindow, Rehearsal
 from model.language.texts import texts_of
 from model.queueing.caller_groups import SLICES
 from model.report.render import model_card, report
@@ -157,9 +157,10 @@ def test_what_could_not_be_measured_is_said_in_words(made, written):
 def test_calls_without_a_genuine_one_are_reported_too(made, written, closed):
     past = made.past
     pranks = past.certify & (past.events.outcome == 1) & closed
-    window = EvaluationWindow(past.events, past.table, past.certify & closed, pranks, made.scorecards, made.policy)
-    about = {**count_splits(past), "evaluated_on": "certify split"}
-    metrics = evaluate(window, made.policy, made.certificate, earlier=None, params=made.params, about=about)
+    rows = Rehearsal(past.certify & closed, made.scorecards, made.policy, made_of=None)
+    window = EvaluationWindow(past.events, past.table, pranks, [rows])
+    about = {**count_splits(past, window), "evaluated_on": "out of time"}
+    metrics = evaluate(window, made.policy, made.certificate, about=about)
     page, card = written(metrics)
     for text in (page, card):
         assert said_of(text, ANSWER["en"]["no_waits"])

@@ -1,19 +1,15 @@
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from model.calls.call_events import sort_calls
 from model.errors import TrainingError
-from model.params import Boosting, Params, Split
+from model.params import Boosting, Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
 from model.scorecard.scorecard import likelihood
-from model.training.boosting import train
 from model.training.dataset import prepare_dataset, subsample
 from model.training.distillation import platt_parameters
+from model.training.rolling_origin import train
 
 HOUR, DAY = 3_600, 86_400
 SMALL = Boosting(max_iter=30)
@@ -24,76 +20,7 @@ def probabilities(card, rows):
     return np.array([likelihood(value) for value in card.log_odds(card.contributions(rows, card.features)).tolist()])
 
 
-@pytest.fixture(scope="session")
-def labelled_log(log_of):
-    """A function that makes a log with a call an hour, closed a minute later, from the labels alone."""
-
-    def labelled_log(genuine, delay_s=60, callers=50):
-        rows = [
-            {
-                "call_id": f"c{n:05}",
-                "received_at": n * HOUR,
-                "caller": f"caller-{n % callers}",
-                "line": "mobile",
-                "duration_s": 10.0 + n % 7 + 30 * bool(real),
-                "ended_at": n * HOUR + 60,
-                "disposition": "genuine" if real else "prank",
-                "disposed_at": n * HOUR + delay_s,
-            }
-            for n, real in enumerate(genuine)
-        ]
-        return log_of(rows)
-
-    return labelled_log
-
-
 # -- Looking back
-
-
-def test_the_splits_are_disjoint_and_in_order_of_time(made):
-    past = made.past
-    received = past.events.received_us
-    splits = [received[rows] for rows in (past.fit, past.calibrate, past.certify)]
-    for earlier, later in itertools.pairwise(splits):
-        assert len(earlier)
-        assert len(later)
-        assert earlier.max() < later.min()
-    labelled = past.events.outcome >= 0
-    assert not ((past.fit | past.calibrate | past.certify) & ~labelled).any()
-
-
-@given(
-    genuine=st.lists(st.booleans(), min_size=6, max_size=60),
-    fit=st.floats(0.01, 0.98),
-    rest=st.floats(0.01, 0.98),
-)
-def test_whatever_the_shares_each_split_has_some_of_the_rarer_kind(labelled_log, genuine, fit, rest):
-    counts = np.bincount(np.array(genuine, dtype=int), minlength=2)
-    params = Params(split=Split(fit=fit, calibrate=(1.0 - fit) * rest))
-    if counts.min() < 3:
-        with pytest.raises(TrainingError, match=f"{counts[1]} calls closed as genuine and {counts[0]} as not genuine"):
-            prepare_dataset(labelled_log(genuine), params)
-        return
-    past = prepare_dataset(labelled_log(genuine), params)
-    rarer = past.events.outcome == (0 if counts[1] < counts[0] else 1) if counts[0] != counts[1] else None
-    if rarer is not None:
-        assert (past.fit & rarer).any()
-        assert (past.calibrate & rarer).any()
-        assert ((past.events.received_us >= past.events.received_us[past.calibrate].max()) & rarer).any()
-
-
-def test_calls_too_young_for_their_label_are_neither_calibrated_on_nor_certified(labelled_log):
-    genuine = [n % 3 == 0 for n in range(600)]
-    log, soon = labelled_log(genuine, delay_s=2 * DAY), labelled_log(genuine)["disposed_at"]
-    log["disposed_at"] = log["disposed_at"].where(np.arange(600) % 2 == 0, soon)
-    until = log["received_at"].iloc[-1]
-    past = prepare_dataset(log, Params(), until)
-    young = past.events.received_us > past.until_us - 2 * DAY * 1_000_000
-    assert past.maturity_s == 2 * DAY
-    assert past.too_young == young.sum() > 40
-    assert (young & (past.events.outcome >= 0)).sum() > 20
-    assert not ((past.calibrate | past.certify) & young).any()
-    assert past.certify.any()
 
 
 def test_until_leaves_out_what_became_known_later(city):
@@ -140,7 +67,7 @@ def test_a_few_genuine_calls_are_enough_to_train(labelled_log, genuine):
     real = np.zeros(1_500, dtype=bool)
     real[np.linspace(50, 1_450, genuine).astype(int)] = True
     past = prepare_dataset(labelled_log(real), Params())
-    _, cards = train(past, Params(boosting=SMALL))
+    cards = train(past, Params(boosting=SMALL)).scorecards
     for stage in STAGES:
         found = probabilities(cards[stage], past.table.matrix())
         assert np.isfinite(found).all()
@@ -153,11 +80,12 @@ def test_labels_of_pure_chance_still_train_and_score_near_the_base_rate(labelled
         log = labelled_log(real)
         log["duration_s"] = np.random.default_rng(seed + 100).uniform(10.0, 60.0, len(log))
         past = prepare_dataset(log, Params())
-        estimators, cards = train(past, Params(boosting=SMALL))
+        trained = train(past, Params(boosting=SMALL))
+        _, said = trained.held_out()
         for stage in STAGES:
-            slope, _ = platt_parameters(estimators[stage])
+            slope, _ = platt_parameters(trained.estimators[stage])
             assert slope > 0.0
-            found = probabilities(cards[stage], past.table.matrix(past.certify))
+            found = said[stage].likelihood
             assert found.mean() == pytest.approx(0.7, abs=0.08)
             assert found.std() < 0.1
 
@@ -170,7 +98,8 @@ def test_a_score_that_says_the_opposite_of_later_calls_is_in_effect_their_base_r
     turned.loc[second, "duration_s"] = np.where(long, 12.0, 45.0)[second]
     params = Params(boosting=SMALL)
     past = prepare_dataset(turned, params)
-    estimators, cards = train(past, params)
+    trained = train(past, params)
+    estimators, cards = trained.estimators, trained.scorecards
     slope, _ = platt_parameters(estimators["ended"])
     assert slope == pytest.approx(1e-6)
     found = probabilities(cards["ended"], past.table.matrix())
@@ -185,11 +114,11 @@ def test_a_model_of_thinned_calls_still_tells_the_share_of_later_calls(labelled_
     log = labelled_log(rng.random(9_000) < 0.12, callers=400)
     params = Params(boosting=Boosting(max_iter=30, most_of_a_label=1_000))
     past = prepare_dataset(log, params)
-    fit = subsample(past, params)
+    fit = subsample(past.fit, past.origins[-1].outcome, 1_000, params.seed)
     kept, all_of_them = (np.bincount(past.events.outcome[rows], minlength=2) for rows in (fit, past.fit))
     assert all_of_them[1] > 3_000
     assert kept.tolist() == [all_of_them[0], 1_000]
-    _, cards = train(past, params)
+    cards = train(past, params).scorecards
     later = past.certify
     for stage in STAGES:
         told = probabilities(cards[stage], past.table.matrix(later)).mean()
@@ -234,7 +163,7 @@ def test_history_tells_what_a_call_alone_cannot_even_when_every_label_comes_a_we
     nobody = prepare_dataset(log.assign(caller=pd.Series(None, index=log.index, dtype="str")), params)
 
     def auc(past):
-        found = probabilities(train(past, params)[1]["ring"], past.table.matrix(past.certify))
+        found = probabilities(train(past, params).scorecards["ring"], past.table.matrix(past.certify))
         prank = past.events.outcome[past.certify] == 1
         return (found[prank][:, None] > found[~prank]).mean() + (found[prank][:, None] == found[~prank]).mean() / 2
 

@@ -7,9 +7,9 @@ import pytest
 from model.calls.call_events import events_of, sort_calls
 from model.calls.phone_numbers import Numbering
 from model.params import Boosting, Params, Training
-from model.training.boosting import train
 from model.training.dataset import prepare_dataset, split_holdout, training_weights
 from model.training.label_bias import FEWEST, describe_label_bias, label_bias
+from model.training.rolling_origin import train
 
 LABELS = Params().labels
 
@@ -108,10 +108,10 @@ def test_training_on_the_share_only_does_not_learn_what_the_system_did(city):
         params = Params(boosting=Boosting(max_iter=20), training=Training(random_share=share))
         past = prepare_dataset(calls, params)
         assert (past.fit & acted_on).any() == (past.calibrate & acted_on).any() == (share != "only")
-        _, cards = train(past, params)
+        cards = train(past, params).scorecards
         rows = past.table.matrix(past.certify)[:, : len(cards["opening"].features)]
         odds = cards["opening"].log_odds(cards["opening"].contributions(rows, cards["opening"].features))
         means[share] = float((1.0 / (1.0 + np.exp(-odds))).mean())
-    labelled = calls["disposition"].map(LABELS)[past.certify & ~acted_on]
+    labelled = calls["disposition"].map(LABELS)[past.calibrate & ~acted_on]
     assert means["only"] == pytest.approx(labelled.mean(), abs=0.04)
     assert means["only"] + 0.03 < means["weight"] < means["ignore"] - 0.03
