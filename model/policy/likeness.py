@@ -1,8 +1,8 @@
 """What a score says to a person: how much a call looks like the centre's genuine calls, and how rare those are here.
 
-Two numbers, read from two small tables of each stage, which `model.training.likeness_fit` makes of held-out calls. Both
-go by the guarded score, since it decides everything else that is done with a call, and since silence must not make a
-call look like a prank.
+Two numbers, read from two small tables of each stage, which `model.training.centre_likeness` makes of held-out calls.
+Both go by the guarded score, since it decides everything else that is done with a call, and since silence must not make
+a call look like a prank.
 """
 
 from bisect import bisect_left, bisect_right

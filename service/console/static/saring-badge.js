@@ -4,8 +4,9 @@
 //     <saring-badge call="112-0042" token="A TOKEN OF /v1/tokens"></saring-badge>
 //
 // Attributes: `call` and `token`, or `badge` and `one-in` for a page that knows them itself (or `band`, which says less,
-// as pages of before have it); `lang` (en, id; else that of the page), `theme` (light, dark; else as the screen is set), `refresh` (seconds, 5), `service` (an address, else
-// where the module came from). `shown` is written by the element: the state that it shows.
+// as pages of before have it); `lang` (en, id; else that of the page), `theme` (light, dark; else as the screen is set),
+// `refresh` (seconds, 5), `service` (an address, else where the module came from). `shown` is written by the element: the
+// state that it shows.
 //
 // It never shows as current what it does not know: without an answer for some seconds, or when the token has ended, it
 // says "connection lost". A minute before the token ends it sends the event `saring-renew`; set `token` to a new one then.

@@ -11,6 +11,7 @@ from model.params import Params
 from model.policy.assessor import Assessor
 from model.policy.deferral import DeferralSettings
 from model.policy.guardrails import GUARDRAIL_NAMES, lowest_cap
+from model.policy.likeness import badge_of
 from model.policy.policy import Band, Policy, band_of
 from model.policy.stage_scores import stage_scores
 from model.release.folder import to_bytes
@@ -31,6 +32,17 @@ def test_a_call_that_is_not_deferred_is_normal_and_only_a_certified_threshold_fl
     band = band_of(guarded, factor, threshold)
     assert (band == Band.NORMAL) == (factor == 0.0)
     assert (band == Band.LIKELY_PRANK) == (factor > 0.0 and threshold is not None and guarded > threshold)
+
+
+@given(scores, scores, st.none() | scores, st.none() | scores, st.booleans())
+def test_only_a_proof_and_no_guardrail_lets_a_call_be_shown_as_like_a_prank(guarded, factor, threshold, like, by_lot):
+    band = band_of(guarded, factor, threshold)
+    badge = badge_of(band.id, like, held_out=by_lot)
+    assert (badge == "not_rated") == by_lot
+    assert (badge == "like_emergencies") == (not by_lot and like is not None and like > 0.5)
+    proven = threshold is not None and guarded > threshold and factor > 0.0
+    assert (badge == "prank_like") == (not by_lot and proven and like is not None and like <= 0.05)
+    assert badge_of("unscored", like) == "not_rated"
 
 
 @given(st.lists(scores, min_size=2, max_size=2).map(sorted), scores)
