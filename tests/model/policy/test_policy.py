@@ -108,9 +108,10 @@ def test_guardrails_only_lower_factors_before_they_are_scaled(made):
 def test_the_curve_without_guardrails_is_the_one_fitted_with_all_of_them_off(made):
     bare = Params(guardrails={name: {"enabled": False} for name in GUARDRAIL_NAMES})
     rows = made.past.calibrate
-    policy = set_policy(made.past, rows, score_held_out(made.past, rows, made.scorecards, bare), bare)
+    scores = score_held_out(made.past, rows, made.scorecards, bare)
+    off, on = (set_policy(made.past, rows, scores, params) for params in (bare, Params()))
     for stage in STAGES:
-        assert policy.curves[stage] == policy.unguarded[stage] == made.policy.unguarded[stage]
+        assert off.curves[stage] == off.unguarded[stage] == on.unguarded[stage]
 
 
 @pytest.mark.parametrize("stage", STAGES)
