@@ -11,24 +11,30 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 from model.arrays import Floats
 from model.params import Params
 from model.scorecard.features import FEATURES, WIDTHS
 from model.training.dataset import WORTH_A_THREAD, mask_missing_features
-from model.training.distillation import platt_parameters
+from model.training.distillation import platt_parameters, step_functions
+from model.training.turns import Column, columns_between_turns
 
 #: The slope of a stage whose score says nothing, or the opposite, about later calls: in effect its base rate.
 NO_SLOPE = 1e-6
 #: Fewer genuine calls than this cannot say that scores are too timid.
 FEWEST_GENUINE = 10
+#: Where features turn is looked for in at most so many calls, drawn at random.
+FREE_ROWS = 50_000
 
 
-def fit_stage(
-    rows: Floats, label: NDArray[np.int8], weights: Floats | None, stage: str, params: Params
-) -> HistGradientBoostingClassifier:
+def fit_stage(rows: Floats, label: NDArray[np.int8], weights: Floats | None, stage: str, params: Params) -> Pipeline:
     """Fit the boosting of a stage, not yet calibrated: no interactions, each feature in its allowed direction.
+
+    It is fitted twice: freely, on at most `FREE_ROWS` calls, to see where features turn, and then with the turns that
+    are borne out (`model.training.turns`).
 
     Parameters
     ----------
@@ -38,15 +44,44 @@ def fit_stage(
     weights : float64 (n,), optional
         1 by default.
     """
+    rows = mask_missing_features(rows)
+    free = [Column(place, feature.direction) for place, feature in enumerate(FEATURES[: WIDTHS[stage]])]
+    some = np.arange(len(rows))
+    if len(rows) > FREE_ROWS:
+        some = np.sort(np.random.default_rng(params.seed).choice(some, FREE_ROWS, replace=False))
+    _, functions = step_functions(
+        _fit(free, rows[some], label[some], None if weights is None else weights[some], params)
+    )
+    genuine = rows[label == 0]
+    columns: list[Column] = []
+    for column, (edges, values, _) in zip(free, functions, strict=True):
+        ordered = column.direction == 0 and not FEATURES[column.feature].words
+        columns += (
+            columns_between_turns(column.feature, edges, values, genuine[:, column.feature]) if ordered else [column]
+        )
+    return _fit(columns, rows, label, weights, params)
+
+
+def _fit(
+    columns: list[Column], rows: Floats, label: NDArray[np.int8], weights: Floats | None, params: Params
+) -> Pipeline:
+    """Fit a boosting on columns of features; trees may use several columns of one feature."""
+    feature = np.array([column.feature for column in columns])
     boosting = HistGradientBoostingClassifier(
-        interaction_cst="no_interactions",
-        monotonic_cst=[feature.direction for feature in FEATURES[: WIDTHS[stage]]],
+        interaction_cst=[set(np.flatnonzero(feature == place).tolist()) for place in range(rows.shape[1])],
+        monotonic_cst=[column.direction for column in columns],
         early_stopping=False,
         random_state=params.seed,
         **params.boosting.model_dump(exclude={"most_of_a_label"}),
     )
+    lows, highs = (np.array([getattr(column, end) for column in columns]) for end in ("low", "high"))
+    pipeline = make_pipeline(
+        FunctionTransformer(np.take, kw_args={"indices": feature, "axis": 1}),
+        FunctionTransformer(np.clip, kw_args={"a_min": lows, "a_max": highs}),
+        boosting,
+    )
     with _threads_for(rows):
-        return boosting.fit(mask_missing_features(rows), label, weights)
+        return pipeline.fit(rows, label, histgradientboostingclassifier__sample_weight=weights)
 
 
 class Platt(NamedTuple):
@@ -81,7 +116,7 @@ def fit_platt(decisions: Floats, label: NDArray[np.int8], weights: Floats | None
                                -100.0, 100.0))  # fmt: skip
 
 
-def calibrate(boosting: HistGradientBoostingClassifier, row: Floats, platt: Platt) -> CalibratedClassifierCV:
+def calibrate(boosting: Pipeline, row: Floats, platt: Platt) -> CalibratedClassifierCV:
     """Calibrate a boosting; `row`, float64 (WIDTHS[stage],), is any call's."""
     calibrated = _sigmoid(boosting, np.array([row, row]), np.array([0, 1], dtype=np.int8), None)
     (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
 
-from model.arrays import Floats
-from model.scorecard.features import NAMES, WIDTHS
+from model.arrays import Floats, Integers
+from model.scorecard.features import NAMES
 from model.scorecard.scorecard import Scorecard, Steps
 
 
@@ -16,7 +16,7 @@ def distil(estimator: CalibratedClassifierCV, rows: Floats, stage: str) -> Score
     Parameters
     ----------
     estimator : CalibratedClassifierCV
-        Platt's calibration of a HistGradientBoostingClassifier whose trees use one feature each.
+        Platt's calibration of what `fit_stage` gives.
     rows : float64 (n, d)
         The training rows: each contribution is 0 on their mean.
 
@@ -34,22 +34,10 @@ def distil(estimator: CalibratedClassifierCV, rows: Floats, stage: str) -> Score
     if not slope > 0.0:
         raise ValueError(f"stage {stage}: a calibration slope of {slope:.3g}, expected more than 0: the calls used for "
                          "calibration contradict those used for fitting")  # fmt: skip
-    boosting: HistGradientBoostingClassifier = estimator.estimator.estimator
-    trees: list[list[NDArray[np.void]]] = [[] for _ in range(WIDTHS[stage])]
-    raw = float(np.ravel(boosting._baseline_prediction)[0])
-    for (tree,) in boosting._predictors:
-        used = np.unique(tree.nodes["feature_idx"][tree.nodes["is_leaf"] == 0])
-        if len(used) > 1:
-            raise ValueError(f"stage {stage}: a tree uses features {used.tolist()}, expected one")
-        if len(used) == 0:
-            raw += float(tree.nodes["value"][0])
-        else:
-            trees[used[0]].append(tree.nodes)
-
+    raw, functions = step_functions(estimator.estimator.estimator)
     intercept = slope * raw + offset
     steps = []
-    for place, mine in enumerate(trees):
-        edges, values, missing = _steps(mine)
+    for place, (edges, values, missing) in enumerate(functions):
         column = rows[:, place]
         known = column[~np.isnan(column)]
         counts = np.bincount(np.searchsorted(edges, known), minlength=len(values))
@@ -62,6 +50,23 @@ def distil(estimator: CalibratedClassifierCV, rows: Floats, stage: str) -> Score
     return Scorecard(stage, intercept, steps)
 
 
+def step_functions(fitted: Pipeline) -> tuple[float, list[tuple[Floats, Floats, float]]]:
+    """Return what a boosting of columns says: a constant, and each feature's edges, values and value when missing."""
+    take, clip, boosting = (step for _, step in fitted.steps)
+    columns, lows, highs = take.kw_args["indices"], clip.kw_args["a_min"], clip.kw_args["a_max"]
+    trees: list[list[NDArray[np.void]]] = [[] for _ in range(fitted.n_features_in_)]
+    raw = float(np.ravel(boosting._baseline_prediction)[0])
+    for (tree,) in boosting._predictors:
+        used = np.unique(columns[tree.nodes["feature_idx"][tree.nodes["is_leaf"] == 0]])
+        if len(used) > 1:
+            raise ValueError(f"a tree uses features {used.tolist()}, expected one")
+        if len(used) == 0:
+            raw += float(tree.nodes["value"][0])
+        else:
+            trees[used[0]].append(tree.nodes)
+    return raw, [_steps(mine, lows, highs) for mine in trees]
+
+
 def platt_parameters(estimator: CalibratedClassifierCV) -> tuple[float, float]:
     """Return slope and offset of the calibration: log-odds = slope * decision function + offset."""
     (calibrated,) = estimator.calibrated_classifiers_
@@ -69,24 +74,26 @@ def platt_parameters(estimator: CalibratedClassifierCV) -> tuple[float, float]:
     return -float(sigmoid.a_), -float(sigmoid.b_)
 
 
-def _steps(trees: list[NDArray[np.void]]) -> tuple[Floats, Floats, float]:
-    """Sum trees over one feature into edges (k,), values (k + 1,) and the value of a missing feature."""
+def _steps(trees: list[NDArray[np.void]], lows: Floats, highs: Floats) -> tuple[Floats, Floats, float]:
+    """Sum trees over the columns of one feature into edges (k,), values (k + 1,) and the value of a missing feature."""
     cuts = [nodes["num_threshold"][nodes["is_leaf"] == 0] for nodes in trees]
     edges = np.unique(np.concatenate([np.empty(0), *cuts]))
     edges = edges[np.isfinite(edges)]  # a cut at infinity parts only the missing from the known
-    values = np.zeros(len(edges) + 1)
-    missing = 0.0
-    at_edges = np.append(edges, np.inf)  # the upper end of each step stands for the step
+    at_edges = np.append(edges, [np.inf, np.nan])  # the upper end of each step stands for the step
+    values = np.zeros(len(at_edges))
+    columns = np.clip(at_edges, lows[:, np.newaxis], highs[:, np.newaxis])
     for nodes in trees:
-        values += _predict(nodes, at_edges)
-        missing += float(_predict(nodes, np.array([np.nan]))[0])
-    step = np.append(np.diff(values) != 0.0, True)  # neighbours of one value are one step
-    return edges[step[:-1]], values[step], missing
+        values += _predict(nodes, columns)
+    step = np.append(np.diff(values[:-1]) != 0.0, True)  # neighbours of one value are one step
+    return edges[step[:-1]], values[:-1][step], float(values[-1])
 
 
-def _predict(nodes: NDArray[np.void], values: Floats) -> Floats:
-    at = np.zeros(len(values), dtype=np.int64)
+def _predict(nodes: NDArray[np.void], columns: Floats) -> Floats:
+    """Return what a tree says of points, given as each column sees them: float64 (columns, points)."""
+    points = np.arange(columns.shape[1])
+    at: Integers = np.zeros(len(points), dtype=np.int64)
     while not (done := nodes["is_leaf"][at].astype(bool)).all():
+        values = columns[nodes["feature_idx"][at], points]
         left = np.where(np.isnan(values), nodes["missing_go_to_left"][at] == 1, values <= nodes["num_threshold"][at])
         at = np.where(done, at, np.where(left, nodes["left"][at], nodes["right"][at]))
     return nodes["value"][at].astype(np.float64)

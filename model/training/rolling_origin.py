@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
 
 from model.arrays import Booleans, Floats
 from model.errors import TrainingError
@@ -122,7 +122,7 @@ class _Boostings:
     """Of one cut: its boostings by stage, the rows they learnt from, and their decision values of what came next."""
 
     origin: Origin
-    fitted: Mapping[str, HistGradientBoostingClassifier]
+    fitted: Mapping[str, Pipeline]
     rows: Floats
     later: Booleans
     decisions: Mapping[str, Floats]
