@@ -15,7 +15,7 @@ from model.arrays import Floats
 _SPREADS = (0.5, 0.28, 0.16, 0.09, 0.05, 0.028)
 # A bet never stakes everything on one caller, so that wealth stays above zero and its logarithm finite.
 _LARGEST_STAKE = 0.99
-_BISECTIONS = 40
+_BISECTIONS = 32
 
 
 class DeltaShares(NamedTuple):

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+import numpy as np
 from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from model.arrays import Booleans, Integers
 from model.errors import list_problems
 from model.language.catalogue import catalogue
 from model.language.texts import Language
+from model.policy.guardrails import GUARDRAIL_NAMES
 
 LIFE = timedelta(days=180)
 # The promise was made for a centre with about this share of calls not closed as genuine.
@@ -56,13 +60,34 @@ class FlagProof:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class GroupProof:
+    """Genuine callers of one group are deferred less than the work they queue with, or their calls are not deferred.
+
+    Parameters
+    ----------
+    group
+        The name of the guardrail that holds their calls.
+    genuine_callers, genuine_mean, genuine_upper
+        As in `DeferralProof`.
+    deferred
+        Whether calls of the group may be deferred; if not, the mean is what it would have been, None without a call.
+    """
+
+    group: str
+    genuine_callers: int
+    genuine_mean: float | None
+    genuine_upper: float
+    deferred: bool
+
+
+@dataclass(frozen=True, config=_STRICT)
 class DeferralProof:
     """Genuine callers are deferred less than the work they queue with: on average they gain.
 
     Parameters
     ----------
     delta_genuine, delta_load
-        The chances that the upper and the lower bound are wrong.
+        The chances that any of the upper bounds, and that the lower bound is wrong.
     genuine_callers, genuine_mean, genuine_upper
         Mean defer_factor of genuine callers, one call each, and its upper bound; None and 1 without callers.
     load_callers, load_mean, load_lower
@@ -70,9 +95,11 @@ class DeferralProof:
     caller_cap_s
         A caller's handling time counts up to here.
     on
-        Whether calls may be deferred: genuine_upper < load_lower.
+        Whether calls may be deferred: genuine_upper < load_lower, and so for each group that is deferred.
     reason
         "proven", "not_proven" or "no_genuine_callers".
+    groups
+        The guarded groups that had to be proven; none in certificates of before.
     """
 
     delta_genuine: float
@@ -86,10 +113,27 @@ class DeferralProof:
     caller_cap_s: float
     on: bool
     reason: str
+    groups: tuple[GroupProof, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.on != (self.genuine_upper < self.load_lower) or self.on != (self.reason == "proven"):
+        uppers = [self.genuine_upper, *(group.genuine_upper for group in self.groups if group.deferred)]
+        if self.on != (max(uppers) < self.load_lower) or self.on != (self.reason == "proven"):
             raise ValueError("on must say whether genuine_upper lies below load_lower, and reason must agree")
+
+    @property
+    def walled(self) -> tuple[str, ...]:
+        """The guardrails whose calls are not deferred although others are."""
+        return tuple(group.group for group in self.groups if self.on and not group.deferred)
+
+    def allows(self, guardrails: Collection[str]) -> bool:
+        """Return whether a call that these guardrails hold may be deferred."""
+        return self.on and not any(name in guardrails for name in self.walled)
+
+    def allows_rows(self, held: Integers) -> Booleans:
+        """Return which calls may be deferred; bit i of `held` is set where guardrail i holds."""
+        walls = sum(1 << GUARDRAIL_NAMES.index(name) for name in self.walled)
+        allowed: Booleans = np.equal(held & walls, 0) if self.on else np.zeros(len(held), dtype=np.bool_)
+        return allowed
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -199,6 +243,8 @@ class Certificate:
                 ),
                 say(f"certificate.{'on' if proof.deferral.on else 'off'}"),
             ]
+            if walled := [say(f"guardrail.{name}") for name in proof.deferral.walled]:
+                parts.append(say("certificate.walled", groups="; ".join(walled)))
         if self.subject == "procedure":
             parts.append(say("certificate.procedure"))
         return " ".join(parts)

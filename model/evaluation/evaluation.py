@@ -200,7 +200,7 @@ def _ranking(
         scores.log_odds[closed],
         scores.likelihood[closed],
         beside,
-        window.callers[closed],
+        window.units[closed],
         effort.resamples_for(len(closed)),
     )
     return own, others or None
@@ -232,7 +232,7 @@ def _fairness(window: "EvaluationWindow", policy: Policy, calls: QueuedCalls, ef
     for condition in slices.CONDITIONS:
         lived = slices.replay_outcomes(calls, condition, policy.deferral, effort.operators, seeds)
         found[condition.name] = slices.compare_slices(
-            lived, members, window.callers[mine], effort.resamples_for(len(mine))
+            lived, members, window.units[mine], effort.resamples_for(len(mine))
         )
     return {
         "slices": found,

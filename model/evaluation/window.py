@@ -13,6 +13,7 @@ from model.calls.call_events import UNLABELLED, Events
 from model.certification.bootstrap import caller_index
 from model.certification.bounds import exact_interval
 from model.certification.certificate import Certificate
+from model.certification.units import is_repeat, units_of
 from model.policy.policy import Band, Policy, band_of
 from model.policy.stage_scores import StageScores, join_scores, stage_scores
 from model.queueing.caller_groups import slice_masks
@@ -97,7 +98,7 @@ class EvaluationWindow:
         self.scores = {stage: join_scores([part[stage] for part in scores]) for stage in STAGES}
         self.closed = closed[rows]
         self.received_us = events.received_us[rows]
-        self.callers = events.caller[rows]
+        self.callers, self.units, self.repeats = events.caller[rows], units_of(events)[rows], is_repeat(events)[rows]
         self.genuine = (events.outcome[rows] == 0) & self.closed
         self.handling_s = handling_times(events)[rows]
         known = events.caller[(events.outcome == 1) & (events.caller >= 0)]

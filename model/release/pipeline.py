@@ -157,6 +157,7 @@ def make_release(
         issued_at=now,
         fingerprint=certificate_hash(*(document.decode() for document in documents)),
         base_rate=float((past.events.outcome[proven_on] == 1).mean()),
+        caps=policy.caps,
     )
     effect = label_bias(past.calls, past.events, window.rows, window.scores[QUEUE_STAGE].likelihood)
     about = count_splits(past, window) | {"evaluated_on": "out of time", "own_effect": effect}
@@ -179,9 +180,11 @@ def _certified(past: Dataset, window: EvaluationWindow, stage: str) -> StageCall
         # A call that is not deferred is not flagged, whatever its score.
         score=np.where(factor > 0.0, scores.guarded[closed], 0.0),
         defer_factor=factor,
-        genuine=window.genuine[closed],
+        held=scores.held[closed],
+        genuine=(window.genuine & ~window.repeats)[closed],
         handling_s=window.handling_s[closed],
         callers=window.callers[closed],
+        units=window.units[closed],
         call_ids=past.calls["call_id"][past.certify].tolist(),
     )
 

@@ -187,7 +187,7 @@ def _differences(
 ) -> list[Difference]:
     mine = windows[0]
     inside = {name: mask for name, mask in mine.genuine_slices().items() if mask.any()}
-    unit, _ = caller_index(mine.callers[mine.genuine])
+    unit, _ = caller_index(mine.units[mine.genuine])
     callers = {name: len(np.unique(unit[mask])) for name, mask in inside.items()}
     found = {(name, "auc"): row for name, row in _ranking(windows, inside, effort).items()}
     found |= {(name, "wait"): row for name, row in _waits(windows, releases, inside, effort).items()}
@@ -203,7 +203,7 @@ def _ranking(
     windows: list[EvaluationWindow], inside: Mapping[str, Booleans], effort: Effort
 ) -> dict[str, tuple[float, float, Interval]]:
     closed = windows[0].judged(effort.most_judged)
-    genuine, (unit, count) = windows[0].genuine[closed], caller_index(windows[0].callers[closed])
+    genuine, (unit, count) = windows[0].genuine[closed], caller_index(windows[0].units[closed])
     place = np.cumsum(windows[0].genuine) - 1
     scores = [window.scores[QUEUE_STAGE].guarded[closed] for window in windows]
     drawn = [weights[unit] for weights in bootstrap_weights(count, effort.resamples_for(len(closed)), seed=0)]
@@ -229,12 +229,11 @@ def _waits(
     lived = []
     for window, release in zip(windows, releases, strict=True):
         # As it would act: a release that has not proven that genuine callers gain leaves the queue as it is.
-        acts = release.certificate.stage(QUEUE_STAGE).deferral.on
-        factor = window.scores[QUEUE_STAGE].factor * float(acts)
+        scores, proof = window.scores[QUEUE_STAGE], release.certificate.stage(QUEUE_STAGE).deferral
+        factor = scores.factor * proof.allows_rows(scores.held)
         queued = window.queued_calls({"rule": factor})
         lived.append(slices.replay_outcomes(queued, CONDITION, release.policy.deferral, effort.operators, 1))
-    genuine_callers = windows[0].callers[windows[0].genuine]
-    unit, count = caller_index(genuine_callers)
+    unit, count = caller_index(windows[0].units[windows[0].genuine])
     columns = np.column_stack([lived[0].first_come_s, *(one.rule_s for one in lived)])
     resamples = effort.resamples_for(len(unit))
     found = {}

@@ -50,6 +50,7 @@ def score_log(
     scorecard = release.scorecards[stage]
     scores = stage_scores(table, scorecard, release.policy, protected=(listed == True).to_numpy())  # noqa: E712
     proof = release.proof(stage)
+    held = [guardrail_names(bits) for bits in scores.held.tolist()]
     threshold = proof.flag.threshold if proof else None
     pairs = zip(scores.guarded.tolist(), scores.factor.tolist(), strict=True)
     bands = [band_of(guarded, factor, threshold).id for guarded, factor in pairs]
@@ -61,8 +62,8 @@ def score_log(
             "band": bands,
             "defer_factor": scores.factor,
             "defer_factor_unguarded": scores.unguarded,
-            "deferral_on": bool(proof and proof.deferral.on),
-            "guardrails": [guardrail_names(bits) for bits in scores.held.tolist()],
+            "deferral_on": [bool(proof and proof.deferral.allows(names)) for names in held],
+            "guardrails": held,
             "reasons": _reasons(table, scorecard),
             "genuine_like": scores.genuine_like,
             "one_in": pd.Series(scores.one_in).astype("Int64"),

@@ -160,4 +160,10 @@ def _promise(proof: StageProof) -> tuple[Any, ...]:
     """Return what a certificate's sentence tells of a stage."""
     flag = proof.flag
     proven = flag.threshold is not None
-    return proven, flag.alpha, flag.genuine_callers if proven else flag.missing, proof.deferral.on
+    return (
+        proven,
+        flag.alpha,
+        flag.genuine_callers if proven else flag.missing,
+        proof.deferral.on,
+        proof.deferral.walled,
+    )

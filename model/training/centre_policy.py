@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.arrays import Booleans
+from model.certification.units import units_of
 from model.params import Params
 from model.policy.deferral_curve import NO_CURVE, HeldOutScores
 from model.policy.guardrails import SILENCE, lowest_cap
@@ -52,6 +53,7 @@ def set_policy(past: "Dataset", rows: Booleans, scores: Mapping[str, StageScores
     """
     policy = starting_policy(params)
     genuine, handling_s = past.events.outcome[rows] == 0, handling_times(past.events)[rows]
+    units = units_of(past.events)[rows]
     silence_on = not np.isnan(policy.caps[SILENCE])
     curves, unguarded, likeness = {}, {}, {}
     for stage, mine in scores.items():
@@ -59,6 +61,6 @@ def set_policy(past: "Dataset", rows: Booleans, scores: Mapping[str, StageScores
         cap = lowest_cap(mine.held, policy.caps)
         curves[stage] = HeldOutScores(guarded, genuine, handling_s).curve(policy.shape, cap)
         unguarded[stage] = HeldOutScores(mine.likelihood, genuine, handling_s).curve(policy.shape)
-        if (tables := fit_likeness(guarded, genuine, past.events.caller[rows])) is not None:
+        if (tables := fit_likeness(guarded, genuine, units)) is not None:
             likeness[stage] = tables
     return replace(policy, curves=curves, unguarded=unguarded, likeness=likeness)

@@ -17,6 +17,7 @@ from model.arrays import Booleans, Integers
 from model.calls.call_events import UNLABELLED, Events
 from model.certification.bootstrap import caller_index
 from model.certification.bounds import callers_needed, mean_upper, split_delta
+from model.certification.units import is_repeat, units_of
 from model.scorecard.features import ACTING_STAGES
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ProofSize:
     Parameters
     ----------
     callers : int
-        Genuine callers in the last part of the log, that would be kept for the certificate.
+        Genuine callers, an incident counted once, in the last part of the log, that would be kept for the certificate.
     needed : int
         The fewest with which anything can be proven.
     """
@@ -122,8 +123,8 @@ def plan_origins(
     rarer = received[own & (outcome == np.argmin(np.bincount(outcome[own], minlength=2)))]
     first, last = params.split.fit, params.split.fit + params.split.calibrate
     proof_us = _cut_times(rarer, [first, last])[-1]
-    kept = own & (received >= proof_us) & (outcome == 0)
-    size = ProofSize(caller_index(events.caller[kept])[1], fewest_callers(params))
+    kept = own & (received >= proof_us) & (outcome == 0) & ~is_repeat(events)
+    size = ProofSize(caller_index(units_of(events)[kept])[1], fewest_callers(params))
     if size.enough:
         before = int((own & (outcome == 0) & (received >= _cut_times(rarer, [first])[0]) & (received < proof_us)).sum())
         blocks = min(FEW_BLOCKS if before < PLENTY else PLENTY_BLOCKS, most_blocks)

@@ -4,6 +4,7 @@ Both rest on a certificate that holds, on the proof of the stage, and on the swi
 operators as it is, and the queue is first come, first served.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,14 +67,14 @@ class DeferralGate:
             return "not_proven"
         return None
 
-    def allowed_actions(self, stage: str, now: datetime) -> AllowedActions:
-        """Return what a stage may do now."""
+    def allowed_actions(self, stage: str, now: datetime, guardrails: Collection[str] = ()) -> AllowedActions:
+        """Return what a stage may do now with a call that these guardrails hold."""
         proof = self._proofs.get(stage)
         if proof is None:
             return AllowedActions(defers=False, threshold=None, silent_threshold=None)
         if self.off_reason(now) is not None:
             return AllowedActions(defers=False, threshold=None, silent_threshold=proof.flag.threshold)
-        return AllowedActions(proof.deferral.on, proof.flag.threshold, proof.flag.threshold)
+        return AllowedActions(proof.deferral.allows(guardrails), proof.flag.threshold, proof.flag.threshold)
 
     def visibility(self, now: datetime) -> Visibility:
         """Return whether earlier decisions may still be applied: what any stage may do now."""

@@ -94,7 +94,7 @@ class Triage:
         if self.network_attests and call.caller is not None and not (call.attestation == "A" and attested):
             scored = scored._replace(factor=0.0, guardrails=[*scored.guardrails, UNATTESTED.name])
         expected = self._board.expected_wait(call.queue, expected_wait_s)
-        self.decide_deferral(call, scored, self.gate.allowed_actions(stage, now), expected)
+        self.decide_deferral(call, scored, self.gate.allowed_actions(stage, now, scored.guardrails), expected)
         call.release = name
         if given is not None:
             call.shown_band, call.defer_s, call.held_out = given["band"], min(call.defer_s, given["defer_s"]), False

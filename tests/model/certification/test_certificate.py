@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.certification.certificate import LIFE, Certificate, State, certificate_hash
+from model.certification.certificate import LIFE, Certificate, GroupProof, State, certificate_hash
+from model.certification.deferral_proof import Load, prove_deferral
 from model.certification.proof import (
     StageCalls,
     certify,
-    one_call_per_caller,
-    prove_deferral,
     prove_flag,
     split_delta,
 )
+from model.certification.units import keyed_order, one_call_per_unit
 from model.language.catalogue import catalogue
 from model.language.texts import LANGUAGES
 
@@ -34,7 +34,9 @@ def a_centre(genuine=200, others=3000, seed=0, genuine_factor=0.02):
         defer_factor=np.where(is_genuine, genuine_factor, rng.uniform(0.3, 0.9, n)),
         genuine=is_genuine,
         handling_s=np.where(rng.random(n) < 0.05, np.nan, rng.uniform(10, 200, n)),
+        held=np.zeros(n, dtype=np.int64),
         callers=np.arange(n),
+        units=np.arange(n),
         call_ids=[f"call {i}" for i in range(n)],
     )
 
@@ -55,7 +57,7 @@ def a_certificate(calls=None, alpha=0.05):
 @given(codes=caller_codes)
 def test_each_caller_gives_one_call_and_each_call_without_number_itself(codes):
     callers = np.array(codes, dtype=np.int64)
-    chosen = one_call_per_caller(callers, [str(i) for i in range(len(codes))], KEY)
+    chosen = one_call_per_unit(callers, keyed_order([str(i) for i in range(len(codes))], KEY))
     assert sorted(c for c in callers[chosen].tolist() if c >= 0) == sorted({c for c in codes if c >= 0})
     assert [i for i in chosen.tolist() if codes[i] == -1] == [i for i, c in enumerate(codes) if c == -1]
 
@@ -64,22 +66,22 @@ def test_each_caller_gives_one_call_and_each_call_without_number_itself(codes):
 def test_the_chosen_calls_are_the_same_in_any_order_of_the_log(codes, data):
     order = data.draw(st.permutations(range(len(codes))))
     callers, call_ids = np.array(codes, dtype=np.int64), [str(i) for i in range(len(codes))]
-    chosen = {call_ids[i] for i in one_call_per_caller(callers, call_ids, KEY).tolist()}
-    moved = one_call_per_caller(callers[list(order)], [call_ids[i] for i in order], KEY)
+    chosen = {call_ids[i] for i in one_call_per_unit(callers, keyed_order(call_ids, KEY)).tolist()}
+    moved = one_call_per_unit(callers[list(order)], keyed_order([call_ids[i] for i in order], KEY))
     assert {call_ids[order[i]] for i in moved.tolist()} == chosen
 
 
 def test_another_key_chooses_other_calls_and_no_key_is_refused():
     callers, call_ids = np.repeat(np.arange(50), 10), [str(i) for i in range(500)]
-    first, second = (one_call_per_caller(callers, call_ids, key).tolist() for key in (b"1", b"2"))
+    first, second = (one_call_per_unit(callers, keyed_order(call_ids, key)).tolist() for key in (b"1", b"2"))
     assert first != second
     with pytest.raises(ValueError, match="key"):
-        one_call_per_caller(callers, call_ids, b"")
+        keyed_order(call_ids, b"")
 
 
 def test_caller_codes_below_minus_one_are_refused():
     with pytest.raises(ValueError, match="-2"):
-        one_call_per_caller(np.array([-2]), ["a"], KEY)
+        one_call_per_unit(np.array([-2]), keyed_order(["a"], KEY))
 
 
 @given(values=scores, alpha=st.sampled_from([0.02, 0.05, 0.2]), delta=st.sampled_from([0.0125, 0.05]))
@@ -146,9 +148,9 @@ def test_one_or_two_genuine_callers_prove_nothing(genuine):
 
 def test_a_caller_who_rings_all_day_counts_for_one_hour():
     factors, time_s, callers = np.repeat([1.0, 0.2], [1000, 1000]), np.full(2000, 60.0), np.arange(2000)
-    apart = prove_deferral(np.zeros(100), factors, time_s, callers, 0.01, 0.01)
+    apart = prove_deferral(np.zeros(100), factors, Load(time_s, callers), 0.01, 0.01)
     callers = np.where(callers < 1000, 0, callers)
-    one = prove_deferral(np.zeros(100), factors, time_s, callers, 0.01, 0.01)
+    one = prove_deferral(np.zeros(100), factors, Load(time_s, callers), 0.01, 0.01)
     assert apart.load_mean == one.load_mean == pytest.approx(0.6)
     assert one.load_lower < 0.25 < apart.load_lower
     assert one.load_callers == 1001
@@ -156,7 +158,7 @@ def test_a_caller_who_rings_all_day_counts_for_one_hour():
 
 def test_a_caller_counts_by_handling_time():
     factors, time_s = np.repeat([1.0, 0.0], 1000), np.repeat([300.0, 30.0], 1000)
-    proof = prove_deferral(np.zeros(100), factors, time_s, np.arange(2000), 0.01, 0.01)
+    proof = prove_deferral(np.zeros(100), factors, Load(time_s, np.arange(2000)), 0.01, 0.01)
     assert proof.load_mean == pytest.approx(300 / 330)
     assert 0.7 < proof.load_lower < proof.load_mean
 
@@ -165,22 +167,22 @@ def test_the_bound_is_held_to_the_mean_that_was_seen():
     # One caller who is never deferred took three quarters of all the time, but counts for one hour.
     factors = np.append(np.full(2000, 0.9), 0.0)
     time_s = np.append(np.full(2000, 60.0), 360_000.0)
-    proof = prove_deferral(np.zeros(100), factors, time_s, np.arange(2001), 0.01, 0.01)
+    proof = prove_deferral(np.zeros(100), factors, Load(time_s, np.arange(2001)), 0.01, 0.01)
     assert proof.load_lower == proof.load_mean == pytest.approx(0.225)
 
 
 def test_calls_without_number_are_not_one_caller():
     factors, time_s = np.tile([0.2, 0.9], 500), np.full(1000, 60.0)
-    withheld = prove_deferral(np.zeros(100), factors, time_s, np.full(1000, -1), 0.01, 0.01)
-    known = prove_deferral(np.zeros(100), factors, time_s, np.arange(1000), 0.01, 0.01)
+    withheld = prove_deferral(np.zeros(100), factors, Load(time_s, np.full(1000, -1)), 0.01, 0.01)
+    known = prove_deferral(np.zeros(100), factors, Load(time_s, np.arange(1000)), 0.01, 0.01)
     assert withheld == known
 
 
 def test_calls_that_took_no_time_do_not_count():
     factors, callers = np.array([0.5, 0.9]), np.arange(2)
-    proof = prove_deferral(np.zeros(5), factors, np.array([60.0, np.nan]), callers, 0.01, 0.01)
+    proof = prove_deferral(np.zeros(5), factors, Load(np.array([60.0, np.nan]), callers), 0.01, 0.01)
     assert (proof.load_callers, proof.load_mean) == (1, 0.5)
-    nothing = prove_deferral(np.zeros(5), factors, np.zeros(2), callers, 0.01, 0.01)
+    nothing = prove_deferral(np.zeros(5), factors, Load(np.zeros(2), callers), 0.01, 0.01)
     assert (nothing.load_mean, nothing.load_lower, nothing.on) == (None, 0.0, False)
 
 
@@ -254,6 +256,19 @@ def test_the_sentence_says_what_is_promised_and_what_is_missing():
     assert "39 more genuine callers are needed for 5%" in few.sentence("en")
     assert "1 more genuine caller is needed" in a_certificate(a_centre(genuine=85)).sentence("en")
     assert "39 penelepon darurat lagi untuk 5%" in few.sentence("id")
+
+
+def test_the_sentence_names_the_groups_that_are_not_deferred_and_json_keeps_them():
+    stage = a_certificate().stage("ring")
+    groups = (GroupProof("first_call", 30, 0.4, 0.6, False), GroupProof("no_number", 90, 0.05, 0.1, True))
+    walled = replace(a_certificate(), stages=(replace(stage, deferral=replace(stage.deferral, groups=groups)),))
+    assert "not proven that genuine callers of this kind gain: first call from this number." in walled.sentence("en")
+    assert "panggilan pertama dari nomor ini." in walled.sentence("id")
+    assert Certificate.from_json(walled.to_json()) == walled
+    assert "of this kind" not in a_certificate().sentence("en")
+    older = json.loads(walled.to_json())
+    del older["stages"][0]["deferral"]["groups"]
+    assert Certificate.from_json(json.dumps(older)).stage("ring").deferral.allows(["first_call"])
 
 
 def test_the_sentence_begins_with_why_a_certificate_does_not_hold():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from model.certification.bounds import exact_interval, mean_upper, order_statistic_rank
-from model.certification.proof import one_call_per_caller
+from model.certification.units import keyed_order, one_call_per_unit
 from tests.support.statistics.failure_rates import breaks, holds, row
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def frequent_callers(rng, size, slope):
 
 
 @pytest.mark.parametrize("slope", [1.0, -1.0])
-def test_one_call_per_caller_keeps_the_promise_for_callers_and_all_calls_together_do_not(slope):
+def test_one_call_a_caller_keeps_the_promise_for_callers_and_all_calls_together_do_not(slope):
     rng, repetitions, n = np.random.default_rng(7), 4_000, 106
     # The truth: share of callers whose randomly chosen call scores above t; a call is its caller's level + N(0, 0.5).
     _, levels = frequent_callers(rng, 200_000, slope)
@@ -60,7 +60,7 @@ def test_one_call_per_caller_keeps_the_promise_for_callers_and_all_calls_togethe
         # Call ids must differ between repetitions, or the key would choose the same positions each time.
         ids = [f"{i:x}" for i in rng.integers(0, 2**62, callers.size)]
         for label, sample in (
-            ("one call per caller", scores[one_call_per_caller(callers, ids, KEY)]),
+            ("one call per caller", scores[one_call_per_unit(callers, keyed_order(ids, KEY))]),
             ("all calls as if independent", scores),
         ):
             at = thresholds(sample[None])[0]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from model.certification.deferral_proof import CALLER_CAP_S, Load, prove_deferral
 from model.certification.monitor import Monitor
-from model.certification.proof import CALLER_CAP_S, prove_deferral
 from tests.support.statistics.failure_rates import breaks, holds, row
 
 pytestmark = pytest.mark.slow
@@ -22,6 +22,11 @@ def a_load(rng, n, lean):
     return own[callers], time_s, callers
 
 
+def proof_of(genuine_factors, drawn, delta):
+    factors, time_s, callers = drawn
+    return prove_deferral(genuine_factors, factors, Load(time_s, callers), delta, delta)
+
+
 def true_means(lean):
     factors, time_s, callers = a_load(np.random.default_rng(99), 400_000, lean)
     total = np.bincount(callers, time_s)
@@ -35,9 +40,7 @@ def test_the_lower_bound_of_the_load_holds_for_the_capped_mean(lean):
     rng, repetitions = np.random.default_rng(4), 1_000
     plain, capped = true_means(lean)
     for n in (300, 1500):
-        bounds = np.array(
-            [prove_deferral(np.zeros(0), *a_load(rng, n, lean), DELTA, DELTA).load_lower for _ in range(repetitions)]
-        )
+        bounds = np.array([proof_of(np.zeros(0), a_load(rng, n, lean), DELTA).load_lower for _ in range(repetitions)])
         failures, failures_plain = int((bounds > capped).sum()), int((bounds > plain).sum())
         row(
             f"chronic {lean:+.1f}, {n} callers: plain mean {plain:.3f}, capped {capped:.3f}, "
@@ -55,7 +58,7 @@ def test_the_gate_stays_shut_when_genuine_callers_gain_nothing(lean):
     rng, repetitions = np.random.default_rng(6), 1_000
     plain, _ = true_means(lean)
     opened = sum(
-        prove_deferral(rng.beta(5 * plain, 5 * (1 - plain), 106), *a_load(rng, 1500, lean), DELTA / 2, DELTA / 2).on
+        proof_of(rng.beta(5 * plain, 5 * (1 - plain), 106), a_load(rng, 1500, lean), DELTA / 2).on
         for _ in range(repetitions)
     )
     row(f"no gain, chronic {lean:+.1f}, 106 genuine callers, 1500 callers", opened, repetitions)
@@ -70,7 +73,7 @@ def test_how_often_the_gate_opens_when_genuine_callers_gain(gain):
     opened = {}
     for n in (20, 60, 106, 300):
         opened[n] = sum(
-            prove_deferral(rng.beta(2 * mean, 2 * (1 - mean), n), *a_load(rng, 1500, 0.4), DELTA / 8, DELTA / 8).on
+            proof_of(rng.beta(2 * mean, 2 * (1 - mean), n), a_load(rng, 1500, 0.4), DELTA / 8).on
             for _ in range(repetitions)
         )
         row(f"gain {gain:.2f}, {n} genuine callers", opened[n], repetitions)

@@ -1,13 +1,15 @@
 import json
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
 import pytest
 
+from model.certification.certificate import GroupProof
 from model.errors import ReleaseError
 from model.release.folder import read_release, to_bytes, write_release
-from model.scorecard.features import STAGES
+from model.scorecard.features import ACTING_STAGES, STAGES
 from service.queue.deferral_gate import DeferralGate
 from service.queue.operations import Operations
 
@@ -74,6 +76,20 @@ def test_a_certificate_of_another_scorecard_policy_or_setting_is_void(folder):
         alter(altered, name, change)
         state = DeferralGate(read_release(altered), Operations()).certificate_state(made.certificate.issued_at)
         assert (state.word, state.reason) == ("void", "release_changed")
+
+
+def test_a_call_of_a_group_that_is_not_proven_is_not_deferred_and_others_are(acting_release):
+    release = read_release(acting_release)
+    group = GroupProof("no_number", 30, 0.04, 0.3, deferred=False)
+    stages = tuple(
+        replace(stage, deferral=replace(stage.deferral, groups=(group,))) for stage in release.certificate.stages
+    )
+    gate = DeferralGate(replace(release, certificate=replace(release.certificate, stages=stages)), Operations())
+    now = release.certificate.issued_at
+    for stage in ACTING_STAGES:
+        assert gate.allowed_actions(stage, now, ["redial"]).defers
+        assert not gate.allowed_actions(stage, now, ["redial", "no_number"]).defers
+    assert gate.is_on(now)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
