@@ -49,6 +49,13 @@ class Boosting(_Strict):
     #: At most so many calls of the commoner label are fitted on, drawn at random; the calibration, on calls that
     #: are not thinned out, puts the level right again.
     most_of_a_label: Annotated[int, Field(ge=1_000)] = 500_000
+    #: Whether settings that are all as above may give way to simpler ones where genuine calls are few.
+    choose: bool = True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """scikit-learn's own settings."""
+        return self.model_dump(exclude={"most_of_a_label", "choose"})
 
 
 class Training(_Strict):

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -26,7 +27,7 @@ from model.calls.files.workbook import read_workbook
 from model.calls.log_writer import LogWriter
 from model.errors import LogError
 
-__all__ = ["BrokenLogError", "read_calls", "read_corrections", "write_log"]
+__all__ = ["BrokenLogError", "join_logs", "read_calls", "read_corrections", "write_log"]
 Tell = Callable[[str], object]
 
 
@@ -89,6 +90,21 @@ def read_corrections(
         )
 
     return _read_log(path, CORRECTION_COLUMNS, of_calls, AS_IS, tell)
+
+
+def join_logs(logs: dict[Path, pd.DataFrame]) -> pd.DataFrame:
+    """Put several call logs into one; a LogError when a call_id stands in two of them."""
+    calls = pd.concat(logs.values(), ignore_index=True)
+    again = calls["call_id"].duplicated()
+    if again.any():
+        names = np.repeat([str(path) for path in logs], [len(log) for log in logs.values()])
+        row = int(np.flatnonzero(again)[0])
+        first = names[int(np.flatnonzero(calls["call_id"] == calls["call_id"].iloc[row])[0])]
+        raise LogError(
+            f"{names[row]}: call_id: {again.sum():,} calls stand in another log too, the first of them in {first}, "
+            "expected call_ids that no other log has"
+        )
+    return calls
 
 
 def write_log(calls: pd.DataFrame, path: Path) -> None:

@@ -17,7 +17,7 @@ from model.arrays import Floats
 from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
-from model.training.dataset import WORTH_A_THREAD, mask_missing_features
+from model.training.boosting import WORTH_A_THREAD, mask_missing_features
 
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")
 #: At most so many calls are fitted on, drawn at random: more would cost more time than the scorecards' own fit.
@@ -51,7 +51,7 @@ class Baselines:
                 boosting = HistGradientBoostingClassifier(
                     early_stopping=False,
                     random_state=params.seed,
-                    **params.boosting.model_dump(exclude={"most_of_a_label"}),
+                    **params.boosting.settings,
                 )
                 models = {"unconstrained_boosting": boosting, "logistic_regression": _logistic(width)}
                 self._fitted[stage] = {name: model.fit(rows[:, :width], label) for name, model in models.items()}

@@ -118,7 +118,7 @@ class EvaluationWindow:
     ) -> "EvaluationWindow":
         """Return the calls received at or after `since`; judged are the closed ones that are `maturity_s` old."""
         received = past.events.received_us
-        rows = received >= since.value // 1_000
+        rows = past.mine & (received >= since.value // 1_000)
         closed = rows & (received <= past.until_us - maturity_s * 1e6) & (past.events.outcome != UNLABELLED)
         return cls(past.events, past.table, closed, [Rehearsal(rows, scorecards, policy, made_of)])
 

@@ -101,6 +101,7 @@ class ReleaseContent:
             "until": until.isoformat(),
             "time_zone": self.params.time_zone,
             "region": self.params.region,
+            "centre": self.past.centre,
             "labels": self.params.labels,
             "history_version": VERSION,
             "data": {
@@ -160,7 +161,7 @@ def make_release(
         caps=policy.caps,
     )
     effect = label_bias(past.calls, past.events, window.rows, window.scores[QUEUE_STAGE].likelihood)
-    about = count_splits(past, window) | {"evaluated_on": "out of time", "own_effect": effect}
+    about = count_splits(past, window) | {"evaluated_on": "out of time", "choice": trained.choice, "own_effect": effect}
     metrics = evaluate(window, policy, certificate, about=about, effort=effort)
     return ReleaseContent(params, trained, policy, certificate, metrics, training_profile(trained))
 
@@ -220,20 +221,20 @@ def evaluate_release(
     since = until if since is None else since
     if since < until:
         raise EvaluationError(f"calls from {since} on were part of the release's training, expected {until} or later")
-    params = Params.model_validate(release.manifest["params"])
+    params, centre = Params.model_validate(release.manifest["params"]), release.manifest.get("centre")
     try:
-        past = prepare_dataset(calls, params, None, corrections)
+        past = prepare_dataset(calls, params, None, corrections, centre=centre)
     except TrainingError as error:
         raise EvaluationError(str(error)) from error
     maturity_s = float(release.manifest["data"]["maturity_s"])
-    made_of = _made_of(calls, params, until, corrections)
+    made_of = _made_of(calls, params, until, corrections, centre)
     window = EvaluationWindow.of_later_calls(past, since, maturity_s, release.scorecards, release.policy, made_of)
     if not window.genuine.any():
         raise EvaluationError(
             f"{int(window.closed.sum())} closed calls from {since} on, none of them genuine, expected at least one; "
             "the release was made from all calls before (`saring train --until` leaves later ones)"
         )
-    splits = {"calls": None, "genuine_calls": None, "proof": None}
+    splits = {"calls": None, "genuine_calls": None, "proof": None, "choice": None}
     effect = label_bias(past.calls, past.events, window.rows, window.scores[QUEUE_STAGE].likelihood)
     return evaluate(
         window,
@@ -245,11 +246,11 @@ def evaluate_release(
 
 
 def _made_of(
-    calls: pd.DataFrame, params: Params, until: pd.Timestamp, corrections: pd.DataFrame | None
+    calls: pd.DataFrame, params: Params, until: pd.Timestamp, corrections: pd.DataFrame | None, centre: str | None
 ) -> HeldOut | None:
     """Return what a release was made of, by training anew as it was; None when the log does not go back so far."""
     try:
-        earlier = prepare_dataset(calls, params, until, corrections)
+        earlier = prepare_dataset(calls, params, until, corrections, centre=centre)
         trained = train(earlier, params, (QUEUE_STAGE,))
     except TrainingError:
         return None

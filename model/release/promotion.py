@@ -168,7 +168,8 @@ def _windows(
     windows = []
     for release in releases:
         try:
-            past = prepare_dataset(calls, Params.model_validate(release.manifest["params"]), None, corrections)
+            params, centre = Params.model_validate(release.manifest["params"]), release.manifest.get("centre")
+            past = prepare_dataset(calls, params, None, corrections, centre=centre)
         except TrainingError as error:
             raise PromotionError(f"--calls: {error}") from error
         windows.append(EvaluationWindow.of_later_calls(past, since, maturity_s, release.scorecards, release.policy))

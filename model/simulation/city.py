@@ -46,13 +46,13 @@ class CityLog:
     region: str
 
 
-def simulate(city: str, seed: int = 0, *, calls: int | None = None) -> CityLog:
+def simulate(city: str | City, seed: int = 0, *, calls: int | None = None) -> CityLog:
     """Simulate a city's call log; the same seed gives the same log, bit for bit.
 
     Parameters
     ----------
-    city : str
-        One of `cities()`; else a ValueError.
+    city : str or City
+        One of `cities()`, else a ValueError; or a city of one's own.
     seed : int
         From 0 upwards.
     calls : int, optional
@@ -71,7 +71,7 @@ def simulate(city: str, seed: int = 0, *, calls: int | None = None) -> CityLog:
     >>> len(log.calls), log.time_zone
     (13746, 'Asia/Jakarta')
     """
-    plan = load_city(city)
+    plan = load_city(city) if isinstance(city, str) else city
     size = plan.calls if calls is None else calls
     if size < 0:
         raise ValueError(f"calls must be 0 or more, got {size}")

@@ -17,10 +17,6 @@ from model.scorecard.feature_table import FeatureTable
 from model.training.origins import FEW_BLOCKS, Origin, ProofSize, plan_origins
 
 MATURE = 0.95
-#: On fewer rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
-WORTH_A_THREAD = 200_000
-#: A feature that is missing more often than this is left out.
-MOSTLY_MISSING = 0.999
 #: Models that are not served are fitted on at most so many calls of a label.
 MOST_OF_A_LABEL = 100_000
 _ACTED_ON = (Band.UNSURE.id, Band.LIKELY_PRANK.id)
@@ -39,8 +35,10 @@ class Dataset:
         The moment at which the log was known.
     maturity_s : float
         The 95th percentile of the time from a call to its first label.
+    centre : str, optional
+        The centre that the release is for.
     mine : bool (n,)
-        The calls of the centre that the release is for; all, unless one is named.
+        Its calls; all, unless one is named.
     mature : bool (n,)
         Labelled calls that are `maturity_s` old.
     origins : tuple of Origin
@@ -56,6 +54,7 @@ class Dataset:
     table: FeatureTable
     until_us: int
     maturity_s: float
+    centre: str | None
     mine: Booleans
     mature: Booleans
     origins: tuple[Origin, ...]
@@ -138,6 +137,7 @@ def prepare_dataset(
         table=FeatureTable(calls, events, params.time_zone),
         until_us=until_us,
         maturity_s=maturity_s,
+        centre=centre,
         mine=mine,
         mature=mature,
         origins=origins,
@@ -200,14 +200,6 @@ def training_weights(calls: pd.DataFrame, share: Literal["ignore", "weight", "on
     weights[acted_on] = kept * every / acted_on.sum()
     weights[held_out] = (1.0 - kept) * every / held_out.sum()
     return weights
-
-
-def mask_missing_features(rows: Floats) -> Floats:
-    """Make the features constant that hardly any call has: they are then never split on.
-
-    scikit-learn cannot find the bins of a feature that is missing in all the rows it looks at, 200,000 at most.
-    """
-    return np.where(np.isnan(rows).mean(axis=0) > MOSTLY_MISSING, 0.0, rows)
 
 
 def _calls_of(calls: pd.DataFrame, centre: str | None) -> Booleans:

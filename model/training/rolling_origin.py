@@ -6,19 +6,21 @@ no call is held out for it alone: the served models have learnt from those calls
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import Pipeline
 
 from model.arrays import Booleans, Floats
 from model.errors import TrainingError
-from model.params import Params
+from model.params import Boosting, Params
 from model.policy.stage_scores import StageScores, join_scores
-from model.scorecard.features import STAGES, WIDTHS
+from model.scorecard.features import QUEUE_STAGE, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
-from model.training.boosting import Platt, calibrate, fit_platt, fit_stage
+from model.training.boosting import Platt, calibrate, fit_freely, fit_platt, fit_stage
 from model.training.centre_policy import score_held_out
 from model.training.dataset import MOST_OF_A_LABEL, Dataset, subsample
 from model.training.distillation import distil
@@ -26,6 +28,17 @@ from model.training.origins import Origin
 
 #: Platt's two parameters are fitted on at most so many calls of a cut, drawn at random.
 MOST_CALIBRATED = 200_000
+#: From so many genuine calls on there is nothing to choose: the defaults are as good.
+ENOUGH_GENUINE = 500
+#: A setting has to beat one that stands before it by so much in AUC: less is chance.
+MARGIN = 0.002
+#: The simplest first. Leaves of a tree are one more than its cuts, all in one feature.
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "one_cut": {"max_leaf_nodes": 2, "l2_regularization": 1.0},
+    "one_cut_longer": {"max_leaf_nodes": 2, "l2_regularization": 1.0, "max_iter": 400},
+    "three_cuts_longer": {"max_leaf_nodes": 4, "max_iter": 400},
+    "defaults": {},
+}
 
 
 @dataclass(frozen=True)
@@ -57,12 +70,15 @@ class Trained:
     platts : tuple of mapping of str to Platt, or None
         By stage, fitted on what the models of the first cut said, of the first two, and so on; None where that is of
         one kind of calls.
+    choice : mapping, optional
+        What the settings of the boosting were chosen by (`choose_settings`).
     """
 
     past: Dataset
     params: Params
     models: tuple[CutModels, ...]
     platts: tuple[Mapping[str, Platt] | None, ...]
+    choice: Mapping[str, Any] | None
 
     @property
     def estimators(self) -> Mapping[str, CalibratedClassifierCV]:
@@ -136,6 +152,7 @@ def train(past: Dataset, params: Params, stages: Sequence[str] = STAGES) -> Trai
     TrainingError
         When one of the two kinds of calls is missing where the models are fitted or calibrated.
     """
+    params, choice = choose_settings(past, params)
     most = params.boosting.most_of_a_label
     found = [_fit(past, origin, params, stages, min(most, MOST_OF_A_LABEL)) for origin in past.origins[:-1]]
     earlier = [one for one in found if one is not None]
@@ -145,7 +162,7 @@ def train(past: Dataset, params: Params, stages: Sequence[str] = STAGES) -> Trai
     platts = tuple(_platts(past, earlier[: place + 1], stages) for place in range(len(earlier)))
     if not platts or platts[-1] is None:
         raise _one_kind("calibrate", past.events.outcome[past.calibrate])
-    return Trained(past, params, tuple(_finished(one, platts[-1]) for one in (*earlier, last)), platts)
+    return Trained(past, params, tuple(_finished(one, platts[-1]) for one in (*earlier, last)), platts, choice)
 
 
 def _fit(past: Dataset, origin: Origin, params: Params, stages: Sequence[str], most: int) -> _Boostings | None:
@@ -198,3 +215,52 @@ def _one_kind(part: str, outcome: NDArray[np.int8]) -> TrainingError:
     return TrainingError(
         f"split {part}: {counts[0]} calls closed as genuine and {counts[1]} as not genuine, expected both kinds"
     )
+
+
+def choose_settings(past: Dataset, params: Params) -> tuple[Params, dict[str, Any] | None]:
+    """Choose the settings of the boosting by rolling origin, at the stage that orders the queue.
+
+    Each setting is fitted at every cut, on what was known then, and ranks the calls up to the next cut.
+
+    Returns
+    -------
+    params : Params
+        As given, when there are genuine calls enough, when `choose` is off, or when any other setting of the boosting
+        was set by hand.
+    choice : dict, optional
+        As docs/metrics.md says; None when nothing was chosen.
+    """
+    by_hand = params.boosting != Boosting(most_of_a_label=params.boosting.most_of_a_label)
+    if by_hand or (past.events.outcome[past.fit] == 0).sum() >= ENOUGH_GENUINE:
+        return params, None
+    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in SETTINGS}
+    width = WIDTHS[QUEUE_STAGE]
+    for origin in past.origins[:-1]:
+        known, truth = origin.outcome[origin.fit], past.events.outcome[origin.block]
+        if min(len(np.unique(known)), len(np.unique(truth))) < 2:
+            continue
+        rows, ahead = (past.table.matrix(mine)[:, :width] for mine in (origin.fit, origin.block))
+        for name, changed in SETTINGS.items():
+            boosting = fit_freely(rows, known, past.weights[origin.fit], QUEUE_STAGE, _with(params, changed))
+            said = boosting.decision_function(ahead)
+            found[name].append(
+                (roc_auc_score(truth, said), average_precision_score(truth == 0, -said), int((truth == 0).sum()))
+            )
+    if not found["defaults"]:
+        return params, None
+    genuine = sum(count for *_, count in found["defaults"])
+    settings = {
+        name: {
+            "auc": sum(auc * count for auc, _, count in cuts) / genuine,
+            "average_precision_genuine": sum(precision * count for _, precision, count in cuts) / genuine,
+        }
+        for name, cuts in found.items()
+    }
+    best = max(one["auc"] for one in settings.values())
+    chosen = next(name for name, one in settings.items() if one["auc"] >= best - MARGIN)
+    choice = {"chosen": chosen, "cuts": len(found[chosen]), "genuine_calls": int(genuine), "settings": settings}
+    return _with(params, SETTINGS[chosen]), choice
+
+
+def _with(params: Params, changed: Mapping[str, Any]) -> Params:
+    return params.model_copy(update={"boosting": params.boosting.model_copy(update=dict(changed))})

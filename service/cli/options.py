@@ -87,8 +87,10 @@ def open_database(url: str | None, *, create: bool = False) -> Iterator["Engine"
         engine.dispose()
 
 
-def read_log(calls: Path, corrections: Path | None, mapping: Path | None, *, say_all: bool = False) -> tuple[Any, Any]:
-    """Read a log, and its corrections when there are any; what is odd in them is told on standard error.
+def read_log(
+    calls: Path | list[Path], corrections: Path | list[Path] | None, mapping: Path | None, *, say_all: bool = False
+) -> tuple[Any, Any]:
+    """Read a log, or several as one, and corrections when there are any; what is odd is told on standard error.
 
     With `say_all` that and how each file was read is told on standard output.
 
@@ -96,22 +98,27 @@ def read_log(calls: Path, corrections: Path | None, mapping: Path | None, *, say
     ------
     LogError
     """
-    from model.calls.call_log import read_calls, read_corrections
+    import pandas as pd
+
+    from model.calls.call_log import join_logs, read_calls, read_corrections
     from model.calls.files.mapping import AS_IS, read_mapping
 
     names = read_mapping(mapping) if mapping else AS_IS
-    of_calls: list[str] = []
-    of_corrections: list[str] = []
+    notes: dict[Path, list[str]] = {}
     try:
-        with Bar(f"reading {calls}"):
-            now = datetime.now(UTC)
-            log = read_calls(calls, names, now=now, tell=of_calls.append)
-            later = read_corrections(corrections, log, now=now, tell=of_corrections.append) if corrections else None
+        logs, later, now = {}, [], datetime.now(UTC)
+        for path in dict.fromkeys(calls if isinstance(calls, list) else [calls]):
+            with Bar(f"reading {path}"):
+                logs[path] = read_calls(path, names, now=now, tell=notes.setdefault(path, []).append)
+        log = next(iter(logs.values())) if len(logs) == 1 else join_logs(logs)
+        for path in [] if corrections is None else corrections if isinstance(corrections, list) else [corrections]:
+            with Bar(f"reading {path}"):
+                later.append(read_corrections(path, log, now=now, tell=notes.setdefault(path, []).append))
     finally:
-        for notes in (of_calls, of_corrections):
-            for note in notes if say_all else notes[1:]:
+        for told in notes.values():
+            for note in told if say_all else told[1:]:
                 print(note, file=sys.stdout if say_all else sys.stderr)
-    return log, later
+    return log, pd.concat(later, ignore_index=True) if later else None
 
 
 def parse_timestamp(option: str, text: str) -> Any:

@@ -30,14 +30,20 @@ class Stage(StrEnum):
 
 
 def train(
-    calls: Calls,
+    calls: Annotated[
+        list[Path],
+        typer.Option(help="Call log: CSV, Parquet or an Excel workbook; may be given several times."),
+    ],
     out: Annotated[Path, typer.Option(help="Release folder to write.")],
     params: Annotated[Path | None, typer.Option(help="Settings of training.")] = None,
     until: Annotated[str | None, typer.Option(help="Train on what was known at this moment, with its offset.")] = None,
-    corrections: Corrections = None,
+    corrections: Annotated[list[Path] | None, typer.Option(help="Later dispositions of the logs' calls.")] = None,
     mapping: NamesAndValues = None,
+    centre: Annotated[
+        str | None, typer.Option("--for", help="The centre to calibrate, certify and measure for; all are learnt from.")
+    ] = None,
 ) -> None:
-    """Train on a call log and write a release."""
+    """Train on a call log, or on several, and write a release."""
     from model.params import read_params
     from model.release.folder import write_release
     from model.release.pipeline import make_release
@@ -47,10 +53,15 @@ def train(
     log, later = read_log(calls, corrections, mapping)
     now = datetime.now(UTC)
     with Bar("training"):
-        made = make_release(log, settings, now, moment, later)
+        made = make_release(log, settings, now, moment, later, centre=centre)
         facts = made.facts(now)
         write_release(out, made.files(), facts)
     print(f"release {facts['release']} in {out}")
+    counts = made.metrics["genuine_calls"]
+    print(
+        f"genuine calls: {counts['fit']:,} fitted on, {counts['calibrate']:,} calibrated on, "
+        f"{counts['measured']:,} measured on, {counts['certify']:,} kept for the certificate"
+    )
     print_ranking(made.metrics["stages"])
     print(made.certificate.sentence("en"))
 

@@ -1,5 +1,7 @@
 """A call log as it is read and written."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -8,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model.calls.call_log import read_calls, read_corrections, write_log
+from model.calls.call_log import join_logs, read_calls, read_corrections, write_log
 from model.calls.caller_text import read_text
 from model.calls.columns import COLUMNS, CORRECTION_COLUMNS
+from model.errors import LogError
 
 T = "2024-01-31T08:15:00+07:00"
 
@@ -54,7 +57,7 @@ def test_a_city_is_read_back_as_it_was_written(city, tmp_path, ending):
     calls = read_calls(path)
     for name in city.calls:
         pd.testing.assert_series_equal(calls[name], city.calls[name], check_dtype=name != "x_persona")
-    pd.testing.assert_frame_equal(read_corrections(beside, calls), city.corrections)
+    pd.testing.assert_frame_equal(read_corrections(beside, calls)[list(city.corrections)], city.corrections)
     assert calls["defer_s"].isna().all()
 
 
@@ -166,3 +169,15 @@ def test_a_name_in_capitals_is_written_as_what_it_says(city, tmp_path):
     write_log(city.calls.iloc[:3], tmp_path / "CALLS.PARQUET")
     assert (tmp_path / "CALLS.CSV").read_bytes().startswith(b"call_id,")
     assert (tmp_path / "CALLS.PARQUET").read_bytes().startswith(b"PAR1")
+
+
+def test_logs_are_joined_when_no_call_stands_in_two_of_them(city):
+    years = {Path("2023.csv"): city.calls[:1_000], Path("2024.csv"): city.calls[1_000:]}
+    pd.testing.assert_frame_equal(join_logs(years), city.calls)
+    years[Path("2025.csv")] = city.calls[998:1_002]
+    with pytest.raises(LogError) as told:
+        join_logs(years)
+    assert str(told.value) == (
+        "2025.csv: call_id: 4 calls stand in another log too, the first of them in 2023.csv, "
+        "expected call_ids that no other log has"
+    )

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,28 @@ def test_calls_are_kept_for_a_certificate_only_where_one_is_possible(labelled_lo
     assert past.proof_size.callers == pytest.approx(0.3 * genuine, abs=1)
     assert past.proof_size.enough == past.certify.any() == kept
     assert (past.fit | past.certify).sum() == (past.events.outcome >= 0).sum()
+
+
+def test_of_a_named_centre_alone_everything_is_measured_and_all_logs_are_learnt_from(labelled_log):
+    rng = np.random.default_rng(3)
+    log = labelled_log(rng.random(1_000) < 0.2).assign(centre=pd.Series(rng.choice(["north", "south"], 1_000)))
+    past = prepare_dataset(log, FEW, centre="north")
+    trained = train(past, FEW)
+    north = (past.calls["centre"] == "north").to_numpy()
+    assert past.mine.tolist() == north.tolist()
+    assert not ((past.calibrate | past.certify) & ~north).any()
+    assert (past.fit & ~north).sum() > 100
+    assert not (trained.held_out()[0] & ~north).any()
+    assert not any((rows & ~north).any() for rows, _ in trained.out_of_time())
+    assert past.proof_size.callers < prepare_dataset(log, FEW).proof_size.callers
+
+
+def test_a_centre_that_no_call_is_of_is_told_with_those_there_are(labelled_log):
+    log = labelled_log([n % 3 == 0 for n in range(60)])
+    for names, told in ((["north", "south"] * 30, "north, south"), ([None] * 60, "none is named")):
+        named = log.assign(centre=pd.Series(names, dtype="str"))
+        with pytest.raises(TrainingError, match=f"centre: no call is of 'west', expected one of the log's: {told}"):
+            prepare_dataset(named, FEW, centre="west")
 
 
 def test_a_stricter_promise_takes_more_callers():

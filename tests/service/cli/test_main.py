@@ -55,6 +55,8 @@ def test_a_foreign_log_is_checked_trained_on_and_scored(folder, city, run_here):
     words = ("--calls", "calls.csv", "--corrections", "corrections.parquet")
     trained = saring("train", *words, "--out", "release", "--params", ROOT / "params.yaml", folder=folder)
     assert (trained.returncode, trained.stderr) == (0, "")
+    assert "genuine calls: " in trained.stdout
+    assert "kept for the certificate" in trained.stdout
     expected = {"scorecard.json", "policy.json", "certificate.json", "metrics.json", "report.html", "model_card.md"}
     assert {path.name for path in (folder / "release").iterdir()} == expected | {
         "estimator.joblib",
