@@ -3,21 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.calls.columns import DEFAULT_LABELS, DISPOSITIONS, GENUINE
 from model.calls.phone_numbers import Numbering, numbering_of
 from model.errors import ParamsError, list_problems
 from model.policy.deferral import DeferralSettings
-from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
+from model.policy.guardrails import FITTED, GUARDRAIL_NAMES, GUARDRAILS
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+Number = TypeVar("Number")
+#: A number, or None to have it fitted to the centre, which `params.yaml` may say as "fitted".
+Fitted = Annotated[Number | None, BeforeValidator(lambda value: None if value == "fitted" else value)]
 
 
 class _Strict(BaseModel):
@@ -65,17 +69,17 @@ class Training(_Strict):
 
 
 class Rail(_Strict):
-    """One guardrail: whether it is on, its cap and its limit (absent: the table's own)."""
+    """One guardrail: whether it is on, its cap (absent: fitted to the centre), its limit (absent: the table's own)."""
 
     enabled: bool = True
-    cap: Share | None = None
+    cap: Fitted[Share] = None
     limit: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
 
 
 class Deferral(_Strict):
     """The seconds of the rule."""
 
-    kappa: Positive = 2.0
+    kappa: Fitted[Positive] = None
     base_s: Annotated[float, Field(ge=0.0, le=600.0)] = 120.0
     max_defer_s: Annotated[float, Field(ge=0.0, le=300.0)] = 300.0
 
@@ -140,6 +144,14 @@ class Params(_Strict):
             raise ValueError("no disposition has the label 1")
         return value
 
+    @field_validator("guardrails", mode="before")
+    @classmethod
+    def _fitted_where_it_may_be(cls, value: Any) -> Any:
+        for name, rail in value.items() if isinstance(value, dict) else ():
+            if name in set(GUARDRAIL_NAMES) - FITTED and isinstance(rail, dict) and rail.get("cap") == "fitted":
+                raise ValueError(f"the cap of {name} cannot be fitted, expected a number or nothing")
+        return value
+
     @field_validator("guardrails")
     @classmethod
     def _known_guardrails(cls, value: dict[str, Rail]) -> dict[str, Rail]:
@@ -159,16 +171,24 @@ class Params(_Strict):
         return numbering_of(self.region, self.callers.shared, self.callers.pseudonym)
 
     def caps(self) -> tuple[float, ...]:
-        """Return the cap of every guardrail, in their order; NaN where one is off."""
+        """Return the cap of every guardrail, in their order; NaN where one is off, the table's own if it is fitted."""
         rails = [self.guardrails.get(rail.name, Rail()) for rail in GUARDRAILS]
         return tuple(
             float("nan") if not mine.enabled else rail.cap if mine.cap is None else mine.cap
             for rail, mine in zip(GUARDRAILS, rails, strict=True)
         )
 
+    def fitted_caps(self) -> frozenset[str]:
+        """Return the guardrails whose cap is to be fitted to the centre."""
+        rails = {name: self.guardrails.get(name, Rail()) for name in FITTED}
+        return frozenset(name for name, rail in rails.items() if rail.enabled and rail.cap is None)
+
     def deferral_settings(self) -> DeferralSettings:
-        """Return the seconds of the rule."""
-        return DeferralSettings(**self.deferral.model_dump())
+        """Return the seconds of the rule, with the kappa that a fit starts from."""
+        given = self.deferral.model_dump()
+        if given["kappa"] is None:
+            del given["kappa"]
+        return DeferralSettings(**given)
 
     def limits(self) -> tuple[float, ...]:
         """Return the limit of every guardrail, in their order."""

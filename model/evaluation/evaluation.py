@@ -20,13 +20,7 @@ from model.evaluation.likeness_coverage import measure_likeness
 from model.evaluation.ranking import evaluate_ranking
 from model.policy.policy import Policy
 from model.policy.stage_scores import stage_scores
-from model.queueing.scenarios import (
-    CONDITIONS,
-    PATIENCE_S,
-    QueuedCalls,
-    block_days,
-    measure_over_seeds,
-)
+from model.queueing.scenarios import CONDITIONS, DRAWS, PATIENCE_S, QueuedCalls, block_days, measure_over_seeds
 from model.scorecard.features import ACTING_STAGES, QUEUE_STAGE, STAGES
 from model.training.dataset import MOST_OF_A_LABEL, subsample
 from model.training.origins import FEW_BLOCKS
@@ -57,6 +51,8 @@ class Effort:
         Ranking and calibration look at so many calls at most, drawn at random.
     origins : int
         A training is measured on the calls after so many cuts in time at most; with plenty of genuine calls after two.
+    policy_draws : int
+        Weeks are drawn so often for a trial of the policy's search; 0 leaves the policy where it starts.
     """
 
     operators: int = 3
@@ -65,6 +61,7 @@ class Effort:
     most_calls: int = 50_000
     most_judged: int = 200_000
     origins: int = FEW_BLOCKS
+    policy_draws: int = DRAWS
 
     def resamples_for(self, calls: int) -> int:
         """Return how often callers are drawn from so many calls: at least 20 times."""

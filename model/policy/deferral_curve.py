@@ -9,8 +9,8 @@ The first term of h ranks by work, so that the rule behaves alike in a centre wi
 with 50 %. It is nearly a step in the middle of the work, because that is what closes most of the gap for a given
 longest wait: whoever is deferred waits about twice as long, so about half of the work has to be. The second term
 holds back where genuine calls are not much rarer than work from p up: 0 where they are as common, 1 from half as
-common. Both are ranks: neither needs calibrated scores, nor moves with the share of genuine calls. docs/queueing.md
-has the frontier that the four numbers were chosen on.
+common. Both are ranks: neither needs calibrated scores, nor moves with the share of genuine calls. The four numbers are
+fitted to the centre (`model.queueing.fitting`); docs/queueing.md has the frontier of those it starts from.
 
 A guardrail's cap is applied before s. A call with the largest factor, s, is passed by the share
 s (1 - mean min(cap, h)) of the work that arrives in the time it is deferred for, and s holds that share at
@@ -40,6 +40,11 @@ class CurveShape(NamedTuple):
     ramp_width: float = 0.10
     rarer_enough: float = 0.5
     passing_work: float = 0.45
+
+    def h(self, below: Floats, rarer: Floats) -> Floats:
+        """Return h where L and R are these, 0 to 1."""
+        found: Floats = np.minimum((below - self.ramp_from) / self.ramp_width, rarer / self.rarer_enough)
+        return np.clip(found, 0.0, 1.0)
 
 
 DEFAULT_SHAPE = CurveShape()
@@ -114,7 +119,7 @@ class FactorCurve:
         """Read what `to_json` gave, also that of the first edition; a missing key is a KeyError."""
         if "work_below" in value:
             below, rarer = np.array(value["work_below"], float), np.array(value["genuine_rarer"], float)
-            shares = tuple(_h(below, rarer, DEFAULT_SHAPE).tolist())
+            shares = tuple(DEFAULT_SHAPE.h(below, rarer).tolist())
             return cls(tuple(map(float, value["scores"])), shares, float(value["scale"]))
         scores, shares = (tuple(map(float, value[name])) for name in ("scores", "shares"))
         return cls(scores, shares, float(value["scale"]))
@@ -187,6 +192,8 @@ class HeldOutScores:
         self._time_s, self._work_s = time_s, float(time_s.sum())
         self._ranked = bool(is_genuine.any()) and self._work_s > 0.0
         if not self._ranked:
+            self._which, self._below = np.zeros(len(p), np.intp), np.zeros(1)
+            self._rarer = self._below
             return
         self._knots, self._which = np.unique(p, return_inverse=True)
         self._below = _share_below(np.bincount(self._which, weights=time_s))
@@ -199,11 +206,15 @@ class HeldOutScores:
         )
         self._rarer = np.maximum.accumulate(np.maximum(1.0 - among, 0.0))
 
+    def ranks(self) -> tuple[Floats, Floats]:
+        """Return L and R of each call; 0 where there is no work or no genuine call."""
+        return self._below[self._which], self._rarer[self._which]
+
     def factors(self, shape: CurveShape, cap: npt.ArrayLike = 1.0) -> Floats:
         """Return the defer_factor of these calls themselves under the curve of a shape, float64 (n,)."""
         if not self._ranked:
             return np.zeros(len(self._time_s))
-        capped = np.minimum(_h(self._below, self._rarer, shape)[self._which], cap)
+        capped = np.minimum(shape.h(self._below, self._rarer)[self._which], cap)
         return capped * self._scale(capped, shape)
 
     def curve(self, shape: CurveShape = DEFAULT_SHAPE, cap: npt.ArrayLike = 1.0) -> FactorCurve:
@@ -223,7 +234,7 @@ class HeldOutScores:
         _check_range("cap", caps, 1.0)
         if not self._ranked:
             return NO_CURVE
-        h = _h(self._below, self._rarer, shape)
+        h = shape.h(self._below, self._rarer)
         kept = _thinned(h)
         scores, shares = (tuple(column[kept].tolist()) for column in (self._knots, h))
         capped = FactorCurve(scores, shares, scale=1.0).factors(self._knots[self._which], caps)
@@ -232,12 +243,6 @@ class HeldOutScores:
     def _scale(self, capped: Floats, shape: CurveShape) -> float:
         ahead = 1.0 - float((capped * self._time_s).sum()) / self._work_s
         return shape.passing_work / ahead if ahead > shape.passing_work else 1.0
-
-
-def _h(below: Floats, rarer: Floats, shape: CurveShape) -> Floats:
-    """Return h where these shares of the work and of genuine calls lie."""
-    found: Floats = np.minimum((below - shape.ramp_from) / shape.ramp_width, rarer / shape.rarer_enough)
-    return np.clip(found, 0.0, 1.0)
 
 
 def _check_range(name: str, values: Floats, most: float) -> None:

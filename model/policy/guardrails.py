@@ -49,6 +49,8 @@ GUARDRAILS: tuple[Guardrail, ...] = (
 UNATTESTED = Guardrail("unattested", 0.0, 0.0, "not used")
 SHOWN = (*GUARDRAILS, UNATTESTED)
 GUARDRAIL_NAMES = tuple(guardrail.name for guardrail in GUARDRAILS)
+#: Those whose cap may be fitted to the centre; the protected list is never deferred, and silence has no cap.
+FITTED = frozenset({"first_call", "closed_genuine", "no_number", "surge", "redial"})
 FIRST_CALL, CLOSED_GENUINE, SILENCE, NO_NUMBER, SURGE, REDIAL, PROTECTED = range(len(GUARDRAILS))
 
 _CALLS, _GENUINE = FIELDS.index("calls_ever"), FIELDS.index("genuine_30d")

@@ -50,6 +50,9 @@ class Policy:
         What the curves were fitted with.
     likeness : mapping of str to Likeness
         By stage, what a guarded score says to a person; without a stage that has too few genuine calls.
+    fit : mapping, optional
+        How the policy was fitted to the centre (`model.queueing.fitting.policy_fit`); None where shape, kappa and caps
+        are those that a centre starts from.
     """
 
     curves: Mapping[str, FactorCurve]
@@ -59,6 +62,7 @@ class Policy:
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
     shape: CurveShape = DEFAULT_SHAPE
     likeness: Mapping[str, Likeness] = field(default_factory=dict)
+    fit: Mapping[str, Any] | None = None
 
     @cached_property
     def settings(self) -> tuple[Floats, Floats]:
@@ -86,6 +90,7 @@ class Policy:
             "curves": {stage: self.curves[stage].to_json() for stage in STAGES},
             "curves_without_guardrails": {stage: self.unguarded[stage].to_json() for stage in STAGES},
             "shape": self.shape._asdict(),
+            "fit": self.fit,
             "likeness": {stage: self.likeness[stage].to_json() for stage in STAGES if stage in self.likeness},
         }
 
@@ -101,6 +106,7 @@ class Policy:
             DeferralSettings(**document["deferral"]),
             CurveShape(**document.get("shape", {})),
             {stage: Likeness.from_json(tables) for stage, tables in document.get("likeness", {}).items()},
+            document.get("fit"),
         )
 
 

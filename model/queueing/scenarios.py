@@ -31,6 +31,8 @@ from model.queueing.queue_replay import (
 )
 
 DAY_US = 86_400_000_000
+#: On duty in a replay, and how often weeks are drawn to fit a policy.
+OPERATORS, DRAWS = 3, 4
 #: Mean patience of genuine callers and of the others, seconds, exponential; with these a centre at load 0.95
 #: loses about one genuine caller in ten.
 PATIENCE_S = (320.0, 155.0)

@@ -146,8 +146,14 @@ def make_release(
     effort = effort or Effort()
     past = prepare_dataset(calls, params, until, corrections, centre=centre, most_blocks=effort.origins)
     trained = train(past, params)
-    policy = set_policy(past, *trained.held_out(), params)
-    window = EvaluationWindow(past.events, past.table, past.mature, rehearse(trained, policy, effort.origins))
+    operators, draws = effort.operators, effort.policy_draws
+    policy = set_policy(past, *trained.held_out(), params, operators=operators, draws=draws)
+    window = EvaluationWindow(
+        past.events,
+        past.table,
+        past.mature,
+        rehearse(trained, policy, effort.origins, operators=operators, draws=draws),
+    )
     documents = (to_bytes(_cards(trained.scorecards)), to_bytes(policy.to_json()), params.model_dump_json().encode())
     proven_on = past.certify if past.certify.any() else past.calibrate
     certificate = certify(

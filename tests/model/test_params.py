@@ -7,6 +7,7 @@ import yaml
 from model.calls.columns import DEFAULT_LABELS
 from model.errors import ParamsError
 from model.params import PIPELINE, Params, read_params
+from model.policy.deferral import DeferralSettings
 from model.policy.guardrails import GUARDRAIL_NAMES, GUARDRAILS
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -141,3 +142,25 @@ def test_a_guardrail_that_is_off_has_no_cap_and_others_keep_theirs(params_file):
 
 def test_the_default_labels_are_those_of_the_contract():
     assert Params().labels == dict(DEFAULT_LABELS)
+
+
+def test_what_is_to_be_fitted_is_absent_or_said_and_a_number_stays(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("guardrails: {first_call: {cap: fitted}, surge: {cap: 0.25}, redial: {enabled: false}}\n")
+    said = read_params(path)
+    assert said.fitted_caps() == {"first_call", "closed_genuine", "no_number"}
+    assert said.caps()[:5] == (0.0, 0.0, 1.0, 0.1, 0.25)
+    assert said.deferral_settings() == DeferralSettings()
+    path.write_text("deferral: {kappa: 3}\nguardrails: {no_number: {cap: 0}}\n")
+    by_hand = read_params(path)
+    assert by_hand.deferral.kappa == 3.0
+    assert "no_number" not in by_hand.fitted_caps()
+    assert Params.model_validate(by_hand.model_dump(mode="json")) == by_hand
+
+
+@pytest.mark.parametrize("name", ["protected", "silence"])
+def test_protected_callers_and_silence_cannot_be_fitted(tmp_path, name):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"guardrails: {{{name}: {{cap: fitted}}}}\n")
+    with pytest.raises(ParamsError, match=f"the cap of {name} cannot be fitted"):
+        read_params(path)

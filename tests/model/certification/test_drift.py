@@ -190,7 +190,7 @@ def stored(tmp_path_factory):
         frame[name] += shift
     log = CityLog(calls, corrections, small.time_zone, small.region)
     made = make_release(calls, Params(), pd.Timestamp.now("UTC").to_pydatetime(), half(log), corrections,
-                Effort(seeds=1, resamples=20))  # fmt: skip
+                Effort(seeds=1, resamples=20, policy_draws=0))  # fmt: skip
     write_release(folder / "release", made.files(), made.facts(made.certificate.issued_at))
     store = Store(f"sqlite:///{folder / 'saring.db'}")
     keys = Pseudonyms(read_keys(folder / "saring.key"))

@@ -17,7 +17,7 @@ from model.release.folder import read_release, to_bytes, write_release
 from model.release.pipeline import evaluate_release, make_release
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
-QUICK = Effort(seeds=2, resamples=20)
+QUICK = Effort(seeds=2, resamples=20, policy_draws=0)
 UNTIL = pd.Timestamp("2025-02-05T00:00:00Z")
 
 
@@ -123,7 +123,7 @@ def test_a_log_of_later_calls_only_has_no_yardsticks_and_no_prices(city, earlier
 def test_a_window_without_genuine_calls_gives_nulls_and_no_error(made):
     past = made.past
     rows = past.certify & (past.events.outcome == 1)
-    (*_, last) = rehearse(made.trained, made.policy, most=1)
+    (*_, last) = rehearse(made.trained, made.policy, most=1, draws=0)
     window = EvaluationWindow(past.events, past.table, rows, [replace(last, rows=rows)])
     about = count_splits(past, window) | {"evaluated_on": "out of time"}
     found = evaluate(window, made.policy, made.certificate, about=about, effort=QUICK)

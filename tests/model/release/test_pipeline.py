@@ -18,7 +18,7 @@ from model.training.dataset import prepare_dataset
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 FEW = Params(boosting=Boosting(max_iter=20))
-QUICK = Effort(seeds=4, resamples=20)
+QUICK = Effort(seeds=4, resamples=20, policy_draws=0)
 
 
 def genuine_of(calls, corrections):

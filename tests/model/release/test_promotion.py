@@ -41,7 +41,9 @@ def folders(busy, tmp_path_factory):
     log, (before, after) = busy
     found = {}
     for name, params, until in (("champion", PLAIN, before), ("retrained", PLAIN, after), ("deaf", NO_GUARD, after)):
-        made = make_release(log.calls, params, NOW, until, log.corrections, Effort(seeds=1, resamples=20))
+        made = make_release(
+            log.calls, params, NOW, until, log.corrections, Effort(seeds=1, resamples=20, policy_draws=0)
+        )
         found[name] = tmp_path_factory.mktemp("gate") / name
         write_release(found[name], made.files(), made.facts(NOW))
     return found
