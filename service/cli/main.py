@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from model.errors import SaringError
-from service.cli import keys, records, science
+from service.cli import keys, records, science, telephony
 from service.cli import registry as cli_registry
 from service.cli.options import (
     Calls,
@@ -231,6 +231,7 @@ def demo(
 
 app.add_typer(keys.app, name="keys")
 app.command()(keys.rekey)
+app.command()(telephony.import_asterisk)
 records.add_to(app)
 science.add_to(app)
 cli_registry.add_to(app)

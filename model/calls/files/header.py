@@ -77,8 +77,7 @@ def _check_names(log: RawLog, columns: Sequence[Column], mapping: Mapping) -> No
     raise LogError(
         f"{log.path}: the first line is not a header: it holds values, expected the names of the columns"
         + (
-            "; it looks like an Asterisk CDR, which `saring import-asterisk` will make a call log of (it comes with a "
-            "later version; until then give the file a line of names, and what they mean with --map)"
+            "; it looks like an Asterisk CDR, which `saring import-asterisk --cdr` makes a call log of"
             if cdr
             else ", such as call_id and received_at"
         )
