@@ -22,7 +22,7 @@ class Said(NamedTuple):
     """One line of the account: under which heading, how many of what, and what of them."""
 
     heading: str
-    count: int
+    number: int
     noun: str
     text: str
 

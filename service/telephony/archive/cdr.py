@@ -95,11 +95,14 @@ def read_cdr(paths: Iterable[Path], zone: ZoneInfo, columns: Sequence[str] = ())
     for path in paths:
         names = tuple(columns)
         for number, fields in _records(path):
+            if fields is None:
+                broken.append((str(path), number))
+                continue
             if not names:
                 names = _names_of(path, fields)
-                if _ID in names and _ID in (field.strip().lower() for field in fields):
+                if _ID in (field.strip().lower() for field in fields):
                     continue
-            if fields is None or len(fields) != len(names):
+            if len(fields) != len(names):
                 broken.append((str(path), number))
             else:
                 legs.append(leg_of(dict(zip(names, fields, strict=True)), zone))
@@ -171,9 +174,9 @@ def wrong_hours(legs: Sequence[Leg]) -> float:
     return round(apart[len(apart) // 2] / 3.6e9 * 4) / 4 if apart else 0.0
 
 
-def _names_of(path: Path, fields: Sequence[str] | None) -> tuple[str, ...]:
+def _names_of(path: Path, fields: Sequence[str]) -> tuple[str, ...]:
     """Return the names of columns that the first record shows: of its header, else by where result and flags stand."""
-    values = [field.strip() for field in fields or ()]
+    values = [field.strip() for field in fields]
     header = tuple(ALIASES.get(value.lower(), value.lower()) for value in values)
     if _ID in header:
         return header
