@@ -12,8 +12,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from model.errors import LogError
-from service.telephony.archive.pbx_clock import local_us, uniqueid_us
+from service.telephony.archive.pbx_clock import local_us
 from service.telephony.archive.queue_log import numbered_lines
+from service.telephony.channel_names import uniqueid_us
 
 FIELDS = (
     "accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp", "lastdata", "start", "answer",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from service.telephony.archive.cdr import Leg
-from service.telephony.archive.pbx_clock import uniqueid_us
 from service.telephony.archive.queue_log import CALL_EVENTS, QueueEvent
+from service.telephony.channel_names import uniqueid_us
 
 _LEFT = frozenset({"EXITEMPTY", "EXITWITHTIMEOUT", "EXITWITHKEY", "WITHDRAW"})
 _COMPLETED = {"COMPLETECALLER": "caller", "COMPLETEAGENT": "operator"}

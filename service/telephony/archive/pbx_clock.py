@@ -9,20 +9,6 @@ import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-_UNIQUEID = re.compile(r"(?:.*-)?(\d{9,11})\.\d+")
-
-
-def uniqueid_us(uniqueid: str) -> int | None:
-    """Return when a channel was made, in microseconds since 1970; None when its name does not tell.
-
-    Examples
-    --------
-    >>> uniqueid_us("1717207200.17"), uniqueid_us("pbx-1-1717207200.17"), uniqueid_us("sip-abc")
-    (1717207200000000, 1717207200000000, None)
-    """
-    found = _UNIQUEID.fullmatch(uniqueid)
-    return int(found[1]) * 1_000_000 if found else None
-
 
 def local_us(text: str, zone: ZoneInfo, near_us: int | None = None) -> int | None:
     """Return a time of a CDR in microseconds since 1970; None when it is empty or no time.
