@@ -86,9 +86,9 @@ class PlaceServer:
         }
         if stage == "opening":
             opening_s = max(0.0, (now - at).total_seconds())
-            call["opening_duration_s"] = opening_s
+            call["duration_s"] = opening_s
             if self._talk is not None:
-                call["opening_silence_ratio"] = self._talk.silence_ratio(session.variables.get("channel", ""), now)
+                call["silence_ratio"] = self._talk.silence_ratio(session.variables.get("channel", ""), now)
         return call
 
 
