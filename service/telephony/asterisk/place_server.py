@@ -86,7 +86,7 @@ class PlaceServer:
         }
         if stage == "opening":
             opening_s = max(0.0, (now - at).total_seconds())
-            call["duration_s"] = opening_s
+            call["duration_s"] = max(0.0, (now - at).total_seconds())
             if self._talk is not None:
                 call["silence_ratio"] = self._talk.silence_ratio(session.variables.get("channel", ""), now)
         return call
