@@ -85,7 +85,6 @@ class PlaceServer:
             "caller": caller_of(session.variables),
         }
         if stage == "opening":
-            opening_s = max(0.0, (now - at).total_seconds())
             call["duration_s"] = max(0.0, (now - at).total_seconds())
             if self._talk is not None:
                 call["silence_ratio"] = self._talk.silence_ratio(session.variables.get("channel", ""), now)
