@@ -232,6 +232,7 @@ def demo(
 app.add_typer(keys.app, name="keys")
 app.command()(keys.rekey)
 app.command()(telephony.import_asterisk)
+app.add_typer(telephony.asterisk, name="asterisk")
 records.add_to(app)
 science.add_to(app)
 cli_registry.add_to(app)

@@ -1,8 +1,13 @@
-"""What a centre does with its telephone system: `saring import-asterisk`."""
+"""What a centre does with its telephone system: `saring import-asterisk` and `saring asterisk`."""
 
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 import typer
@@ -11,6 +16,16 @@ from model.errors import SaringError
 from service.cli.options import NamesAndValues
 from service.cli.output import counted
 
+if TYPE_CHECKING:
+    from service.telephony.asterisk.connector import Account
+
+asterisk = typer.Typer(
+    help="Connects a running Asterisk. The key of the service (role intake) is read from SARING_KEY, the manager's "
+    "secret from SARING_AMI_SECRET.",
+    no_args_is_help=True,
+)
+Url = Annotated[str, typer.Option(help="Address of the service.")]
+Manager = Annotated[str, typer.Option(help="The manager interface, as user@host or user@host:port.")]
 Files = Annotated[list[Path] | None, typer.Option("--queue-log", help="queue_log, or a part rotated away; repeatable.")]
 
 
@@ -81,3 +96,100 @@ def import_asterisk(
     for heading, count, noun, text in log.account(events.broken + records.broken):
         print(f"{heading:9} {counted(count, noun)} {text}")
     print(f"{counted(len(log.calls), 'call')} in {out}; next: saring check {out}, then saring train")
+
+
+@asterisk.command()
+def agi(
+    url: Url = "http://127.0.0.1:8112",
+    listen: Annotated[str, typer.Option(help="Where the dialplan asks, as host:port.")] = "127.0.0.1:4573",
+    manager: Annotated[
+        str | None, typer.Option(help="As user@host: also hear TALK_DETECT, so that a silent greeting is known.")
+    ] = None,
+    deadline_ms: Annotated[int, typer.Option(min=10, max=5_000, help="A dialplan is let go after so long.")] = 500,
+) -> None:
+    """Answer a dialplan: agi://HOST/ring as a call comes in, agi://HOST/opening after the greeting."""
+    from service.client import AsyncClient
+    from service.telephony.asterisk.call_follower import TalkListener
+    from service.telephony.asterisk.connector import Connector
+    from service.telephony.asterisk.place_server import PlaceServer
+    from service.telephony.asterisk.talk_meter import TalkMeter
+
+    host, port = _address("--listen", listen, 4573)
+    account = _account(manager) if manager else None
+
+    async def run() -> None:
+        talk = TalkMeter() if account else None
+        # A part of the deadline is the dialplan's: its variables are set after the answer.
+        client = AsyncClient(url, _key(), deadline_s=deadline_ms / 2_000)
+        server = await PlaceServer(client, talk, deadline_s=deadline_ms / 1_000).serve(host, port)
+        print(f"agi://{host}:{port}/ring and /opening ask {url}")
+        async with server, asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve_forever())
+            if account and talk:
+                tasks.create_task(Connector(account, TalkListener(talk), tell=print).run())
+
+    _until_stopped(run())
+
+
+@asterisk.command()
+def events(
+    manager: Manager,
+    outbox: Annotated[Path, typer.Option(help="File for what the service does not take at once.")],
+    url: Url = "http://127.0.0.1:8112",
+    queue: Annotated[list[str] | None, typer.Option(help="Only calls of this queue; repeatable.")] = None,
+    mapping: NamesAndValues = None,
+) -> None:
+    """Tell the service what becomes of calls, and move waiting callers forward when their place has."""
+    import httpx
+
+    from model.calls.files.mapping import AS_IS, read_mapping
+    from service.client import AsyncClient
+    from service.telephony.asterisk.call_follower import CallFollower
+    from service.telephony.asterisk.connector import Connector
+    from service.telephony.asterisk.priorities import Priorities
+    from service.telephony.asterisk.talk_meter import TalkMeter
+
+    account, key = _account(manager), _key()
+    codes = (read_mapping(mapping) if mapping else AS_IS).words_of("disposition")
+
+    async def run() -> None:
+        client = AsyncClient(url, key, deadline_s=2.0, outbox=outbox)
+        by_key = {"Authorization": f"Bearer {key}"} if key else {}
+        async with httpx.AsyncClient(base_url=url, headers=by_key, timeout=2.0) as service:
+            follower = CallFollower(client, TalkMeter(), queues=frozenset(queue or ()), codes=codes)
+            await Connector(account, follower, Priorities(service), tell=print).run()
+
+    _until_stopped(run())
+
+
+def _until_stopped(running: Coroutine[object, object, None]) -> None:
+    with suppress(KeyboardInterrupt):
+        asyncio.run(running)
+
+
+def _key() -> str | None:
+    key = os.environ.get("SARING_KEY")
+    if key is None:
+        print("note: SARING_KEY is not set; only a service on --insecure-local answers without a key", file=sys.stderr)
+    return key
+
+
+def _address(option: str, text: str, port: int) -> tuple[str, int]:
+    host, _, number = text.rpartition(":")
+    if not host:
+        return text, port
+    if not number.isdigit() or not 0 < int(number) < 65_536:
+        raise SaringError(f"{option}: {text!r}, expected host:port")
+    return host, int(number)
+
+
+def _account(manager: str) -> "Account":
+    from service.telephony.asterisk.connector import Account
+
+    user, at, address = manager.rpartition("@")
+    if not at or not user:
+        raise SaringError(f"--manager: {manager!r}, expected user@host")
+    secret = os.environ.get("SARING_AMI_SECRET")
+    if not secret:
+        raise SaringError("SARING_AMI_SECRET: not set, expected the secret of the manager's user")
+    return Account(*_address("--manager", address, 5038), user, secret)

@@ -24,6 +24,8 @@ from service.telephony.asterisk.talk_meter import TalkMeter
 
 log = logging.getLogger(__name__)
 OUTCOME = "SaringDisposition"
+#: The variable that a dialplan sets beside TALK_DETECT, since setting that alone raises no event.
+LISTENED = "SARING_LISTENED"
 _WHO = {"caller": "caller", "agent": "operator"}
 
 
@@ -49,7 +51,35 @@ class FollowedCall:
     transferred: bool = False
 
 
-class CallFollower:
+class TalkListener:
+    """Hears what TALK_DETECT says of channels, and nothing else.
+
+    Parameters
+    ----------
+    talk : TalkMeter
+    """
+
+    def __init__(self, talk: TalkMeter) -> None:
+        self._talk = talk
+        self.calls: dict[str, FollowedCall] = {}
+
+    async def resume(self, channels: list[Message]) -> None:
+        """Begin with the channels that there are."""
+
+    async def tell(self, event: Message) -> None:
+        """Take note of what one event says."""
+        kind, channel, at = event.get("event", ""), event.get("channel", ""), _when(event)
+        if kind == "VarSet" and event.get("variable") == LISTENED:
+            self._talk.listen(channel, at)
+        elif kind == "ChannelTalkingStart":
+            self._talk.started(channel, at)
+        elif kind == "ChannelTalkingStop":
+            self._talk.stopped(channel, float(event.get("duration", "0") or 0))
+        elif kind == "Hangup":
+            self._talk.forget(channel)
+
+
+class CallFollower(TalkListener):
     """Follows the calls of one Asterisk.
 
     Parameters
@@ -71,11 +101,20 @@ class CallFollower:
         queues: frozenset[str] = frozenset(),
         codes: Mapping[str, str] | None = None,
     ) -> None:
-        self._client, self._talk, self._queues, self._codes = client, talk, queues, dict(codes or {})
-        self.calls: dict[str, FollowedCall] = {}
+        super().__init__(talk)
+        self._client, self._queues, self._codes = client, queues, dict(codes or {})
 
-    def take_up(self, channels: list[Message]) -> None:
-        """Follow the calls that a restart or a break has left: channels of the action Status that carry a call_id."""
+    async def resume(self, channels: list[Message]) -> None:
+        """Follow the calls that a restart or a break has left, and report the end of those that ended meanwhile.
+
+        Parameters
+        ----------
+        channels : list of Message
+            Of the action Status, with the call_id that the dialplan's question has left in each.
+        """
+        there = {channel.get("uniqueid", "") for channel in channels}
+        for call in [call for uniqueid, call in self.calls.items() if uniqueid not in there]:
+            await self._end(call, datetime.now(UTC), None)
         for channel in channels:
             named = dict(pair.partition("=")[::2] for pair in channel.get("variable", "").split("\n"))
             call_id, uniqueid = named.get(CALL_ID, ""), channel.get("uniqueid", "")
@@ -85,28 +124,19 @@ class CallFollower:
                     call_id, channel.get("channel", ""), uniqueid, "", answered_at=at, known_answer=False
                 )
 
-    async def end_missing(self, channels: list[Message]) -> None:
-        """Report the end of calls that were followed and whose channel is no more: it ended during a break."""
-        there = {channel.get("uniqueid", "") for channel in channels}
-        for call in [call for uniqueid, call in self.calls.items() if uniqueid not in there]:
-            await self._end(call, datetime.now(UTC), None)
-
     async def tell(self, event: Message) -> None:
         """Report what one event says; an event of no followed call says nothing."""
         kind = event.get("event", "")
         at = _when(event)
         if kind == "QueueCallerJoin":
             self._join(event)
-        elif kind == "ChannelTalkingStart":
-            self._talk.started(event.get("channel", ""), at)
-        elif kind == "ChannelTalkingStop":
-            self._talk.stopped(event.get("channel", ""), float(event.get("duration", "0") or 0))
         elif kind == "Rename":
             self._rename(event)
         elif kind == "UserEvent" and event.get("userevent") == OUTCOME:
             await self._close(event, at)
         else:
             await self._follow(kind, event, at)
+            await super().tell(event)
 
     def _join(self, event: Message) -> None:
         queue, uniqueid = event.get("queue", ""), event.get("uniqueid", "")

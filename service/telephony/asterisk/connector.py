@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from service.telephony.asterisk.call_follower import CallFollower
+from service.telephony.asterisk.call_follower import TalkListener
 from service.telephony.asterisk.manager import Manager, ManagerError
 from service.telephony.asterisk.place_server import CALL_ID
 from service.telephony.asterisk.priorities import Priorities
@@ -40,7 +40,7 @@ class Connector:
     def __init__(
         self,
         account: Account,
-        follower: CallFollower,
+        follower: TalkListener,
         priorities: Priorities | None = None,
         *,
         every_s: float = 1.0,
@@ -71,9 +71,8 @@ class Connector:
 
     async def _follow(self, manager: Manager) -> None:
         there = await manager.ask_list("Status", Variables=CALL_ID)
-        self._follower.take_up(there)
-        await self._follower.end_missing(there)
-        self._tell(f"following {self._account.host}:{self._account.port}, {len(self._follower.calls)} calls at hand")
+        await self._follower.resume(there)
+        self._tell(f"following {self._account.host}:{self._account.port}; calls at hand: {len(self._follower.calls)}")
         mover = asyncio.create_task(self._move(manager)) if self._priorities else None
         try:
             async for event in manager.events():
