@@ -90,6 +90,8 @@ class Manager:
             banner = await reader.readline()
         if not banner.startswith(_BANNER):
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
             raise ManagerError(f"{host}:{port} is no manager interface of Asterisk")
         self = cls(reader, writer, patience_s)
         try:

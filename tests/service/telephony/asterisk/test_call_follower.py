@@ -67,7 +67,7 @@ def ringing(service, number: int, caller: str = "+628131000200", **more) -> tupl
     """Let a call ring, and give its name and how the manager names its channel."""
     made = time.time() - 30.0
     call_id = f"{int(made)}.{number}"
-    service.ring(call_id, datetime.fromtimestamp(int(made), UTC), caller=caller, **more)
+    assert not service.ring(call_id, datetime.fromtimestamp(int(made), UTC), caller=caller, **more)["degraded"]
     return call_id, {"Channel": f"PJSIP/trunk-{number}", "Uniqueid": call_id, "Linkedid": call_id, "Queue": "112"}
 
 
@@ -186,7 +186,12 @@ def test_a_wrong_secret_and_what_is_no_manager_are_told(service):
         async with FakeManager("other").running() as manager:
             with pytest.raises(ManagerError, match="Login was refused: Authentication failed"):
                 await Manager.connect("127.0.0.1", manager.port, "saring", "secret")
-        web = await asyncio.start_server(lambda _, writer: writer.write(b"HTTP/1.1 400\r\n"), "127.0.0.1", 0)
+
+        async def web_server(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400\r\n")
+            writer.close()
+
+        web = await asyncio.start_server(web_server, "127.0.0.1", 0)
         with pytest.raises(ManagerError, match="is no manager interface"):
             await Manager.connect("127.0.0.1", web.sockets[0].getsockname()[1], "saring", "secret")
         web.close()
