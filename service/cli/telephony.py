@@ -24,6 +24,11 @@ asterisk = typer.Typer(
     "secret from SARING_AMI_SECRET.",
     no_args_is_help=True,
 )
+freeswitch = typer.Typer(
+    help="Connects a running FreeSWITCH with mod_callcenter. The key of the service (role intake) is read from "
+    "SARING_KEY, the event socket's password from SARING_ESL_PASSWORD.",
+    no_args_is_help=True,
+)
 Url = Annotated[str, typer.Option(help="Address of the service.")]
 Manager = Annotated[str, typer.Option(help="The manager interface, as user@host or user@host:port.")]
 Files = Annotated[list[Path] | None, typer.Option("--queue-log", help="queue_log, or a part rotated away; repeatable.")]
@@ -158,6 +163,54 @@ def events(
         async with httpx.AsyncClient(base_url=url, headers=by_key, timeout=2.0) as service:
             follower = CallFollower(client, TalkMeter(), queues=frozenset(queue or ()), codes=codes)
             await Connector(account, follower, Priorities(service), tell=print).run()
+
+    _until_stopped(run())
+
+
+@freeswitch.command()
+def socket(
+    url: Url = "http://127.0.0.1:8112",
+    listen: Annotated[str, typer.Option(help="Where the dialplan asks, as host:port.")] = "127.0.0.1:8084",
+    deadline_ms: Annotated[int, typer.Option(min=10, max=5_000, help="A dialplan is let go after so long.")] = 500,
+) -> None:
+    """Answer a dialplan's `socket` before the queue: it sets cc_base_score."""
+    from service.client import AsyncClient
+    from service.telephony.freeswitch.place_server import PlaceServer
+
+    host, port = _address("--listen", listen, 8084)
+
+    async def run() -> None:
+        client = AsyncClient(url, _key(), deadline_s=deadline_ms / 2_000)
+        server = await PlaceServer(client, deadline_s=deadline_ms / 1_000).serve(host, port)
+        print(f"{host}:{port} asks {url}")
+        async with server:
+            await server.serve_forever()
+
+    _until_stopped(run())
+
+
+@freeswitch.command(name="events")
+def freeswitch_events(
+    outbox: Annotated[Path, typer.Option(help="File for what the service does not take at once.")],
+    event_socket: Annotated[str, typer.Option(help="FreeSWITCH's event socket, as host:port.")] = "127.0.0.1:8021",
+    url: Url = "http://127.0.0.1:8112",
+    queue: Annotated[list[str] | None, typer.Option(help="Only calls of this queue; repeatable.")] = None,
+    mapping: NamesAndValues = None,
+) -> None:
+    """Tell the service what becomes of calls."""
+    from model.calls.files.mapping import AS_IS, read_mapping
+    from service.client import AsyncClient
+    from service.telephony.freeswitch.call_follower import CallFollower
+
+    password = os.environ.get("SARING_ESL_PASSWORD")
+    if not password:
+        raise SaringError("SARING_ESL_PASSWORD: not set, expected the password of the event socket")
+    host, port = _address("--event-socket", event_socket, 8021)
+    key, codes = _key(), (read_mapping(mapping) if mapping else AS_IS).words_of("disposition")
+
+    async def run() -> None:
+        client = AsyncClient(url, key, deadline_s=2.0, outbox=outbox)
+        await CallFollower(client, queues=frozenset(queue or ()), codes=codes).run(host, port, password)
 
     _until_stopped(run())
 

@@ -9,6 +9,7 @@ Hangup                            ended, where nothing else said so
 UserEvent SaringDisposition       how an operator closed the call
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 OUTCOME = "SaringDisposition"
 #: The variable that a dialplan sets beside TALK_DETECT, since setting that alone raises no event.
 LISTENED = "SARING_LISTENED"
+#: So long after a hang-up Asterisk may still say who hung up.
+PATIENCE_S = 1.0
 _WHO = {"caller": "caller", "agent": "operator"}
 
 
@@ -75,7 +78,7 @@ class TalkListener:
             self._talk.started(channel, at)
         elif kind == "ChannelTalkingStop":
             self._talk.stopped(channel, float(event.get("duration", "0") or 0))
-        elif kind == "Hangup":
+        elif kind == "Hangup" and event.get("uniqueid", "") not in self.calls:
             self._talk.forget(channel)
 
 
@@ -102,6 +105,7 @@ class CallFollower(TalkListener):
         codes: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(talk)
+        self._pending: set[asyncio.Task[None]] = set()
         self._client, self._queues, self._codes = client, queues, dict(codes or {})
 
     async def resume(self, channels: list[Message]) -> None:
@@ -166,7 +170,17 @@ class CallFollower(TalkListener):
         elif kind == "QueueCallerAbandon" and call.answered_at is None:
             await self._end(call, at, "caller")
             await self._client.disposition(call.call_id, "abandoned", at)
+        elif kind == "Hangup" and call.answered_at is not None and not call.transferred:
+            # Who hung up comes by AgentComplete, which may come after this.
+            later = asyncio.create_task(self._end_unless_told(call, at))
+            self._pending.add(later)
+            later.add_done_callback(self._pending.discard)
         elif kind == "Hangup":
+            await self._end(call, at, None)
+
+    async def _end_unless_told(self, call: FollowedCall, at: datetime) -> None:
+        await asyncio.sleep(PATIENCE_S)
+        if call.uniqueid in self.calls:
             await self._end(call, at, None)
 
     async def _end(self, call: FollowedCall, at: datetime, ended_by: str | None) -> None:

@@ -1,7 +1,6 @@
 """Keeps a manager's connection: follows its calls while it lasts, and comes back after every break."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -10,9 +9,7 @@ from service.telephony.asterisk.call_follower import TalkListener
 from service.telephony.asterisk.manager import Manager, ManagerError
 from service.telephony.asterisk.place_server import CALL_ID
 from service.telephony.asterisk.priorities import Priorities
-
-log = logging.getLogger(__name__)
-SHORTEST_S, LONGEST_S = 0.5, 30.0
+from service.telephony.reconnecting import SHORTEST_S, keep_connected
 
 
 class Account(NamedTuple):
@@ -34,7 +31,7 @@ class Connector:
     every_s : float
         How often keys are compared with priorities.
     pause_s : float
-        After a break, at first; doubled up to `LONGEST_S`.
+        After a break, at first.
     """
 
     def __init__(
@@ -48,26 +45,19 @@ class Connector:
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._account, self._follower, self._priorities = account, follower, priorities
-        self._every_s, self._shortest_s, self._tell = every_s, pause_s, tell
+        self._every_s, self._pause_s, self._tell = every_s, pause_s, tell
 
     async def run(self) -> None:
         """Follow calls until cancelled."""
-        pause_s = self._shortest_s
-        while True:
-            try:
-                manager = await Manager.connect(*self._account)
-            except (ManagerError, TimeoutError, OSError) as error:
-                log.warning("no manager at %s:%d: %s", self._account.host, self._account.port, error)
-            else:
-                pause_s = self._shortest_s
-                try:
-                    await self._follow(manager)
-                except (ManagerError, TimeoutError, OSError) as error:
-                    log.warning("the manager's connection ended: %s", error)
-                finally:
-                    await manager.close()
-            await asyncio.sleep(pause_s)
-            pause_s = min(LONGEST_S, 2.0 * pause_s)
+        await keep_connected(f"the manager at {self._account.host}:{self._account.port}", self._once, self._pause_s)
+
+    async def _once(self) -> bool:
+        manager = await Manager.connect(*self._account)
+        try:
+            await self._follow(manager)
+        finally:
+            await manager.close()
+        return True
 
     async def _follow(self, manager: Manager) -> None:
         there = await manager.ask_list("Status", Variables=CALL_ID)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
-from model.errors import SaringError
+from service.telephony.reconnecting import PeerError
 
 log = logging.getLogger(__name__)
 Message = Mapping[str, str]
@@ -26,7 +26,7 @@ LONGEST_LINE, MOST_LINES = 65_536, 1_000
 _BANNER = b"Asterisk Call Manager/"
 
 
-class ManagerError(SaringError):
+class ManagerError(PeerError):
     """The manager refuses, does not answer, or does not speak its protocol."""
 
 

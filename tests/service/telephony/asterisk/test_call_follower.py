@@ -98,6 +98,22 @@ def test_a_conversation_is_told_with_who_ended_it_and_how_silent_the_caller_was(
     assert known["disposition"] is None
 
 
+@pytest.mark.parametrize(("told", "who"), [(True, "caller"), (False, None)])
+def test_a_hang_up_that_comes_first_waits_for_who_it_was(service, told, who):
+    async def talk() -> dict:
+        async with FakeManager().running() as manager, following(service, manager) as heard:
+            call_id, channel = ringing(service, 315 + told)
+            await manager.say("QueueCallerJoin", **channel)
+            await manager.say("AgentConnect", **channel, MemberName="siti", Timestamp=at(call_id, 5))
+            await manager.say("Hangup", **channel, Timestamp=at(call_id, 17))
+            if told:
+                await manager.say("AgentComplete", **channel, Reason="caller", Timestamp=at(call_id, 17))
+            return await heard(call_id, "ended_at")
+
+    known = asyncio.run(talk())
+    assert (known["ended_by"], known["duration_s"]) == (who, 12.0)
+
+
 def test_a_caller_who_hangs_up_while_waiting_abandoned_the_call(service):
     async def talk() -> dict:
         async with FakeManager().running() as manager, following(service, manager) as heard:
