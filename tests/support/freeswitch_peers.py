@@ -1,4 +1,4 @@
-"""FreeSWITCH's side of the event socket, written from its documentation: a dialplan's socket, and one that has events."""
+"""FreeSWITCH's side of the event socket, written from its documentation: a dialplan that asks, and one with events."""
 
 import asyncio
 import json

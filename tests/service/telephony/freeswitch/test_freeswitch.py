@@ -39,9 +39,8 @@ def one_operator(service):
 
 @pytest.mark.parametrize("piece", [100_000, 3])
 def test_a_base_score_is_never_above_0_and_below_it_by_the_deferral(service, prankster, one_operator, piece):
-    before, new, often = (
-        channel(f"fs {piece} {n}", number) for n, number in enumerate(("+62813101", "+62813102", prankster))
-    )
+    numbers = (f"+62813101{piece:06}", f"+62813102{piece:06}", prankster)
+    before, new, often = (channel(f"fs {piece} {place}", number) for place, number in enumerate(numbers))
     asyncio.run(asked(service, before, new, often, piece=piece))
     assert new.variables["cc_base_score"] == "0"
     known = service.known(often.data["Unique-ID"])
@@ -63,7 +62,7 @@ def test_without_the_service_the_base_score_is_0(service, prankster):
 @pytest.mark.parametrize("hang_up_after", [0, 1, 2])
 def test_a_channel_that_hangs_up_ends_its_own_connection_only(service, hang_up_after):
     asyncio.run(asked(service, channel(f"fs gone {hang_up_after}", "+628131000302"), hang_up_after=hang_up_after))
-    after = channel(f"fs after {hang_up_after}", "+628131000303")
+    after = channel(f"fs after {hang_up_after}", f"+62813100032{hang_up_after}")
     asyncio.run(asked(service, after))
     assert after.variables["cc_base_score"] == "0"
 
@@ -112,16 +111,21 @@ def test_a_conversation_is_told_with_who_ended_it_and_its_outcome(service, piece
     async def talk() -> dict:
         async with FakeEventSocket().running() as peer, following(service, peer, codes={"7": "genuine"}) as heard:
             at, call = ringing(service, call_id)
-            say = peer.say
-            await say("CUSTOM", piece=piece, CC_Action="member-queue-start", **call)
-            await say("CUSTOM", piece=piece, CC_Action="bridge-agent-start", CC_Agent="siti",
-                      CC_Agent_Answered_Time=str(at + 5), **call)  # fmt: skip
-            await say(
-                "CUSTOM", piece=piece, CC_Action="bridge-agent-end", CC_Bridge_Terminated_Time=str(at + 17), **call
-            )
-            await say("CHANNEL_HANGUP_COMPLETE", piece=piece, Unique_ID=call_id, variable_sip_hangup_disposition="recv_bye",
-                      Caller_Channel_Hangup_Time=str((at + 18) * 1_000_000), variable_saring_disposition="7",
-                      variable_saring_category="fire")  # fmt: skip
+            answered = {"CC_Agent": "siti", "CC_Agent_Answered_Time": str(at + 5)}
+            hung_up = {
+                "Unique_ID": call_id,
+                "Caller_Channel_Hangup_Time": str((at + 18) * 1_000_000),
+                "variable_sip_hangup_disposition": "recv_bye",
+                "variable_saring_disposition": "7",
+                "variable_saring_category": "fire",
+            }
+            for action, more in (
+                ("member-queue-start", {}),
+                ("bridge-agent-start", answered),
+                ("bridge-agent-end", {"CC_Bridge_Terminated_Time": str(at + 17)}),
+            ):
+                await peer.say("CUSTOM", piece=piece, CC_Action=action, **call, **more)
+            await peer.say("CHANNEL_HANGUP_COMPLETE", piece=piece, **hung_up)
             return await heard(call_id, "disposition")
 
     known = asyncio.run(talk())
