@@ -27,7 +27,7 @@ from model.calls.files.workbook import read_workbook
 from model.calls.log_writer import LogWriter
 from model.errors import LogError
 
-__all__ = ["BrokenLogError", "join_logs", "read_calls", "read_corrections", "write_log"]
+__all__ = ["BrokenLogError", "join_logs", "read_calls", "read_corrections", "read_outcomes", "write_log"]
 Tell = Callable[[str], object]
 
 
@@ -105,6 +105,23 @@ def join_logs(logs: dict[Path, pd.DataFrame]) -> pd.DataFrame:
             "expected call_ids that no other log has"
         )
     return calls
+
+
+def read_outcomes(
+    path: Path, mapping: Mapping = AS_IS, *, now: datetime | None = None, tell: Tell = lambda _: None
+) -> pd.DataFrame:
+    """Read outcomes of calls that somebody else knows, such as a service: the columns of `read_corrections`.
+
+    Raises
+    ------
+    LogError, BrokenLogError
+        As `read_calls`.
+    """
+
+    def not_later(outcomes: pd.DataFrame) -> list[Problem]:
+        return problems_where(outcomes["disposed_at"], later_than(outcomes["disposed_at"], now), NOT_LATER)
+
+    return _read_log(path, CORRECTION_COLUMNS, not_later, mapping, tell)
 
 
 def write_log(calls: pd.DataFrame, path: Path) -> None:

@@ -232,6 +232,7 @@ def demo(
 app.add_typer(keys.app, name="keys")
 app.command()(keys.rekey)
 app.command()(telephony.import_asterisk)
+app.command()(telephony.dispose)
 app.add_typer(telephony.asterisk, name="asterisk")
 app.add_typer(telephony.freeswitch, name="freeswitch")
 records.add_to(app)

@@ -14,7 +14,7 @@ import typer
 
 from model.errors import SaringError
 from service.cli.options import NamesAndValues
-from service.cli.output import counted
+from service.cli.output import counted, list_problems
 
 if TYPE_CHECKING:
     from service.telephony.asterisk.connector import Account
@@ -213,6 +213,37 @@ def freeswitch_events(
         await CallFollower(client, queues=frozenset(queue or ()), codes=codes).run(host, port, password)
 
     _until_stopped(run())
+
+
+def dispose(
+    csv: Annotated[
+        Path, typer.Option(help="Outcomes as a CAD exports them: call_id, disposition, disposed_at, category.")
+    ],
+    outbox: Annotated[Path, typer.Option(help="File for what the service does not take at once.")],
+    url: Url = "http://127.0.0.1:8112",
+    mapping: NamesAndValues = None,
+) -> None:
+    """Tell the service how operators closed calls in another system; a later outcome of a call is a correction."""
+    from model.calls.call_log import BrokenLogError, read_outcomes
+    from model.calls.files.mapping import AS_IS, read_mapping
+    from service.client import Client
+    from service.telephony.outcomes import tell_outcomes
+
+    try:
+        outcomes = read_outcomes(
+            csv, read_mapping(mapping) if mapping else AS_IS, now=datetime.now(UTC), tell=lambda text: print(text)
+        )
+    except BrokenLogError as error:
+        list_problems(error)
+        raise typer.Exit(1) from None
+    with Client(url, _key(), deadline_s=5.0, outbox=outbox) as client:
+        told = tell_outcomes(client, outcomes)
+    print(f"{counted(told.taken, 'outcome')} taken, {told.queued:,} kept in {outbox} until the service takes them")
+    if told.refused:
+        shown = ", ".join(map(repr, told.refused[:5])) + (", ..." if len(told.refused) > 5 else "")
+        raise SaringError(
+            f"{counted(len(told.refused), 'outcome')} refused, of calls {shown}: {told.why}; they lie beside the outbox"
+        )
 
 
 def _until_stopped(running: Coroutine[object, object, None]) -> None:
