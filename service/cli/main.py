@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from model.errors import SaringError
-from service.cli import keys, records, science, telephony
+from service.cli import archive, keys, records, science, telephony
 from service.cli import registry as cli_registry
 from service.cli.options import (
     Calls,
@@ -231,7 +231,8 @@ def demo(
 
 app.add_typer(keys.app, name="keys")
 app.command()(keys.rekey)
-app.command()(telephony.import_asterisk)
+app.command()(archive.import_asterisk)
+app.command()(archive.import_freeswitch)
 app.command()(telephony.dispose)
 app.add_typer(telephony.asterisk, name="asterisk")
 app.add_typer(telephony.freeswitch, name="freeswitch")
