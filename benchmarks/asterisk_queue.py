@@ -4,10 +4,12 @@
 
 Asterisk (with app_queue, res_agi, func_talkdetect, cdr_csv) is started with a configuration of its own in a temporary
 folder. Callers and the one agent are channels of its local driver: half of the callers talk, half are silent. The
-service is told beforehand that some of the numbers played pranks.
+service's release and its callers' past are made of two months of logs as Asterisk writes them.
 
-    1. all of it running                order of service = order of queue keys; talk and silence measured
-    2. the service killed, AGI alive    first come, first served
+    0. import-asterisk, check, train, import
+    1. all of it running                order of service = order of queue keys; talk and silence measured; an operator's
+                                        outcome is in the history of the number's next call
+    2. the service stopped, and killed  first come, first served
     3. the AGI server killed, too       first come, first served
 """
 
@@ -20,20 +22,22 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
-from benchmarks.ours import READY, command, release
+from benchmarks.asterisk_past import Past, make_past
+from benchmarks.ours import READY, command
 from benchmarks.servers import Server, serving
 from service.telephony.archive.past_calls import join_calls
 from service.telephony.archive.queue_log import read_queue_log
 from service.telephony.asterisk.manager import Manager
+from service.telephony.asterisk.place_server import CALL_ID
 
 ROOT = Path(__file__).parents[1]
-PRANKSTERS = [f"+62812904177{number}" for number in range(4)]
+MANAGER = 5038
 NEW = [f"+62813100020{number}" for number in range(6)]
 CONFIGURATION = {
     "asterisk.conf": """\
@@ -131,27 +135,10 @@ def saring(folder: Path, *words: str) -> Iterator[subprocess.Popen]:
             process.wait()
 
 
-def tell_the_past(service: httpx.Client) -> None:
-    """Let each prankster have rung ten times this morning."""
-    start = datetime.now(UTC) - timedelta(hours=2)
-    for caller in PRANKSTERS:
-        for number in range(10):
-            call_id, at = f"past {caller[-3:]} {number}", start + timedelta(minutes=number)
-            said = (
-                ("/v1/score", {"call_id": call_id, "received_at": at.isoformat(), "caller": caller}),
-                (f"/v1/calls/{call_id}/answered", {"answered_at": (at + timedelta(seconds=9)).isoformat()}),
-                (f"/v1/calls/{call_id}/disposition",
-                 {"disposition": "prank", "disposed_at": (at + timedelta(seconds=30)).isoformat()}),
-            )  # fmt: skip
-            for path, body in said:
-                service.post(path, json=body, headers={"Saring-Clock": "as-recorded"}).raise_for_status()
-    service.put("/v1/operations", json={"operators": 1, "mean_handling_s": 60}).raise_for_status()
-
-
-async def call_in(manager: Manager, count: int, gap_s: float) -> list[Waiting]:
+async def call_in(manager: Manager, pranksters: list[str], count: int, gap_s: float) -> list[Waiting]:
     """Let callers come, one after the other, and read the queue when all have."""
     for number in range(count):
-        caller = PRANKSTERS[number // 2 % len(PRANKSTERS)] if number % 2 else NEW[number // 2 % len(NEW)]
+        caller = pranksters[number // 2 % len(pranksters)] if number % 2 else NEW[number // 2 % len(NEW)]
         side = "talking" if number % 4 < 2 else "silent"
         await manager.ask("Originate", Channel=f"Local/{side}@callers/n", Context="from-trunk", Exten="112",
                           Priority="1", CallerID=caller, Async="true", Timeout="600000")  # fmt: skip
@@ -172,10 +159,10 @@ async def served(folder: Path, calls: list[str]) -> list[str]:
         await asyncio.sleep(0.5)
 
 
-async def one_round(manager: Manager, folder: Path, name: str, calls: int) -> None:
+async def one_round(manager: Manager, past: Past, folder: Path, name: str, calls: int) -> None:
     """Fill the queue, empty it, and print in which order."""
     since_us = int(datetime.now(UTC).timestamp()) * 1_000_000
-    waiting = await call_in(manager, calls, 1.1)
+    waiting = await call_in(manager, past.pranksters, calls, 1.1)
     entered = [event.uniqueid for event in read_queue_log([folder / "log" / "queue_log"]).events
                if event.event == "ENTERQUEUE" and event.at_us >= since_us]  # fmt: skip
     answered = await served(folder, entered)
@@ -204,42 +191,63 @@ def report(service: httpx.Client, folder: Path) -> None:
           f"{[round(one, 2) for one in silences['talking']]}")  # fmt: skip
 
 
+async def outcome(manager: Manager, service: httpx.Client) -> None:
+    """Close the first call of a new number as genuine by the manager's event, and let the number ring again."""
+    caller = "+628131000999"
+    known: list[dict] = []
+    for _ in range(2):
+        await manager.ask("Originate", Channel="Local/talking@callers/n", Context="from-trunk", Exten="112",
+                          Priority="1", CallerID=caller, Async="true", Timeout="600000")  # fmt: skip
+        await asyncio.sleep(2.5)
+        call_id = (await manager.ask_list("Status", Variables=CALL_ID))[0]["linkedid"]
+        await asyncio.sleep(4.0)
+        event = {"UserEvent": "SaringDisposition", "CallID": call_id, "Disposition": "genuine", "Category": "fire"}
+        await manager.ask("UserEvent", **event)
+        await asyncio.sleep(1.0)
+        known.append(service.get(f"/v1/calls/{call_id}").json())
+    print(f"closed by UserEvent as {known[0]['disposition']}, {known[0]['category']}; "
+          f"the next call's history: {known[1]['history']['genuine_ever']:.0f} genuine")  # fmt: skip
+
+
+async def rounds(manager_port: int, past: Past, service: httpx.Client, folder: Path, server: Server,
+                 agi: subprocess.Popen, calls: int) -> None:  # fmt: skip
+    """Run every round."""
+    await asyncio.sleep(3.0)
+    manager = await Manager.connect("127.0.0.1", manager_port, "saring", "secret")
+    await one_round(manager, past, folder, "all of it running", calls)
+    await asyncio.sleep(5.0)
+    report(service, folder)
+    await outcome(manager, service)
+    os.killpg(server.group, signal.SIGSTOP)
+    await one_round(manager, past, folder, "the service hangs", calls // 2)
+    os.killpg(server.group, signal.SIGKILL)
+    await one_round(manager, past, folder, "the service killed", calls // 2)
+    agi.kill()
+    await one_round(manager, past, folder, "the AGI server killed, too", calls // 2)
+    await manager.close()
+
+
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--prefix", type=Path, default=Path("/usr"), help="where Asterisk was installed")
     words.add_argument("--calls", type=int, default=20)
     chosen = words.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings = {"SARING_RANDOM_SHARE": "0", "SARING_REPLAY": "1"}
+        folder, settings = Path(name), {"SARING_RANDOM_SHARE": "0"}
+        past = make_past(folder, "sqlite:///bench.db")
         with (
-            serving(command(release(folder)), READY, folder, settings) as server,
-            asterisk(chosen.prefix, folder, 5038),
+            serving(command(past.release), READY, folder, settings) as server,
+            asterisk(chosen.prefix, folder, MANAGER),
             httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as service,
         ):
-            tell_the_past(service)
-            url = f"http://127.0.0.1:{server.port}"
-            manager = "saring@127.0.0.1"
-            events = ("asterisk", "events", "--manager", manager, "--url", url, "--outbox", str(folder / "outbox"))
-            with saring(folder, "asterisk", "agi", "--manager", manager, "--url", url) as agi, saring(folder, *events):
-                asyncio.run(asyncio.sleep(3.0))
-                asyncio.run(rounds_and_report(service, folder, server, agi, chosen.calls))
-
-
-async def rounds_and_report(
-    service: httpx.Client, folder: Path, server: Server, agi: subprocess.Popen, calls: int
-) -> None:
-    manager = await Manager.connect("127.0.0.1", 5038, "saring", "secret")
-    await one_round(manager, folder, "all of it running", calls)
-    await asyncio.sleep(5.0)
-    report(service, folder)
-    os.killpg(server.group, signal.SIGSTOP)
-    await one_round(manager, folder, "the service hangs", calls // 2)
-    os.killpg(server.group, signal.SIGKILL)
-    await one_round(manager, folder, "the service killed", calls // 2)
-    agi.kill()
-    await one_round(manager, folder, "the AGI server killed, too", calls // 2)
-    await manager.close()
+            staff = {"operators": 1, "mean_handling_s": 60}
+            service.put("/v1/operations", json=staff).raise_for_status()
+            there = ("--manager", f"saring@127.0.0.1:{MANAGER}", "--url", f"http://127.0.0.1:{server.port}")
+            with (
+                saring(folder, "asterisk", "agi", *there) as agi,
+                saring(folder, "asterisk", "events", *there, "--outbox", str(folder / "outbox")),
+            ):
+                asyncio.run(rounds(MANAGER, past, service, folder, server, agi, chosen.calls))
 
 
 if __name__ == "__main__":

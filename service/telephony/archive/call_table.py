@@ -55,7 +55,6 @@ class PastLog:
         yield Said("calls", int(answered.sum()), "call", "answered")
         for outcome in ("abandoned", "unanswered"):
             yield Said("calls", int(ends.get(outcome, 0)), "call", outcome)
-        yield Said("calls", int(kept["caller"].isna().sum()), "call", "without a number")
         closed = int(kept.loc[answered, "disposition"].notna().sum())
         yield Said("outcomes", closed, "answered call", "with an outcome that the mapping names")
         for code, count in self.unknown_codes.most_common(_SHOWN):
