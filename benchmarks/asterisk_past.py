@@ -78,11 +78,28 @@ def _records(calls: pd.DataFrame) -> pd.DataFrame:
     uniqueids, callers = _uniqueids(calls), calls["caller"].fillna("anonymous")
     closed = calls["disposition"].where(~calls["disposition"].isin(["abandoned", "unanswered"]), "").fillna("")
     columns = {
-        "accountcode": "", "src": callers, "dst": "112", "dcontext": "from-trunk", "clid": callers,
-        "channel": "PJSIP/trunk", "dstchannel": "", "lastapp": "Queue", "lastdata": "112", "start": local, "answer": local, "end": ends,
-        "duration": 60, "billsec": 60, "disposition": "ANSWERED", "amaflags": "DOCUMENTATION", "uniqueid": uniqueids,
-        "userfield": closed, "peeraccount": "", "linkedid": uniqueids, "sequence": 1,
-    }  # fmt: skip
+        "accountcode": "",
+        "src": callers,
+        "dst": "112",
+        "dcontext": "from-trunk",
+        "clid": callers,
+        "channel": "PJSIP/trunk",
+        "dstchannel": "",
+        "lastapp": "Queue",
+        "lastdata": "112",
+        "start": local,
+        "answer": local,
+        "end": ends,
+        "duration": 60,
+        "billsec": 60,
+        "disposition": "ANSWERED",
+        "amaflags": "DOCUMENTATION",
+        "uniqueid": uniqueids,
+        "userfield": closed,
+        "peeraccount": "",
+        "linkedid": uniqueids,
+        "sequence": 1,
+    }
     return pd.DataFrame(columns, index=calls.index)
 
 
