@@ -26,9 +26,14 @@ class Request(NamedTuple):
         return self.values("Call-ID")[0]
 
     @property
+    def sent_at(self) -> float:
+        """When sipp sent it."""
+        return float(self.values("X-Sent")[0].split("\t")[-1])
+
+    @property
     def took_s(self) -> float:
-        """How long after sipp sent it it came."""
-        return self.at - float(self.values("X-Sent")[0].split("\t")[-1])
+        """How long after that it came."""
+        return self.at - self.sent_at
 
     @property
     def suspicion(self) -> str | None:
