@@ -42,7 +42,7 @@ def agi(
     deadline_ms: Annotated[int, typer.Option(min=10, max=5_000, help="A dialplan is let go after so long.")] = 500,
 ) -> None:
     """Answer a dialplan: agi://HOST/ring as a call comes in, agi://HOST/opening after the greeting."""
-    from service.client import AsyncClient
+    from service.client.clients import AsyncClient
     from service.telephony.asterisk.call_follower import TalkListener
     from service.telephony.asterisk.connector import Connector
     from service.telephony.asterisk.place_server import PlaceServer
@@ -77,7 +77,7 @@ def events(
     import httpx
 
     from model.calls.files.mapping import AS_IS, read_mapping
-    from service.client import AsyncClient
+    from service.client.clients import AsyncClient
     from service.telephony.asterisk.call_follower import CallFollower
     from service.telephony.asterisk.connector import Connector
     from service.telephony.asterisk.priorities import Priorities
@@ -103,7 +103,7 @@ def socket(
     deadline_ms: Annotated[int, typer.Option(min=10, max=5_000, help="A dialplan is let go after so long.")] = 500,
 ) -> None:
     """Answer a dialplan's `socket` before the queue: it sets cc_base_score."""
-    from service.client import AsyncClient
+    from service.client.clients import AsyncClient
     from service.telephony.freeswitch.place_server import PlaceServer
 
     host, port = _address("--listen", listen, 8084)
@@ -128,7 +128,7 @@ def freeswitch_events(
 ) -> None:
     """Tell the service what becomes of calls."""
     from model.calls.files.mapping import AS_IS, read_mapping
-    from service.client import AsyncClient
+    from service.client.clients import AsyncClient
     from service.telephony.freeswitch.call_follower import CallFollower
 
     password = os.environ.get("SARING_ESL_PASSWORD")
@@ -155,7 +155,7 @@ def dispose(
     """Tell the service how operators closed calls in another system; a later outcome of a call is a correction."""
     from model.calls.call_log import BrokenLogError, read_outcomes
     from model.calls.files.mapping import AS_IS, read_mapping
-    from service.client import Client
+    from service.client.clients import Client
     from service.telephony.outcomes import tell_outcomes
 
     try:

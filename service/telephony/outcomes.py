@@ -1,10 +1,11 @@
 """Tells the service how operators closed calls in another system, such as a CAD that exports them in the evening."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from service.client import Client
+if TYPE_CHECKING:
+    from service.client.clients import Client
 
 
 class Told(NamedTuple):
@@ -26,7 +27,7 @@ class Told(NamedTuple):
     why: str
 
 
-def tell_outcomes(client: Client, outcomes: pd.DataFrame) -> Told:
+def tell_outcomes(client: "Client", outcomes: pd.DataFrame) -> Told:
     """Tell outcomes in the order in which they became known, so that the last of a call is the one that holds.
 
     Parameters

@@ -14,14 +14,16 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.calls.columns import DISPOSITIONS
 from model.calls.grammar import match_word
-from service.client import AsyncClient
 from service.telephony.asterisk.manager import Message
 from service.telephony.asterisk.place_server import CALL_ID
 from service.telephony.asterisk.talk_meter import TalkMeter
+
+if TYPE_CHECKING:
+    from service.client.clients import AsyncClient
 
 log = logging.getLogger(__name__)
 OUTCOME = "SaringDisposition"
@@ -98,7 +100,7 @@ class CallFollower(TalkListener):
 
     def __init__(
         self,
-        client: AsyncClient,
+        client: "AsyncClient",
         talk: TalkMeter,
         *,
         queues: frozenset[str] = frozenset(),

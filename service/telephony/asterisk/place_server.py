@@ -10,13 +10,15 @@ import logging
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from service.client import AsyncClient
 from service.telephony.asterisk.fast_agi import LONGEST_LINE, AgiError, AgiSession
 from service.telephony.asterisk.talk_meter import TalkMeter
 from service.telephony.channel_names import uniqueid_us
+
+if TYPE_CHECKING:
+    from service.client.clients import AsyncClient
 
 log = logging.getLogger(__name__)
 STAGES = ("ring", "opening")
@@ -37,7 +39,7 @@ class PlaceServer:
         After so long a connection is closed, whatever state it is in, and the call goes on as the dialplan set it.
     """
 
-    def __init__(self, client: AsyncClient, talk: TalkMeter | None = None, *, deadline_s: float = 0.5) -> None:
+    def __init__(self, client: "AsyncClient", talk: TalkMeter | None = None, *, deadline_s: float = 0.5) -> None:
         self._client, self._talk, self._deadline_s = client, talk, deadline_s
 
     async def serve(self, host: str, port: int) -> asyncio.Server:

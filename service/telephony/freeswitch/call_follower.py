@@ -11,12 +11,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from model.calls.columns import DISPOSITIONS
 from model.calls.grammar import match_word
-from service.client import AsyncClient
 from service.telephony.freeswitch.event_socket import EventSocket, Headers
 from service.telephony.reconnecting import SHORTEST_S, keep_connected
+
+if TYPE_CHECKING:
+    from service.client.clients import AsyncClient
 
 log = logging.getLogger(__name__)
 OUTCOME, CATEGORY = "variable_saring_disposition", "variable_saring_category"
@@ -47,7 +50,7 @@ class CallFollower:
     """
 
     def __init__(
-        self, client: AsyncClient, *, queues: frozenset[str] = frozenset(), codes: Mapping[str, str] | None = None
+        self, client: "AsyncClient", *, queues: frozenset[str] = frozenset(), codes: Mapping[str, str] | None = None
     ) -> None:
         self._client, self._queues, self._codes = client, queues, dict(codes or {})
         self.calls: dict[str, FollowedCall] = {}

@@ -9,10 +9,12 @@ import logging
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from service.client import AsyncClient
 from service.telephony.freeswitch.event_socket import LONGEST_LINE, EventSocket, EventSocketError
+
+if TYPE_CHECKING:
+    from service.client.clients import AsyncClient
 
 log = logging.getLogger(__name__)
 _KEPT = {"saring_band": "band", "saring_defer_s": "defer_s", "saring_degraded": "degraded"}
@@ -27,7 +29,7 @@ class PlaceServer:
         After so long a connection is closed, and the dialplan goes on (`socket_resume=true`).
     """
 
-    def __init__(self, client: AsyncClient, *, deadline_s: float = 0.5) -> None:
+    def __init__(self, client: "AsyncClient", *, deadline_s: float = 0.5) -> None:
         self._client, self._deadline_s = client, deadline_s
 
     async def serve(self, host: str, port: int) -> asyncio.Server:

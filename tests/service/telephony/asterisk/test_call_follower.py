@@ -15,7 +15,7 @@ from service.telephony.asterisk.connector import Account, Connector
 from service.telephony.asterisk.manager import Manager, ManagerError
 from service.telephony.asterisk.priorities import Priorities
 from service.telephony.asterisk.talk_meter import TalkMeter
-from tests.support.asterisk_peers import FakeManager
+from tests.support.telephony.asterisk_peers import FakeManager
 
 CHANNEL = "PJSIP/trunk-1"
 

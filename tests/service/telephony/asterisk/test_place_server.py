@@ -10,7 +10,7 @@ import pytest
 from service.client import AsyncClient
 from service.telephony.asterisk.place_server import PlaceServer
 from service.telephony.asterisk.talk_meter import TalkMeter
-from tests.support.asterisk_peers import Dialplan
+from tests.support.telephony.asterisk_peers import Dialplan
 
 
 def channel(number: int, caller: str, **said: str) -> Dialplan:

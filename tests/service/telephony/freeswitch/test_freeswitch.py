@@ -12,7 +12,7 @@ from service.client import AsyncClient
 from service.telephony.freeswitch.call_follower import CallFollower
 from service.telephony.freeswitch.event_socket import EventSocket, EventSocketError
 from service.telephony.freeswitch.place_server import PlaceServer
-from tests.support.freeswitch_peers import Channel, FakeEventSocket
+from tests.support.telephony.freeswitch_peers import Channel, FakeEventSocket
 
 
 def channel(name: str, number: str, ago_s: float = 8.0, **more: str) -> Channel:
