@@ -144,6 +144,10 @@ def freeswitch_events(
     _until_stopped(run())
 
 
+#: How long `dispose` waits for the service to take what the outbox holds.
+FLUSH_S = 10.0
+
+
 def dispose(
     csv: Annotated[
         Path, typer.Option(help="Outcomes as a CAD exports them: call_id, disposition, disposed_at, category.")
@@ -167,7 +171,9 @@ def dispose(
         raise typer.Exit(1) from None
     with Client(url, _key(), deadline_s=5.0, outbox=outbox) as client:
         told = tell_outcomes(client, outcomes)
-    print(f"{counted(told.taken, 'outcome')} taken, {told.queued:,} kept in {outbox} until the service takes them")
+        # What an earlier run has left goes first, and what came behind it after that.
+        left = client.flush(FLUSH_S)
+    print(f"{counted(told.kept, 'outcome')} told; in {outbox}, until the service takes them: {left:,}")
     if told.refused:
         shown = ", ".join(map(repr, told.refused[:5])) + (", ..." if len(told.refused) > 5 else "")
         raise SaringError(

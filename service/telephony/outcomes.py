@@ -13,16 +13,15 @@ class Told(NamedTuple):
 
     Parameters
     ----------
-    taken, queued : int
-        The service has them, or the outbox.
+    kept : int
+        So many the service has, or the outbox.
     refused : list of str
         The calls whose outcome the service did not take, such as one that it never heard of.
     why : str
         What it said of the last of these.
     """
 
-    taken: int
-    queued: int
+    kept: int
     refused: list[str]
     why: str
 
@@ -35,7 +34,7 @@ def tell_outcomes(client: "Client", outcomes: pd.DataFrame) -> Told:
     outcomes : pandas.DataFrame
         As `read_outcomes` gives them.
     """
-    taken = queued = 0
+    kept = 0
     refused: list[str] = []
     why = ""
     in_order = outcomes.sort_values("disposed_at", kind="stable")
@@ -43,9 +42,9 @@ def tell_outcomes(client: "Client", outcomes: pd.DataFrame) -> Told:
     texts = in_order[["call_id", "disposition", "category"]].astype("object").where(in_order.notna(), None)
     for (call_id, disposition, category), at in zip(texts.values.tolist(), times, strict=True):
         answer = client.disposition(call_id, disposition, at, category)
-        taken += bool(answer["durable"])
-        queued += bool(answer["queued"])
-        if not answer["durable"] and not answer["queued"]:
+        if answer["durable"] or answer["queued"]:
+            kept += 1
+        else:
             refused.append(call_id)
             why = str(answer["warnings"][0]["detail"]) if answer["warnings"] else ""
-    return Told(taken, queued, refused, why)
+    return Told(kept, refused, why)

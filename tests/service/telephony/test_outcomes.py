@@ -33,7 +33,7 @@ def closed(minutes_ago: float) -> str:
 def test_the_last_outcome_holds_in_whatever_order_they_stand(service, dispose):
     service.ring("cad 1", datetime.now(UTC) - timedelta(minutes=9), caller="+628131000401")
     said = dispose([f"cad 1,E,{closed(2)}", f"cad 1,P,{closed(5)}"])
-    assert "2 outcomes taken, 0 kept" in said
+    assert "2 outcomes told;" in said
     assert service.known("cad 1")["disposition"] == "genuine"
     # Told twice, it is the same.
     dispose([f"cad 1,E,{closed(2)}", f"cad 1,P,{closed(5)}"])
@@ -49,7 +49,7 @@ def test_a_call_that_nobody_has_heard_of_is_named(service, dispose):
 
 def test_without_the_service_outcomes_are_kept_and_told_later(service, dispose):
     service.ring("cad 3", datetime.now(UTC) - timedelta(minutes=9), caller="+628131000403")
-    assert "1 kept in" in dispose([f"cad 3,E,{closed(2)}"], url="http://127.0.0.1:9")
+    assert "until the service takes them: 1" in dispose([f"cad 3,E,{closed(2)}"], url="http://127.0.0.1:9")
     assert service.known("cad 3")["disposition"] is None
     dispose([f"cad 3,E,{closed(2)}"])
     assert service.known("cad 3")["disposition"] == "genuine"
