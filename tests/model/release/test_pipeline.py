@@ -8,12 +8,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from model.calls.call_events import sort_calls
+from model.certification.proof import StageCalls, certify
+from model.certification.units import is_repeat, units_of
 from model.evaluation.evaluation import Effort
 from model.params import Boosting, Params
+from model.policy.stage_scores import stage_scores
+from model.queueing.scenarios import handling_times
 from model.release.folder import read_release, write_release
 from model.release.pipeline import data_hash, make_release
 from model.release.scored_log import score_log
-from model.scorecard.features import NAMES, STAGES, WIDTHS
+from model.scorecard.features import ACTING_STAGES, NAMES, STAGES, WIDTHS
 from model.training.dataset import prepare_dataset
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -69,6 +73,31 @@ def test_making_twice_gives_the_same_files_byte_for_byte(city):
         city.calls.sample(frac=1.0, random_state=1), FEW, NOW, corrections=city.corrections, effort=QUICK
     )
     assert shuffled.files() == one.files()
+
+
+def test_a_certificate_is_of_what_is_served_and_nothing_pooled_over_earlier_models_touches_it(made):
+    """Calibration and policy rest on what several earlier models said; the proof only on the last one's later calls."""
+    past = made.past
+    assert past.certify.any()
+    for origin in past.origins[:-1]:
+        assert not (past.certify & (origin.fit | origin.block)).any()
+    genuine = (past.events.outcome == 0)[past.certify] & ~is_repeat(past.events)[past.certify]
+    for proof in made.certificate.stages:
+        served = stage_scores(past.table, made.scorecards[proof.stage], made.policy, past.certify)
+        calls = StageCalls(
+            score=np.where(served.factor > 0.0, served.guarded, 0.0),
+            defer_factor=served.factor,
+            held=served.held,
+            genuine=genuine,
+            handling_s=handling_times(past.events)[past.certify],
+            callers=past.events.caller[past.certify],
+            units=units_of(past.events)[past.certify],
+            call_ids=past.calls["call_id"][past.certify].tolist(),
+        )
+        both = dict.fromkeys(ACTING_STAGES, calls)
+        key, about = b"saring-one-call-per-caller", {"issued_at": NOW, "fingerprint": "", "base_rate": 0.9}
+        again = certify(both, alpha=0.05, delta=0.05, key=key, caps=made.policy.caps, **about)
+        assert again.stage(proof.stage) == proof
 
 
 def test_the_estimator_is_kept_for_data_scientists(made, release_folder):
