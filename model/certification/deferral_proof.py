@@ -131,7 +131,8 @@ def prove_groups(
     """Prove it of genuine callers as a whole, and of each guarded group that has the data.
 
     A group that is not proven goes behind a wall: its calls are not deferred, and the load is what is left of it. So
-    does a group that the policy lets be deferred by more than its default wall, when it has too few units.
+    does a group that the policy lets be deferred by more than its default wall, when it has too few units. Where every
+    wall stands as it does by default, the mean alone is proven.
 
     Parameters
     ----------
@@ -151,7 +152,8 @@ def prove_groups(
     A wall only ever lowers a factor, so a group's bound without walls holds with any.
     """
     opened = {one.name for one in groups if one.cap > _DEFAULT_CAPS[one.name]}
-    tested = [one for one in groups if len(one.rows) >= (LEAST_UNITS if one.name in opened else ENOUGH_UNITS)]
+    fewest = {one.name: LEAST_UNITS if one.name in opened else ENOUGH_UNITS for one in groups}
+    tested = [one for one in groups if opened and len(one.rows) >= fewest[one.name]]
     k = len(tested)
     of_group, of_mean = (delta_genuine / 2.0 / k, delta_genuine / 2.0 ** (k + 1)) if k else (0.0, delta_genuine)
     uppers = {one.name: min(mean_upper(factors[one.rows], of_group), one.cap) for one in tested}

@@ -10,7 +10,7 @@ WORK = 4_000
 BITS = {GUARDRAIL_NAMES[bit]: 1 << bit for bit in (FIRST_CALL, NO_NUMBER, REDIAL)}
 
 
-def proven(groups, *, rest=0.02, work=0.5, rest_units=150, cap=1.0, delta=0.00625):
+def proven(groups, *, rest=0.02, work=0.5, rest_units=150, cap=1.0, caps=None, delta=0.00625):
     """Prove it of groups: for each its genuine units, their factor, and the share of other calls that it holds."""
     held, factors = [np.zeros(rest_units, dtype=np.int64)], [np.full(rest_units, rest)]
     for name, (units, factor, _) in groups.items():
@@ -25,7 +25,7 @@ def proven(groups, *, rest=0.02, work=0.5, rest_units=150, cap=1.0, delta=0.0062
     rows = np.arange(genuine)
     return prove_groups(
         rows,
-        [Group(name, cap, rows[held_by[rows] == BITS[name]]) for name in groups],
+        [Group(name, (caps or {}).get(name, cap), rows[held_by[rows] == BITS[name]]) for name in groups],
         factor,
         held_by,
         Load(np.full(len(factor), 60.0), np.arange(len(factor))),
@@ -71,12 +71,21 @@ def test_a_group_that_the_policy_opened_is_not_deferred_without_data():
     assert proven({"redial": (0, 0.0, 0.0)}).groups[0].genuine_mean is None
 
 
-def test_a_wall_as_it_always_stood_needs_data_before_it_needs_a_proof():
+def test_where_every_wall_stands_as_by_default_the_mean_alone_is_proven():
+    default, alone = proven({"no_number": (100, 0.1, 0.1)}, cap=0.1), proven({"no_number": (100, 0.1, 0.1)}, cap=0.0)
+    assert (default.on, default.groups) == (True, ())
+    assert default == alone
+
+
+def test_beside_an_opened_group_one_at_its_default_needs_data_before_it_needs_a_proof():
     """Of the numberless the default lets a tenth be deferred; what is proven of few of them says nothing."""
-    few = proven({"no_number": (ENOUGH_UNITS - 1, 0.1, 0.1)}, cap=0.1)
-    assert (few.on, few.groups) == (True, ())
-    enough = proven({"no_number": (ENOUGH_UNITS, 0.1, 0.1)}, cap=0.1)
-    assert deferred(enough) == {"no_number": True}
+    caps = {"no_number": 0.1, "first_call": 1.0}
+    few, enough = (
+        proven({"no_number": (n, 0.1, 0.1), "first_call": (200, 0.02, 0.1)}, caps=caps)
+        for n in (ENOUGH_UNITS - 1, ENOUGH_UNITS)
+    )
+    assert (few.on, deferred(few)) == (True, {"first_call": True})
+    assert (enough.on, deferred(enough)) == (True, {"no_number": True, "first_call": True})
     assert enough.groups[0].genuine_upper == 0.1
 
 

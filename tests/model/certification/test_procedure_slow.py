@@ -1,8 +1,8 @@
 """Certificate, proof of deferral and p-value as a training makes them; `benchmarks.coverage` has the whole table."""
 
 import pytest
-from benchmarks.coverage import CASES, DELTA, LEVELS, run, told
 
+from benchmarks.coverage import CASES, DELTA, LEVELS, run, told
 from tests.support.statistics.failure_rates import breaks, holds
 
 pytestmark = pytest.mark.slow
