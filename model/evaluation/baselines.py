@@ -14,10 +14,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from model.arrays import Floats
+from model.boosting.boosting import WORTH_A_THREAD, mask_missing_features
 from model.errors import TrainingError
 from model.params import Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
-from model.training.boosting import WORTH_A_THREAD, mask_missing_features
 
 YARDSTICKS = ("unconstrained_boosting", "logistic_regression", "earlier_pranks", "no_model")
 #: At most so many calls are fitted on, drawn at random: more would cost more time than the scorecards' own fit.

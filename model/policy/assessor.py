@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.arrays import Floats, Integers
+from model.arrays import Booleans, Floats, Integers
 from model.kernels import kernel
 from model.policy.deferral_curve import defer_factor
 from model.policy.guardrails import apply_guardrails
@@ -25,16 +25,18 @@ def _assess(
     edges: Floats,
     starts: Integers,
     values: Floats,
+    pairs: Integers,
+    silent: Booleans,
     caps: Floats,
     limits: Floats,
     curve: tuple[Floats, Floats, float],
     plain: tuple[Floats, Floats, float],
-    out: Floats,
+    row: Floats,
+    contributions: Floats,
 ) -> tuple[float, float, float, float, int]:
-    row, contributions = out[0], out[1]
     fill_features(history, call, row)
-    log_odds = intercept + explain(row, edges, starts, values, contributions)
-    relief, cap, held = apply_guardrails(history, call, contributions, protected, caps, limits)
+    log_odds = intercept + explain(row, edges, starts, values, pairs, contributions)
+    relief, cap, held = apply_guardrails(history, call, contributions, silent, protected, caps, limits)
     raw, guarded = likelihood(log_odds), likelihood(log_odds - relief)
     return raw, guarded, defer_factor(guarded, cap, *curve), defer_factor(raw, 1.0, *plain), held
 
@@ -51,7 +53,7 @@ class Assessment(NamedTuple):
     held : int
         Bit i is set when guardrail i holds (`guardrail_names`).
     features, contributions : list of float
-        What was known, and what each of it added to the log-odds.
+        What was known, and what each of it, and then each pair of it, added to the log-odds.
     genuine_like, one_in : float and int, or None
         How much it looks like a genuine call, and how rare those are here (`model.policy.likeness`); None where the
         release cannot say.
@@ -71,20 +73,20 @@ class Assessment(NamedTuple):
 class Assessor:
     """Assesses calls at the stage of a scorecard."""
 
-    __slots__ = ("_likeness", "_settings", "_width")
+    __slots__ = ("_likeness", "_settings", "_terms", "_width")
 
     def __init__(self, scorecard: Scorecard, policy: Policy) -> None:
         stage = scorecard.stage
         tables = (policy.curves[stage].table(), policy.unguarded[stage].table())
-        self._settings = (scorecard.intercept, *scorecard.arrays, *policy.settings, *tables)
-        self._width = WIDTHS[stage]
+        self._settings = (scorecard.intercept, *scorecard.arrays, scorecard.silent, *policy.settings, *tables)
+        self._width, self._terms = WIDTHS[stage], len(scorecard.silent)
         self._likeness = policy.likeness.get(stage)
 
     def assess(self, history: Floats, call: Floats, *, protected: bool = False) -> Assessment:
         """Assess one call; history and call as `fill_features` takes them, `protected` by the list of numbers."""
-        out = np.empty((2, self._width))
-        found = _assess(history, call, protected, *self._settings, out)
-        features, contributions = out.tolist()
+        row, terms = np.empty(self._width), np.empty(self._terms)
+        found = _assess(history, call, protected, *self._settings, row, terms)
+        features, contributions = row.tolist(), terms.tolist()
         if (likeness := self._likeness) is None:
             return Assessment(*found, features, contributions)
         guarded = found[1]

@@ -13,7 +13,7 @@ import numpy as np
 from model.arrays import Booleans, Floats, Integers
 from model.history.caller_history import FIELDS
 from model.kernels import kernel, log_kernel
-from model.scorecard.features import CALL, FEATURES
+from model.scorecard.features import CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,6 @@ _UNANSWERED_1H, _UNANSWERED_1D = FIELDS.index("unanswered_1h"), FIELDS.index("un
 _SHOWN, _SURGE_NEW = CALL.index("number_shown"), CALL.index("surge_new")
 _SILENT_EVER, _LISTENED = FIELDS.index("silent_ever"), FIELDS.index("listened_ever")
 _NOT_GENUINE, _GENUINE_EVER = FIELDS.index("not_genuine_ever"), FIELDS.index("genuine_ever")
-_SILENT = np.array([feature.silence for feature in FEATURES])
 #: An unanswered call two hours ago still counts as a reason to ring again.
 _RECENTLY_UNANSWERED = 0.25
 
@@ -106,7 +105,13 @@ def _nobody_spoke(history: Floats) -> bool:
 
 @kernel
 def apply_guardrails(
-    history: Floats, call: Floats, contributions: Floats, protected: bool, caps: Floats, limits: Floats
+    history: Floats,
+    call: Floats,
+    contributions: Floats,
+    silent: Booleans,
+    protected: bool,
+    caps: Floats,
+    limits: Floats,
 ) -> tuple[float, float, int]:
     """Apply every guardrail to one call.
 
@@ -116,6 +121,8 @@ def apply_guardrails(
         As `fill_features` takes them.
     contributions : float64 (d,)
         Of the scorecard, in log-odds.
+    silent : bool (d,)
+        Which of them tell of silence, alone or together with something else.
     protected : bool
         Whether the number is on the protected list.
     caps, limits : float64 (len(GUARDRAILS),)
@@ -131,9 +138,9 @@ def apply_guardrails(
         Bit i is set when guardrail i holds.
     """
     relief = 0.0
-    for feature in range(len(contributions)):
-        if _SILENT[feature] and contributions[feature] > limits[SILENCE]:
-            relief += contributions[feature] - limits[SILENCE]
+    for term in range(len(contributions)):
+        if silent[term] and contributions[term] > limits[SILENCE]:
+            relief += contributions[term] - limits[SILENCE]
     shown = call[_SHOWN] > 0.0
     cap, held = 1.0, 0
     for rule in range(len(caps)):
@@ -166,6 +173,7 @@ def apply_guardrails_to_rows(
     histories: Floats,
     calls: Floats,
     contributions: Floats,
+    silent: Booleans,
     protected: Booleans,
     caps: Floats,
     limits: Floats,
@@ -176,5 +184,5 @@ def apply_guardrails_to_rows(
     """Apply every guardrail to many calls, into the last three arrays."""
     for row in range(len(calls)):
         relief[row], cap[row], held[row] = apply_guardrails(
-            histories[row], calls[row], contributions[row], protected[row], caps, limits
+            histories[row], calls[row], contributions[row], silent, protected[row], caps, limits
         )

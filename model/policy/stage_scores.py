@@ -69,8 +69,9 @@ def stage_scores(
         log_odds[at] = scorecard.log_odds(contributions)
         relief, caps, bits = np.empty(len(at)), np.empty(len(at)), np.empty(len(at), dtype=np.int64)
         apply_guardrails_to_rows(
-            part.histories, part.calls, contributions, listed[part.rows], *policy.settings, relief, caps, bits
-        )
+            part.histories, part.calls, contributions, scorecard.silent, listed[part.rows],
+            *policy.settings, relief, caps, bits,
+        )  # fmt: skip
         guarded[at], cap[at], held[at] = likelihoods(log_odds[at] - relief), caps, bits
     raw, nothing = likelihoods(log_odds), np.full(size, np.nan)
     likeness = policy.likeness.get(scorecard.stage)

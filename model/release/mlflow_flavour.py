@@ -40,15 +40,22 @@ class ScorecardModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             raise ValueError(f"stage: {stage!r}, expected one of {', '.join(self._stages)}")
         card = self._stages[stage]
         total = np.zeros(len(model_input))
+
+        def step(name: str, edges: list[float]) -> Any:
+            """Find the step of each value, which reaches up to and with its upper edge; unknown is after the last."""
+            if name not in model_input:
+                raise ValueError(f"{name}: no such column, but the stage {stage} knows it")
+            values = model_input[name].to_numpy(np.float64, na_value=np.nan)
+            found = np.searchsorted(np.array(edges, dtype=np.float64), values, side="left")
+            return np.where(np.isnan(values), len(edges) + 1, found.clip(max=len(edges)))
+
         for feature in card["features"]:
-            if feature["name"] not in model_input:
-                raise ValueError(f"{feature['name']}: no such column, but the stage {stage} knows it")
-            values = model_input[feature["name"]].to_numpy(np.float64, na_value=np.nan)
-            edges = np.array([step["up_to"] for step in feature["steps"][:-1]], dtype=np.float64)
-            terms = np.array([step["contribution"] for step in feature["steps"]], dtype=np.float64)
-            # A step reaches up to and with its upper edge.
-            found = terms[np.searchsorted(edges, values, side="left").clip(max=len(edges))]
-            total += np.where(np.isnan(values), feature["missing"]["contribution"], found)
+            terms = [one["contribution"] for one in feature["steps"]]
+            edges = [one["up_to"] for one in feature["steps"][:-1]]
+            total += np.array([*terms, feature["missing"]["contribution"]])[step(feature["name"], edges)]
+        for pair in card.get("pairs", []):
+            first, second = (step(name, edges) for name, edges in zip(pair["names"], pair["up_to"], strict=True))
+            total += np.array(pair["contributions"])[first, second]
         with np.errstate(over="ignore"):
             likelihood = 1.0 / (1.0 + np.exp(-(card["intercept"] + total)))
         return pd.DataFrame({"prank_likelihood": likelihood})

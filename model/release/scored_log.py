@@ -74,10 +74,10 @@ def score_log(
 
 def _reasons(table: FeatureTable, scorecard: Scorecard) -> list[str]:
     texts = [""] * len(table.events)
-    width = len(scorecard.features)
+    width, pairs = len(scorecard.features), [pair.places for pair in scorecard.pairs]
     for part in table.parts():
         features = part.features[:, :width]
         contributions = scorecard.contributions(features, scorecard.features)
         for row, values, terms in zip(part.rows.tolist(), features.tolist(), contributions.tolist(), strict=True):
-            texts[row] = json.dumps(reasons(values, terms), allow_nan=False)
+            texts[row] = json.dumps(reasons(values, terms, pairs), allow_nan=False)
     return texts

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.arrays import Floats
 from model.report.charts import Axis, round_ticks
 from model.scorecard.features import FEATURES, NAMES, Feature
+from model.scorecard.pairs import Pair
 from model.scorecard.scorecard import Scorecard, Steps
 
 WIDTH, LEFT, RIGHT, TOP, HEIGHT, DENSITY = 300.0, 40.0, 16.0, 10.0, 100.0, 26.0
@@ -46,12 +48,27 @@ class StepChart(NamedTuple):
     kinds: list[tuple[list[str], str, float]]
 
 
+class PairTable(NamedTuple):
+    """What two features do to the odds together: a row for each step of the first, and a column for each of the second.
+
+    Parameters
+    ----------
+    columns : list of str
+    rows : list of (str, list of str)
+    """
+
+    features: tuple[Feature, Feature]
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
 class Group(NamedTuple):
     """Features under one heading: those that move a score, what moves it most first, and those that do not."""
 
     name: str
     charts: list[StepChart]
     idle: list[Feature]
+    pairs: list[PairTable]
 
 
 def scorecard_charts(scorecard: Scorecard) -> list[Group]:
@@ -62,9 +79,23 @@ def scorecard_charts(scorecard: Scorecard) -> list[Group]:
         mine = [steps for steps in scorecard.steps if _TABLE[steps.feature].group == name]
         used = sorted((steps for steps in mine if is_used(steps)), key=_weight, reverse=True)
         idle = [_TABLE[steps.feature] for steps in mine if not is_used(steps)]
+        pairs = [_pair_table(pair) for pair in scorecard.pairs if _TABLE[pair.features[1]].group == name]
         if mine:
-            groups.append(Group(name, [_chart(_TABLE[steps.feature], steps, scale) for steps in used], idle))
+            groups.append(Group(name, [_chart(_TABLE[steps.feature], steps, scale) for steps in used], idle, pairs))
     return groups
+
+
+def _pair_table(pair: Pair) -> PairTable:
+    one, other = (_TABLE[name] for name in pair.features)
+    rows, columns = (_step_names(feature, edges) for feature, edges in zip((one, other), pair.edges, strict=True))
+    cells = [[_in_words(value) for value in line] for line in pair.contributions.tolist()]
+    return PairTable((one, other), columns, list(zip(rows, cells, strict=True)))
+
+
+def _step_names(feature: Feature, edges: Floats) -> list[str]:
+    scale, unit = (100.0, " %") if feature.unit == "share" else (1.0, "")
+    said = [f"{scale * edge:.3g}{unit}" for edge in edges.tolist()]
+    return [*(f"up to {edge}" for edge in said), f"above {said[-1]}" if said else "any", "not known"]
 
 
 def is_used(steps: Steps) -> bool:

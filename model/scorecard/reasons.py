@@ -8,6 +8,7 @@ from typing import Any
 from model.language.catalogue import catalogue
 from model.language.texts import Language
 from model.scorecard.features import FEATURES, NAMES, SINCE, Feature
+from model.scorecard.pairs import BOTH, pair_value
 
 
 def feature_text(feature: Feature, value: float, language: Language = "en") -> str:
@@ -34,20 +35,29 @@ def feature_text(feature: Feature, value: float, language: Language = "en") -> s
     return say(f"feature.{feature.name}.reason", value=shown)
 
 
-def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words: bool = False) -> list[dict[str, Any]]:
+def reasons(
+    values: Sequence[float],
+    contributions: Sequence[float],
+    pairs: Sequence[tuple[int, int]] = (),
+    *,
+    in_words: bool = False,
+) -> list[dict[str, Any]]:
     """List what moved a score, the largest contribution first; those of 0 are left out.
 
     Parameters
     ----------
     values, contributions : sequences of float
-        A stage's features, and what each of them added to the log-odds.
+        A stage's features, and what each of them, and then each of the pairs, added to the log-odds.
+    pairs : sequence of (int, int)
+        The places of the features of each pair.
     in_words : bool
         Whether each reason also has a `text` that an operator reads.
 
     Returns
     -------
     list of dict
-        With group, feature, value (None: not known), contribution and, if asked for, text. Together with the
+        With group, feature, value (None: not known), contribution and, if asked for, text. A pair is one reason, of
+        the group of its later feature, its value a text such as "9.0 x 0.8". Together with the
         scorecard's intercept the contributions are the log-odds: nothing is estimated.
 
     Examples
@@ -61,6 +71,9 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
     for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
         if sizes[place] == 0.0:
             break
+        if place >= len(values):
+            found.append(_pair_reason(pairs[place - len(values)], values, contributions[place], in_words))
+            continue
         group, name, words, unknown = table[place]
         value = values[place]
         shown = None if value != value else words[int(value)] if words else value
@@ -69,6 +82,21 @@ def reasons(values: Sequence[float], contributions: Sequence[float], *, in_words
             reason["text"] = unknown if shown is None else _text(place, value)
         found.append(reason)
     return found
+
+
+def _pair_reason(pair: tuple[int, int], values: Sequence[float], contribution: float, in_words: bool) -> dict[str, Any]:
+    """Say what two features added together: "9 s heard before the queue, 80% silent before the queue"."""
+    first, second = (FEATURES[place] for place in pair)
+    mine = values[pair[0]], values[pair[1]]
+    reason = {
+        "group": second.group,
+        "feature": f"{first.name}{BOTH}{second.name}",
+        "value": pair_value((first.name, second.name), mine),
+        "contribution": contribution,
+    }
+    if in_words:
+        reason["text"] = ", ".join(_text(place, value) for place, value in zip(pair, mine, strict=True))
+    return reason
 
 
 def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
@@ -88,12 +116,23 @@ def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) ->
 @lru_cache(16_384)
 def _in_language(name: str, value: float | str | None, language: Language) -> str | None:
     """Return a reason's value in words; None for a feature or a word that only another version knew."""
+    if BOTH in name and isinstance(value, str):
+        mine = zip(name.split(BOTH), value.split(BOTH), strict=True)
+        texts = [_in_language(one, _read(one, said), language) for one, said in mine]
+        return None if None in texts else ", ".join(map(str, texts))
     if name not in NAMES:
         return None
     feature = FEATURES[NAMES.index(name)]
     if isinstance(value, str):
         return feature_text(feature, float(feature.words.index(value)), language) if value in feature.words else None
     return feature_text(feature, math.nan if value is None else value, language)
+
+
+def _read(name: str, said: str) -> float | str | None:
+    """Read what `pair_value` made of a feature's value."""
+    if said == "null":
+        return None
+    return said if name in NAMES and FEATURES[NAMES.index(name)].words else float(said)
 
 
 @lru_cache(16_384)

@@ -1,29 +1,30 @@
 """Trains at every cut in time: each cut's models score what came next, and the last cut's are served.
 
 Calibration takes the decision values of all cuts' models on the calls that came next (cross-fitting over time), so that
-no call is held out for it alone: the served models have learnt from those calls too.
+no call is held out for it alone: the served models have learnt from those calls too. The same calls say which pairs of
+features are worth a table.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.pipeline import Pipeline
 
 from model.arrays import Booleans, Floats
+from model.boosting.boosting import Platt, calibrate, fit_freely, fit_platt, fit_stage
+from model.boosting.distillation import distil
+from model.boosting.pairs import Judged, Paired, Residuals, choose_pairs, fit_pairs, residuals_of
 from model.errors import TrainingError
 from model.params import Boosting, Params
 from model.policy.stage_scores import StageScores, join_scores
 from model.scorecard.features import QUEUE_STAGE, STAGES, WIDTHS
 from model.scorecard.scorecard import Scorecard
-from model.training.boosting import Platt, calibrate, fit_freely, fit_platt, fit_stage
 from model.training.centre_policy import score_held_out
 from model.training.dataset import MOST_OF_A_LABEL, Dataset, subsample
-from model.training.distillation import distil
 from model.training.origins import Origin
 
 #: Platt's two parameters are fitted on at most so many calls of a cut, drawn at random.
@@ -32,6 +33,8 @@ MOST_CALIBRATED = 200_000
 ENOUGH_GENUINE = 500
 #: A setting has to beat one that stands before it by so much in AUC: less is chance.
 MARGIN = 0.002
+#: With fewer genuine calls after the cuts, no pair is looked for.
+GENUINE_FOR_PAIRS = 100
 #: The simplest first. Leaves of a tree are one more than its cuts, all in one feature.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "one_cut": {"max_leaf_nodes": 2, "l2_regularization": 1.0},
@@ -135,13 +138,39 @@ class Trained:
 
 @dataclass(frozen=True)
 class _Boostings:
-    """Of one cut: its boostings by stage, the rows they learnt from, and their decision values of what came next."""
+    """Of one cut: its boostings by stage, what they learnt from, and their decision values of what came next."""
 
     origin: Origin
-    fitted: Mapping[str, Pipeline]
+    fitted: Mapping[str, Paired]
     rows: Floats
+    label: NDArray[np.int8]
+    weights: Floats | None
     later: Booleans
+    ahead: Floats
     decisions: Mapping[str, Floats]
+
+    def residuals(self, stage: str, seed: int) -> Residuals:
+        """Return what a stage's boosting leaves over."""
+        return residuals_of(self.fitted[stage], self.rows[:, : WIDTHS[stage]], self.label, self.weights, seed)
+
+    def judged(self, past: Dataset, stage: str, seed: int) -> Judged:
+        """Return what pairs of a stage are judged by at this cut."""
+        label, weights, caller = (
+            past.events.outcome[self.later],
+            past.weights[self.later],
+            past.events.caller[self.later],
+        )
+        return Judged(self.residuals(stage, seed), self.ahead, self.decisions[stage], label, weights, caller)
+
+    def paired(self, chosen: Mapping[str, Sequence[tuple[str, str]]], seed: int) -> "_Boostings":
+        """Return the same with the pairs that were chosen for each stage."""
+        fitted, decisions = dict(self.fitted), dict(self.decisions)
+        for stage, names in chosen.items():
+            if names:
+                pairs = fit_pairs(self.residuals(stage, seed), names)
+                fitted[stage] = Paired(fitted[stage].boosting, pairs)
+                decisions[stage] = sum((pair.terms(self.ahead) for pair in pairs), start=decisions[stage])
+        return replace(self, fitted=fitted, decisions=decisions)
 
 
 def train(past: Dataset, params: Params, stages: Sequence[str] = STAGES) -> Trained:
@@ -159,6 +188,10 @@ def train(past: Dataset, params: Params, stages: Sequence[str] = STAGES) -> Trai
     last = _fit(past, past.origins[-1], params, stages, most)
     if last is None:
         raise _one_kind("fit", past.origins[-1].outcome[past.fit])
+    pairs = {}
+    if sum(int((past.events.outcome[one.later] == 0).sum()) for one in earlier) >= GENUINE_FOR_PAIRS:
+        pairs = {stage: choose_pairs([one.judged(past, stage, params.seed) for one in earlier]) for stage in stages}
+    *earlier, last = (one.paired(pairs, params.seed) for one in (*earlier, last))
     platts = tuple(_platts(past, earlier[: place + 1], stages) for place in range(len(earlier)))
     if not platts or platts[-1] is None:
         raise _one_kind("calibrate", past.events.outcome[past.calibrate])
@@ -180,9 +213,9 @@ def _fit(past: Dataset, origin: Origin, params: Params, stages: Sequence[str], m
     fitted, decisions = {}, {}
     for stage in stages:
         width = WIDTHS[stage]
-        fitted[stage] = fit_stage(rows[:, :width], label, weights, stage, params)
+        fitted[stage] = Paired(fit_stage(rows[:, :width], label, weights, stage, params))
         decisions[stage] = fitted[stage].decision_function(ahead[:, :width]) if len(ahead) else np.zeros(0)
-    return _Boostings(origin, fitted, rows, later, decisions)
+    return _Boostings(origin, fitted, rows, label, weights, later, ahead, decisions)
 
 
 def _platts(past: Dataset, cuts: Sequence[_Boostings], stages: Sequence[str]) -> dict[str, Platt] | None:

@@ -42,6 +42,7 @@ class Scorer:
 
     def __init__(self, release: Release) -> None:
         self._time_zone = release.time_zone
+        self._pairs = {stage: [pair.places for pair in release.scorecards[stage].pairs] for stage in STAGES}
         self._assessors = {stage: Assessor(release.scorecards[stage], release.policy) for stage in STAGES}
 
     def score(self, call: Call, stage: str, *, protected: bool = False, in_words: bool = True) -> Scored:
@@ -52,7 +53,7 @@ class Scorer:
             found.guarded,
             found.factor,
             guardrail_names(found.held) if found.held else [],
-            reasons(found.features, found.contributions, in_words=in_words),
+            reasons(found.features, found.contributions, self._pairs[stage], in_words=in_words),
             found.genuine_like,
             found.one_in,
         )

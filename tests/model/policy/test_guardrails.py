@@ -19,7 +19,7 @@ from model.scorecard.scorecard import likelihood
 CAPS = np.array([rail.cap for rail in GUARDRAILS])
 LIMITS = np.array([rail.limit for rail in GUARDRAILS])
 NO_NUMBER_CAP = CAPS[GUARDRAIL_NAMES.index("no_number")]
-SILENT = [feature.silence for feature in FEATURES]
+SILENT = np.array([feature.silence for feature in FEATURES])
 
 
 def a_history(**fields):
@@ -48,6 +48,7 @@ def asked(history=None, call=None, contributions=None, protected=False, caps=CAP
         a_history() if history is None else history,
         a_call() if call is None else call,
         terms() if contributions is None else contributions,
+        SILENT,
         protected,
         caps,
         limits,
@@ -129,9 +130,9 @@ def test_many_calls_are_each_asked_as_one():
     histories, calls = rng.random((200, SIZE)) * 2, rng.random((200, len(CALL))) * 6 - 1
     contributions, protected = rng.normal(size=(200, len(FEATURES))), rng.random(200) < 0.1
     relief, cap, held = np.empty(200), np.empty(200), np.empty(200, dtype=np.int64)
-    apply_guardrails_to_rows(histories, calls, contributions, protected, CAPS, LIMITS, relief, cap, held)
+    apply_guardrails_to_rows(histories, calls, contributions, SILENT, protected, CAPS, LIMITS, relief, cap, held)
     for row in range(200):
-        one = apply_guardrails(histories[row], calls[row], contributions[row], protected[row], CAPS, LIMITS)
+        one = apply_guardrails(histories[row], calls[row], contributions[row], SILENT, protected[row], CAPS, LIMITS)
         assert one == (relief[row], cap[row], held[row])
     assert len(np.unique(held)) > 10
 
@@ -166,11 +167,13 @@ def test_no_silence_makes_a_call_score_higher_than_silence_that_says_nothing(mad
     row = rows[data.draw(st.integers(0, len(rows) - 1))]
     for stage, card in made.scorecards.items():
         mine = row[: WIDTHS[stage]].copy()
-        silent = np.array(SILENT[: WIDTHS[stage]])
-        neutral = card.intercept + float(card.score(mine)[1][~silent].sum())
+        silent = SILENT[: WIDTHS[stage]]
+        neutral = card.intercept + float(card.score(mine)[1][~card.silent].sum())
         mine[silent] = [data.draw(st.just(math.nan) | st.floats(0.0, 1.0)) for _ in range(int(silent.sum()))]
         log_odds, contributions = card.score(mine)
-        relief, cap, _ = apply_guardrails(a_history(), a_call(), contributions, False, *made.policy.settings)
+        relief, cap, _ = apply_guardrails(
+            a_history(), a_call(), contributions, card.silent, False, *made.policy.settings
+        )
         guarded = log_odds - relief
         assert guarded <= neutral + 1e-12
         assert guarded <= log_odds
@@ -182,7 +185,7 @@ def test_no_silence_makes_a_call_score_higher_than_silence_that_says_nothing(mad
 def test_silence_does_raise_some_scores_before_the_guardrail(made):
     card = made.scorecards["ended"]
     contributions = card.contributions(made.past.table.matrix(), card.features)
-    assert (contributions[:, SILENT] > 0.1).any()
+    assert (contributions[:, card.silent] > 0.1).any()
 
 
 @pytest.mark.parametrize("rail", GUARDRAILS, ids=GUARDRAIL_NAMES)

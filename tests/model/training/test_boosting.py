@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from model.boosting.distillation import platt_parameters
 from model.calls.call_events import sort_calls
 from model.errors import TrainingError
 from model.params import Boosting, Params
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
 from model.scorecard.scorecard import likelihood
 from model.training.dataset import prepare_dataset, subsample
-from model.training.distillation import platt_parameters
 from model.training.rolling_origin import train
 
 HOUR, DAY = 3_600, 86_400
@@ -129,7 +129,7 @@ def test_a_stage_learns_only_from_what_it_knows(made):
     for stage in STAGES:
         assert made.estimators[stage].n_features_in_ == WIDTHS[stage]
         assert made.scorecards[stage].features == NAMES[: WIDTHS[stage]]
-    take, _, boosting = (part for _, part in made.estimators["ended"].estimator.estimator.steps)
+    take, _, boosting = (part for _, part in made.estimators["ended"].estimator.estimator.boosting.steps)
     for feature, direction in zip(take.kw_args["indices"], boosting.monotonic_cst, strict=True):
         assert FEATURES[feature].direction in (0, direction)
 

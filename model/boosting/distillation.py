@@ -1,4 +1,6 @@
-"""Distils a calibrated boosting without interactions into a scorecard: the same function, written as sums."""
+"""Distils a calibrated boosting and its pairs into a scorecard: the same function, written as sums."""
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ def distil(estimator: CalibratedClassifierCV, rows: Floats, stage: str) -> Score
     Parameters
     ----------
     estimator : CalibratedClassifierCV
-        Platt's calibration of what `fit_stage` gives.
+        Platt's calibration of what `fit_stage` gives, with its pairs (`boosting.Paired`).
     rows : float64 (n, d)
         The training rows: each contribution is 0 on their mean.
 
@@ -34,7 +36,8 @@ def distil(estimator: CalibratedClassifierCV, rows: Floats, stage: str) -> Score
     if not slope > 0.0:
         raise ValueError(f"stage {stage}: a calibration slope of {slope:.3g}, expected more than 0: the calls used for "
                          "calibration contradict those used for fitting")  # fmt: skip
-    raw, functions = step_functions(estimator.estimator.estimator)
+    fitted = estimator.estimator.estimator
+    raw, functions = step_functions(fitted.boosting)
     intercept = slope * raw + offset
     steps = []
     for place, (edges, values, missing) in enumerate(functions):
@@ -47,7 +50,14 @@ def distil(estimator: CalibratedClassifierCV, rows: Floats, stage: str) -> Score
         intercept += mean
         contributions -= mean
         steps.append(Steps(NAMES[place], edges, contributions[:-1], float(contributions[-1]), shares))
-    return Scorecard(stage, intercept, steps)
+    pairs = []
+    for pair in fitted.pairs:
+        shares = np.zeros(pair.shares.shape)
+        np.add.at(shares, pair.cells(rows), 1.0 / max(1, len(rows)))
+        mean = slope * float((shares * pair.contributions).sum())
+        intercept += mean
+        pairs.append(replace(pair, contributions=slope * pair.contributions - mean, shares=shares))
+    return Scorecard(stage, intercept, steps, pairs)
 
 
 def step_functions(fitted: Pipeline) -> tuple[float, list[tuple[Floats, Floats, float]]]:

@@ -16,10 +16,10 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 from model.arrays import Floats
+from model.boosting.distillation import platt_parameters, step_functions
+from model.boosting.turns import Column, columns_between_turns
 from model.params import Params
 from model.scorecard.features import FEATURES, WIDTHS
-from model.training.distillation import platt_parameters, step_functions
-from model.training.turns import Column, columns_between_turns
 
 #: On fewer rows a second thread costs more in waiting than it does in work: on a busy machine sixty times more.
 WORTH_A_THREAD = 200_000
@@ -37,7 +37,7 @@ def fit_stage(rows: Floats, label: NDArray[np.int8], weights: Floats | None, sta
     """Fit the boosting of a stage, not yet calibrated: no interactions, each feature in its allowed direction.
 
     It is fitted twice: freely, on at most `FREE_ROWS` calls, to see where features turn, and then with the turns that
-    are borne out (`model.training.turns`).
+    are borne out (`model.boosting.turns`).
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def fit_platt(decisions: Floats, label: NDArray[np.int8], weights: Floats | None
                                -100.0, 100.0))  # fmt: skip
 
 
-def calibrate(boosting: Pipeline, row: Floats, platt: Platt) -> CalibratedClassifierCV:
-    """Calibrate a boosting; `row`, float64 (WIDTHS[stage],), is any call's."""
+def calibrate(boosting: BaseEstimator, row: Floats, platt: Platt) -> CalibratedClassifierCV:
+    """Calibrate a boosting, with its pairs; `row`, float64 (WIDTHS[stage],), is any call's."""
     calibrated = _sigmoid(boosting, np.array([row, row]), np.array([0, 1], dtype=np.int8), None)
     (sigmoid,) = calibrated.calibrated_classifiers_[0].calibrators
     sigmoid.a_, sigmoid.b_ = -platt.slope, -platt.offset

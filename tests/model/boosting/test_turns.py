@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.boosting.turns import EVIDENCE, columns_between_turns, supported_levels
 from model.scorecard.features import FEATURES, STAGES
-from model.training.turns import EVIDENCE, columns_between_turns, supported_levels
 
 
 def turns(values):
