@@ -206,7 +206,8 @@ def choose_pairs(cuts: Sequence[Judged]) -> list[tuple[str, str]]:
             for one, pair in zip(cuts, pairs, strict=True)
         ]
         then = losses(added)
-        if (now - then).sum() > SURELY * (now - then).std() * np.sqrt(callers):
+        gain = now - then  # its sum's standard error, when each caller is a witness, is the root of the squares' sum
+        if gain.sum() > SURELY * np.sqrt((gain**2).sum()):
             chosen.append(features)
             cuts, now = added, then
         if len(chosen) == MOST_PAIRS:

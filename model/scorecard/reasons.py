@@ -118,7 +118,7 @@ def _in_language(name: str, value: float | str | None, language: Language) -> st
     """Return a reason's value in words; None for a feature or a word that only another version knew."""
     if BOTH in name and isinstance(value, str):
         mine = zip(name.split(BOTH), value.split(BOTH), strict=True)
-        texts = [_in_language(one, _read(one, said), language) for one, said in mine]
+        texts = [_in_language(one, _read(said), language) for one, said in mine]
         return None if None in texts else ", ".join(map(str, texts))
     if name not in NAMES:
         return None
@@ -128,11 +128,14 @@ def _in_language(name: str, value: float | str | None, language: Language) -> st
     return feature_text(feature, math.nan if value is None else value, language)
 
 
-def _read(name: str, said: str) -> float | str | None:
+def _read(said: str) -> float | str | None:
     """Read what `pair_value` made of a feature's value."""
     if said == "null":
         return None
-    return said if name in NAMES and FEATURES[NAMES.index(name)].words else float(said)
+    try:
+        return float(said)
+    except ValueError:
+        return said
 
 
 @lru_cache(16_384)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import mlflow
@@ -20,10 +21,13 @@ from model.calls.call_events import events_of, sort_calls
 from model.calls.call_log import write_log
 from model.errors import RegistryError
 from model.release.folder import read_release
+from model.release.mlflow_flavour import ScorecardModel
 from model.release.registry import Registry
 from model.release.scored_log import score_log
 from model.scorecard.feature_table import FeatureTable
 from model.scorecard.features import FEATURES, NAMES, STAGES, WIDTHS
+from model.scorecard.pairs import Pair
+from model.scorecard.scorecard import Scorecard
 from tests.support.call_histories import saring
 from tests.support.registries import QUIET, added, another, registry_in
 
@@ -99,6 +103,19 @@ def test_the_model_scores_as_the_scorecards_do_with_values_missing(tracked, tabl
         loaded.predict(table.drop(columns="calls_1h"))
     with pytest.raises(ValueError, match="opening_duration_s: no such column"):
         loaded.predict(table.drop(columns="opening_duration_s"))
+
+
+def test_the_model_adds_what_pairs_of_features_say(table, release, tmp_path):
+    alone = release.scorecards["opening"]
+    edges = np.array([5.0, 9.0]), np.array([0.5])
+    pair = Pair(("opening_duration_s", "opening_silence_ratio"), edges, np.arange(12.0).reshape(4, 3), np.zeros((4, 3)))
+    card = Scorecard("opening", alone.intercept, alone.steps, [pair])
+    (tmp_path / "scorecard.json").write_text(json.dumps({"stages": {"opening": card.to_json()}}))
+    model = ScorecardModel()
+    model.load_context(SimpleNamespace(artifacts={"release": str(tmp_path)}))
+    names = list(card.features)
+    ours = 1 / (1 + np.exp(-card.log_odds(card.contributions(table[names].to_numpy(), names))))
+    assert np.abs(model.predict(None, table)["prank_likelihood"] - ours).max() < 1e-12
 
 
 def test_nothing_of_the_model_is_pickled(tracked, tmp_path):
