@@ -25,7 +25,7 @@ PAIR_STEPS = 6
 #: As if each cell of a pair held so much more evidence, in the boosting's own measure, that it changes nothing.
 PAIR_L2 = 20.0
 #: At most so many pairs of a stage are kept, of so many candidates.
-MOST_PAIRS, CANDIDATES = 3, 5
+MOST_PAIRS, CANDIDATES = 2, 5
 #: By so many standard errors a pair has to lower the log loss of later calls.
 SURELY = 2.0
 
@@ -174,7 +174,7 @@ class Judged(NamedTuple):
 
 
 def choose_pairs(cuts: Sequence[Judged]) -> list[tuple[str, str]]:
-    """Choose the pairs that surely lower the log loss of what came after the cuts, one after the other.
+    """Choose the pairs that surely lower the log loss of what came after the cuts, the best first.
 
     Surely: by `SURELY` standard errors over callers, both sides calibrated as they would be served.
 
@@ -197,19 +197,23 @@ def choose_pairs(cuts: Sequence[Judged]) -> list[tuple[str, str]]:
         np.add.at(lost, caller, weights * loss)
         return lost
 
-    chosen: list[tuple[str, str]] = []
-    now = losses(cuts)
-    for features in strongest_pairs(cuts[-1].left, CANDIDATES):
+    def added(features: tuple[str, str]) -> list[Judged]:
+        """Add a pair, fitted at each cut, to what is said."""
         pairs = [fit_pair(one.left, features) for one in cuts]
-        added = [
+        return [
             one._replace(left=one.left.plus(pair), said=one.said + pair.terms(one.ahead))
             for one, pair in zip(cuts, pairs, strict=True)
         ]
-        then = losses(added)
-        gain = now - then  # its sum's standard error, when each caller is a witness, is the root of the squares' sum
-        if gain.sum() > SURELY * np.sqrt((gain**2).sum()):
-            chosen.append(features)
-            cuts, now = added, then
-        if len(chosen) == MOST_PAIRS:
+
+    chosen: list[tuple[str, str]] = []
+    while len(chosen) < MOST_PAIRS:
+        now = losses(cuts)
+        tried = {features: added(features) for features in strongest_pairs(cuts[-1].left, CANDIDATES)}
+        gains = {features: now - losses(mine) for features, mine in tried.items()}
+        best = max(gains, key=lambda features: float(gains[features].sum()))
+        # A sum's standard error, when each caller is a witness, is the root of the sum of squares.
+        if gains[best].sum() <= SURELY * np.sqrt((gains[best] ** 2).sum()):
             break
+        chosen.append(best)
+        cuts = tried[best]
     return chosen

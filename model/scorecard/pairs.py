@@ -1,6 +1,5 @@
 """What two features add to a score together, beside what each adds alone: a table of their steps."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ BOTH = " x "
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The table of two features that may each go either way.
+    """The table of two ordered features, none of them a kind of something.
 
     Parameters
     ----------
@@ -69,13 +68,15 @@ class Pair:
 
     @classmethod
     def from_json(cls, stage: str, document: Mapping[str, Any]) -> "Pair":
-        """Read what `to_json` wrote; a ScorecardError when it is not a table of two known features in order."""
+        """Read what `to_json` wrote; a ScorecardError when it is not a table of two ordered features."""
         first, second = document["names"]
         one, other = (np.array(edges, dtype=np.float64) for edges in document["up_to"])
         contributions, shares = (np.array(document[name], dtype=np.float64) for name in ("contributions", "shares"))
         where = f"stage {stage}, pair {first}{BOTH}{second}"
         if not (first in NAMES and second in NAMES and NAMES.index(first) < NAMES.index(second)):
             raise ScorecardError(f"{where}: expected two features in the order of the table")
+        if FEATURES[NAMES.index(first)].words or FEATURES[NAMES.index(second)].words:
+            raise ScorecardError(f"{where}: a kind of something, expected two numbers")
         if not ((np.diff(one) > 0).all() and (np.diff(other) > 0).all()):
             raise ScorecardError(f"{where}: steps that are not in order")
         shape = (len(one) + 2, len(other) + 2)
@@ -84,19 +85,3 @@ class Pair:
         if not all(np.isfinite(numbers).all() for numbers in (one, other, contributions, shares)):
             raise ScorecardError(f"{where}: a number that is not finite")
         return cls((first, second), (one, other), contributions, shares)
-
-
-def pair_value(features: tuple[str, str], values: tuple[float, float]) -> str:
-    """Return the values of a pair as a reason holds them.
-
-    Examples
-    --------
-    >>> pair_value(("opening_duration_s", "opening_silence_ratio"), (9.0, math.nan))
-    '9.0 x null'
-    """
-    return BOTH.join(_value(name, value) for name, value in zip(features, values, strict=True))
-
-
-def _value(name: str, value: float) -> str:
-    words = FEATURES[NAMES.index(name)].words
-    return "null" if math.isnan(value) else words[int(value)] if words else repr(value)

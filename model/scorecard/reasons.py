@@ -8,7 +8,10 @@ from typing import Any
 from model.language.catalogue import catalogue
 from model.language.texts import Language
 from model.scorecard.features import FEATURES, NAMES, SINCE, Feature
-from model.scorecard.pairs import BOTH, pair_value
+from model.scorecard.pairs import BOTH
+
+#: A pair's values, to six digits.
+_BOTH = f"%.6g{BOTH}%.6g"
 
 
 def feature_text(feature: Feature, value: float, language: Language = "en") -> str:
@@ -57,7 +60,7 @@ def reasons(
     -------
     list of dict
         With group, feature, value (None: not known), contribution and, if asked for, text. A pair is one reason, of
-        the group of its later feature, its value a text such as "9.0 x 0.8". Together with the
+        the group of its later feature, its value a text such as "9 x 0.8". Together with the
         scorecard's intercept the contributions are the log-odds: nothing is estimated.
 
     Examples
@@ -71,32 +74,29 @@ def reasons(
     for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
         if sizes[place] == 0.0:
             break
-        if place >= len(values):
-            found.append(_pair_reason(pairs[place - len(values)], values, contributions[place], in_words))
-            continue
-        group, name, words, unknown = table[place]
-        value = values[place]
-        shown = None if value != value else words[int(value)] if words else value
-        reason = {"group": group, "feature": name, "value": shown, "contribution": contributions[place]}
-        if in_words:
-            reason["text"] = unknown if shown is None else _text(place, value)
+        if place < len(values):
+            group, name, words, unknown = table[place]
+            value = values[place]
+            shown = None if value != value else words[int(value)] if words else value
+            reason = {"group": group, "feature": name, "value": shown, "contribution": contributions[place]}
+            if in_words:
+                reason["text"] = unknown if shown is None else _text(place, value)
+        else:
+            first, second = pair = pairs[place - len(values)]
+            group, name = _pair(pair)
+            both = (_BOTH % (values[first], values[second])).replace("nan", "null")
+            reason = {"group": group, "feature": name, "value": both, "contribution": contributions[place]}
+            if in_words:
+                reason["text"] = f"{_words_of(first, values[first])}, {_words_of(second, values[second])}"
         found.append(reason)
     return found
 
 
-def _pair_reason(pair: tuple[int, int], values: Sequence[float], contribution: float, in_words: bool) -> dict[str, Any]:
-    """Say what two features added together: "9 s heard before the queue, 80% silent before the queue"."""
+@cache
+def _pair(pair: tuple[int, int]) -> tuple[str, str]:
+    """Look up, once for all calls, the group and the name of a pair."""
     first, second = (FEATURES[place] for place in pair)
-    mine = values[pair[0]], values[pair[1]]
-    reason = {
-        "group": second.group,
-        "feature": f"{first.name}{BOTH}{second.name}",
-        "value": pair_value((first.name, second.name), mine),
-        "contribution": contribution,
-    }
-    if in_words:
-        reason["text"] = ", ".join(_text(place, value) for place, value in zip(pair, mine, strict=True))
-    return reason
+    return second.group, f"{first.name}{BOTH}{second.name}"
 
 
 def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
@@ -117,9 +117,7 @@ def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) ->
 def _in_language(name: str, value: float | str | None, language: Language) -> str | None:
     """Return a reason's value in words; None for a feature or a word that only another version knew."""
     if BOTH in name and isinstance(value, str):
-        mine = zip(name.split(BOTH), value.split(BOTH), strict=True)
-        texts = [_in_language(one, _read(said), language) for one, said in mine]
-        return None if None in texts else ", ".join(map(str, texts))
+        return _both_in_language(name.split(BOTH), value.split(BOTH), language)
     if name not in NAMES:
         return None
     feature = FEATURES[NAMES.index(name)]
@@ -128,14 +126,20 @@ def _in_language(name: str, value: float | str | None, language: Language) -> st
     return feature_text(feature, math.nan if value is None else value, language)
 
 
-def _read(said: str) -> float | str | None:
-    """Read what `pair_value` made of a feature's value."""
-    if said == "null":
+def _both_in_language(names: Sequence[str], said: Sequence[str], language: Language) -> str | None:
+    """Return the values of a pair in words; None for a feature that only another version knew."""
+    if not set(names) <= set(NAMES):
         return None
-    try:
-        return float(said)
-    except ValueError:
-        return said
+    texts = [
+        _in_language(name, None if one == "null" else float(one), language)
+        for name, one in zip(names, said, strict=True)
+    ]
+    return ", ".join(str(text) for text in texts)
+
+
+def _words_of(place: int, value: float) -> str:
+    """Return a value in words, or that it is not known."""
+    return _table()[place][3] if value != value else _text(place, value)
 
 
 @lru_cache(16_384)

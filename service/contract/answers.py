@@ -48,7 +48,7 @@ class Reason(Document):
     group: Literal["history", "line", "time", "surge", "call"]
     feature: str
     value: float | str | None = Field(
-        description="Of the feature; null: not known. Of a pair of features (`a x b`) both, such as `9.0 x 0.8`."
+        description="Of the feature; null: not known. Of a pair of features (`a x b`) both, such as `9 x 0.8`."
     )
     contribution: float = Field(description="What it adds to the log-odds; above 0 it speaks for a prank.")
     text: str = Field(description="The same in words, as an operator reads it.")

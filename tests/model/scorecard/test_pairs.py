@@ -25,7 +25,7 @@ PAIRS = (
         np.array([[-1.0, 1.0, 0.1], [-2.0, 2.0, 0.2], [-3.0, 3.0, 0.3], [-4.0, 4.0, 0.4]]),
         np.full((4, 3), 1 / 12),
     ),
-    Pair(("calls_1h", "line"), (np.empty(0), np.array([1.5])), np.array([[0.5, -0.5, 0.25], [0.0, 0.0, 0.75]]),
+    Pair(("calls_1h", "calls_1d"), (np.empty(0), np.array([1.5])), np.array([[0.5, -0.5, 0.25], [0.0, 0.0, 0.75]]),
          np.full((2, 3), 1 / 6)),
 )  # fmt: skip
 numbers = st.just(math.nan) | st.floats(0.0, 20.0)
@@ -51,7 +51,9 @@ def a_row(**values):
      (0.0, math.nan, 0.1), (99.0, math.nan, 0.3), (math.nan, math.nan, 0.4)],
 )  # fmt: skip
 def test_a_pair_adds_the_cell_in_which_both_values_fall(card, heard, silent, term):
-    log_odds, terms = card.score(row := a_row(opening_duration_s=heard, opening_silence_ratio=silent, line=math.nan))
+    log_odds, terms = card.score(
+        row := a_row(opening_duration_s=heard, opening_silence_ratio=silent, calls_1d=math.nan)
+    )
     assert terms[-2:].tolist() == [term, 0.25]
     alone = Scorecard("opening", card.intercept, card.steps)
     assert log_odds == pytest.approx(alone.score(row)[0] + term + 0.25, abs=1e-12)
@@ -69,7 +71,7 @@ def test_one_call_a_log_and_a_table_say_the_same_bits(card, values):
 
 
 def test_a_pair_is_one_reason_in_the_words_of_both_features(card):
-    row = a_row(opening_duration_s=9.0, opening_silence_ratio=0.8, line=1.0)
+    row = a_row(opening_duration_s=9.0, opening_silence_ratio=0.8, calls_1d=2.5)
     _, terms = card.score(row)
     told = reasons(row.tolist(), terms.tolist(), [pair.places for pair in card.pairs], in_words=True)
     assert sum(one["contribution"] for one in told) == pytest.approx(terms.sum(), abs=1e-12)
@@ -77,17 +79,17 @@ def test_a_pair_is_one_reason_in_the_words_of_both_features(card):
     assert found["opening_duration_s x opening_silence_ratio"] == {
         "group": "call",
         "feature": "opening_duration_s x opening_silence_ratio",
-        "value": "9.0 x 0.8",
+        "value": "9 x 0.8",
         "contribution": 2.0,
         "text": "9 s heard before the queue, 80% silent before the queue",
     }
-    assert found["calls_1h x line"]["value"] == "0.0 x landline"
+    assert found["calls_1h x calls_1d"]["value"] == "0 x 2.5"
     texts = {one["feature"]: one["text"] for one in translate_reasons(told, "id")}
     assert (
         texts["opening_duration_s x opening_silence_ratio"]
         == "terdengar 9 detik sebelum antrean, 80% diam sebelum antrean"
     )
-    assert texts["calls_1h x line"].endswith(", jalur: telepon rumah")
+    assert texts["calls_1h x calls_1d"].endswith(", 2,5 panggilan sekitar satu hari terakhir")
 
 
 def test_what_is_not_known_of_a_pair_is_said_so(card):
@@ -101,7 +103,7 @@ def test_what_is_not_known_of_a_pair_is_said_so(card):
 
 @pytest.mark.parametrize("name", ["bogus x opening_silence_ratio", "opening_duration_s x bogus"])
 def test_a_pair_that_only_another_version_knew_keeps_its_text(name):
-    found = {"group": "call", "feature": name, "value": "9.0 x word", "contribution": 1.0, "text": "as it was"}
+    found = {"group": "call", "feature": name, "value": "9.0 x 0.5", "contribution": 1.0, "text": "as it was"}
     assert translate_reasons([found], "id") == [found]
 
 
@@ -143,6 +145,7 @@ def test_recalibrating_moves_pairs_with_all_else(card):
         (lambda pair: pair["contributions"][0].__setitem__(0, math.inf), "a number that is not finite"),
         (lambda pair: pair["names"].reverse(), "two features in the order of the table"),
         (lambda pair: pair["names"].__setitem__(1, "bogus"), "two features in the order of the table"),
+        (lambda pair: pair["names"].__setitem__(0, "line"), "a kind of something"),
         (lambda pair: pair["names"].__setitem__(1, "duration_s"), "a pair of"),
     ],
 )
