@@ -82,21 +82,24 @@ def reasons(
             if in_words:
                 reason["text"] = unknown if shown is None else _text(place, value)
         else:
-            first, second = pair = pairs[place - len(values)]
-            group, name = _pair(pair)
-            both = (_BOTH % (values[first], values[second])).replace("nan", "null")
+            pair = pairs[place - len(values)]
+            one, other = values[pair[0]], values[pair[1]]
+            group, name, both, text = _pair(pair, None if one != one else one, None if other != other else other)
             reason = {"group": group, "feature": name, "value": both, "contribution": contributions[place]}
             if in_words:
-                reason["text"] = f"{_words_of(first, values[first])}, {_words_of(second, values[second])}"
+                reason["text"] = text
         found.append(reason)
     return found
 
 
-@cache
-def _pair(pair: tuple[int, int]) -> tuple[str, str]:
-    """Look up, once for all calls, the group and the name of a pair."""
+@lru_cache(16_384)
+def _pair(pair: tuple[int, int], one: float | None, other: float | None) -> tuple[str, str, str, str]:
+    """Return the group, the name, the values and the words of a pair, None being what is not known."""
+    values = [math.nan if value is None else value for value in (one, other)]
     first, second = (FEATURES[place] for place in pair)
-    return second.group, f"{first.name}{BOTH}{second.name}"
+    both = (_BOTH % tuple(values)).replace("nan", "null")
+    text = ", ".join(feature_text(feature, value) for feature, value in zip((first, second), values, strict=True))
+    return second.group, f"{first.name}{BOTH}{second.name}", both, text
 
 
 def translate_reasons(found: Sequence[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
@@ -135,11 +138,6 @@ def _both_in_language(names: Sequence[str], said: Sequence[str], language: Langu
         for name, one in zip(names, said, strict=True)
     ]
     return ", ".join(str(text) for text in texts)
-
-
-def _words_of(place: int, value: float) -> str:
-    """Return a value in words, or that it is not known."""
-    return _table()[place][3] if value != value else _text(place, value)
 
 
 @lru_cache(16_384)
