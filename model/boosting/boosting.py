@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 from model.arrays import Floats
-from model.boosting.distillation import platt_parameters, step_functions
+from model.boosting.step_functions import platt_parameters, step_functions
 from model.boosting.turns import Column, columns_between_turns
 from model.params import Params
 from model.scorecard.features import FEATURES, WIDTHS

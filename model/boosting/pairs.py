@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 
 from model.arrays import Floats, Integers
-from model.boosting.boosting import FREE_ROWS, fit_platt
+from model.boosting.boosting import FREE_ROWS, Platt, fit_platt
 from model.boosting.turns import EVIDENCE
 from model.certification.bootstrap import caller_index
 from model.scorecard.features import FEATURES, NAMES
@@ -27,7 +27,7 @@ PAIR_L2 = 20.0
 #: At most so many pairs of a stage are kept, of so many candidates.
 MOST_PAIRS, CANDIDATES = 2, 5
 #: By so many standard errors a pair has to lower the log loss of later calls.
-SURELY = 2.0
+SURELY = 3.0
 
 
 class Paired(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -176,7 +176,7 @@ class Judged(NamedTuple):
 def choose_pairs(cuts: Sequence[Judged]) -> list[tuple[str, str]]:
     """Choose the pairs that surely lower the log loss of what came after the cuts, the best first.
 
-    Surely: by `SURELY` standard errors over callers, both sides calibrated as they would be served.
+    Surely: by `SURELY` standard errors over callers, both sides calibrated as what was said without the pair.
 
     Parameters
     ----------
@@ -188,13 +188,11 @@ def choose_pairs(cuts: Sequence[Judged]) -> list[tuple[str, str]]:
         return []
     caller, callers = caller_index(np.concatenate([one.callers for one in cuts]))
 
-    def losses(mine: Sequence[Judged]) -> Floats:
+    def losses(mine: Sequence[Judged], platt: Platt) -> Floats:
         """Sum the log loss of each caller's calls."""
-        said = np.concatenate([one.said for one in mine])
-        slope, offset = fit_platt(said, label, weights)
-        loss = np.logaddexp(0.0, np.where(label == 1, -1.0, 1.0) * (slope * said + offset))
+        said = platt.slope * np.concatenate([one.said for one in mine]) + platt.offset
         lost = np.zeros(callers)
-        np.add.at(lost, caller, weights * loss)
+        np.add.at(lost, caller, weights * np.logaddexp(0.0, np.where(label == 1, -said, said)))
         return lost
 
     def added(features: tuple[str, str]) -> list[Judged]:
@@ -207,9 +205,10 @@ def choose_pairs(cuts: Sequence[Judged]) -> list[tuple[str, str]]:
 
     chosen: list[tuple[str, str]] = []
     while len(chosen) < MOST_PAIRS:
-        now = losses(cuts)
+        platt = fit_platt(np.concatenate([one.said for one in cuts]), label, weights)
+        now = losses(cuts, platt)
         tried = {features: added(features) for features in strongest_pairs(cuts[-1].left, CANDIDATES)}
-        gains = {features: now - losses(mine) for features, mine in tried.items()}
+        gains = {features: now - losses(mine, platt) for features, mine in tried.items()}
         best = max(gains, key=lambda features: float(gains[features].sum()))
         # A sum's standard error, when each caller is a witness, is the root of the sum of squares.
         if gains[best].sum() <= SURELY * np.sqrt((gains[best] ** 2).sum()):

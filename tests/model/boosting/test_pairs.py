@@ -12,19 +12,20 @@ CALLS = 8_000
 
 
 def cut(seed, together):
-    """Make a cut whose boosting says nothing, of calls of which two features say something only together."""
+    """Make a cut whose boosting knows one feature, of calls of which two others say something only together."""
     rng = np.random.default_rng(seed)
 
     def calls():
         rows = rng.random((CALLS, WIDTHS["opening"]))
         rows[rng.random(CALLS) < 0.2, NAMES.index(SILENT)] = np.nan
         alike = (rows[:, NAMES.index(HEARD)] > 0.5) == (rows[:, NAMES.index(SILENT)] > 0.5)
-        chance = np.where(alike & ~np.isnan(rows[:, NAMES.index(SILENT)]), 0.5 + together, 0.5)
-        return rows, (rng.random(CALLS) < chance).astype(np.int8)
+        said = 2.0 * rows[:, 0] - 1.0
+        log_odds = said + np.where(alike & ~np.isnan(rows[:, NAMES.index(SILENT)]), 4.0 * together, 0.0)
+        return rows, said, (rng.random(CALLS) < 1.0 / (1.0 + np.exp(-log_odds))).astype(np.int8)
 
-    (rows, label), (ahead, later) = calls(), calls()
-    left = Residuals(rows, label, np.ones(CALLS), np.zeros(CALLS))
-    return Judged(left, ahead, np.zeros(CALLS), later, np.ones(CALLS), np.full(CALLS, -1))
+    (rows, said, label), (ahead, said_later, later) = calls(), calls()
+    left = Residuals(rows, label, np.ones(CALLS), said)
+    return Judged(left, ahead, said_later, later, np.ones(CALLS), np.full(CALLS, -1))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.boosting.distillation import platt_parameters
+from model.boosting.step_functions import platt_parameters
 from model.calls.call_events import sort_calls
 from model.errors import TrainingError
 from model.params import Boosting, Params
