@@ -2,7 +2,6 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from model.certification.certificate import DeferralProof, FlagProof
@@ -10,10 +9,8 @@ from model.evaluation.evaluation import count_splits, evaluate, round_document
 from model.evaluation.window import EvaluationWindow, Rehearsal
 from model.language.texts import texts_of
 from model.queueing.caller_groups import SLICES
-from model.report.render import draw_scorecard, model_card, report
+from model.report.render import model_card, report
 from model.scorecard.features import NAMES
-from model.scorecard.pairs import Pair
-from model.scorecard.scorecard import Scorecard
 
 ANSWER = {
     language: {name.removeprefix("answer."): text for name, text in texts_of(language).items()}
@@ -127,19 +124,6 @@ def test_every_feature_of_every_scorecard_is_drawn_or_named(files, made):
     for stage, part in zip(("opening", "ring", "ended"), parts, strict=True):
         drawn = re.findall(r"<code>(\w+)</code>", part)
         assert sorted(name for name in drawn if name in NAMES) == sorted(made.scorecards[stage].features)
-
-
-def test_a_pair_of_features_is_a_table_of_what_it_does_to_the_odds(made):
-    alone = made.scorecards["opening"]
-    edges = np.array([5.0, 9.0]), np.array([0.5])
-    table = np.log(np.arange(1.0, 13.0).reshape(4, 3))
-    pair = Pair(("opening_duration_s", "opening_silence_ratio"), edges, table, np.full((4, 3), 1 / 12))
-    drawn = draw_scorecard(Scorecard("opening", alone.intercept, alone.steps, [pair]))
-    assert "<code>opening_duration_s x opening_silence_ratio</code>" in drawn
-    text = Page(drawn).text
-    for line in ("up to 50 % above 50 % not known", "up to 5 ×1 ×2.0 ×3.0", "up to 9 ×4.0 ×5.0 ×6.0",
-                 "above 9 ×7.0 ×8.0 ×9.0", "not known ×10.0 ×11.0 ×12.0"):  # fmt: skip
-        assert line in text
 
 
 def test_nothing_is_shown_as_a_computer_writes_it(files, made, written):
