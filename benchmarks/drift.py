@@ -60,7 +60,7 @@ def looks(log: CityLog, until: pd.Timestamp, *, since: pd.Timestamp | None = Non
         rows = select_recent_calls(events.received_us, now_us)
         yield Look(
             (now_us - first_us) / DAY_US,
-            measure_drift(before, build_sample(table, events, [(rows, trained.scorecards)], now_us)),
+            measure_drift(before, build_sample(table, events, rows, trained.scorecards, now_us)),
         )
 
 

@@ -1,6 +1,6 @@
 """The calls of a log as drift looks at them: features, scores and labels of a stretch of time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +23,7 @@ MAX_CALLS = 200_000
 
 
 def build_sample(
-    table: FeatureTable,
-    events: Events,
-    parts: Sequence[tuple[Booleans, Mapping[str, Scorecard]]],
-    now_us: int,
+    table: FeatureTable, events: Events, rows: Booleans, scorecards: Mapping[str, Scorecard], now_us: int
 ) -> Sample:
     """Return some calls of a log, as known at `now_us`.
 
@@ -34,18 +31,15 @@ def build_sample(
     ----------
     events : Events
         Of the whole log, so that each call's history is known.
-    parts : sequence of tuple
-        Stretches of calls, bool (n,), in order of time, each with the scorecards that score it.
+    rows : bool (n,)
     """
-    rows = np.logical_or.reduce([mine for mine, _ in parts])
     features = table.matrix(rows)
     log_odds = {}
     for stage in STAGES:
-        names, mine = NAMES[: WIDTHS[stage]], []
-        for part, scorecards in parts:
-            of_part = features[part[rows], : WIDTHS[stage]]
-            mine.append(scorecards[stage].log_odds(scorecards[stage].contributions(of_part, names)))
-        log_odds[stage] = np.concatenate(mine)
+        names = NAMES[: WIDTHS[stage]]
+        log_odds[stage] = scorecards[stage].log_odds(
+            scorecards[stage].contributions(features[:, : WIDTHS[stage]], names)
+        )
     received, label = events.received_us[rows], events.outcome_us[rows]
     known = label < now_us
     outcome = np.where(known, events.outcome[rows], np.int8(-1)).astype(np.int8)
@@ -53,11 +47,16 @@ def build_sample(
 
 
 def training_profile(trained: "Trained") -> dict[str, Any]:
-    """Return the profile of a training's calls out of time, the latest of them."""
-    past, parts = trained.past, trained.out_of_time()
-    latest = np.cumsum(np.logical_or.reduce([rows for rows, _ in parts])[::-1])[::-1] <= MAX_CALLS
-    parts = [(rows & latest, scorecards) for rows, scorecards in parts]
-    return build_profile(build_sample(past.table, past.events, parts, past.until_us), past.maturity_s)
+    """Return the profile of a training's calls out of time, the latest of them, as the served scorecards score them.
+
+    The earlier cuts' models are others: at a small centre their scores lie elsewhere, and every later week would drift.
+    """
+    past = trained.past
+    rows = np.logical_or.reduce([mine for mine, _ in trained.out_of_time()])
+    rows &= np.cumsum(rows[::-1])[::-1] <= MAX_CALLS
+    return build_profile(
+        build_sample(past.table, past.events, rows, trained.scorecards, past.until_us), past.maturity_s
+    )
 
 
 def latest_calls(
@@ -80,4 +79,4 @@ def latest_calls(
     now_us = int(received.max(initial=0)) + 1
     rows = select_recent_calls(received, now_us) if since is None else received >= since.value // 1_000
     table = FeatureTable(calls, events, release.time_zone)
-    return build_sample(table, events, [(rows, release.scorecards)], now_us)
+    return build_sample(table, events, rows, release.scorecards, now_us)

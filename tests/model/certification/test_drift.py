@@ -64,7 +64,8 @@ def test_a_campaign_and_lines_that_change_are_noticed_within_four_weeks(quiet):
 
 @pytest.fixture(scope="module")
 def sample(made):
-    return build_sample(made.past.table, made.past.events, made.trained.out_of_time(), made.past.until_us)
+    rows = np.logical_or.reduce([mine for mine, _ in made.trained.out_of_time()])
+    return build_sample(made.past.table, made.past.events, rows, made.scorecards, made.past.until_us)
 
 
 def test_calls_look_like_themselves(made, sample):

@@ -61,7 +61,7 @@ def test_a_taken_call_waits_again_at_its_old_place_when_its_operators_stream_has
     assert service.known(call_id)["queue_key"] == key
     assert service.known(call_id)["said"][-1] | {"known_at": 0, "recorded_at": 0} == {
         "kind": "released", "known_at": 0, "recorded_at": 0, "told_by": None, "operator": "operator", "why": "gone",
-        "disposition": None, "category": None, "was": None,
+        "disposition": None, "category": None, "incident_id": None, "was": None,
     }  # fmt: skip
     assert take(service, call_id, "admin", operator="budi") == 200
 

@@ -159,14 +159,14 @@ def test_the_console_and_its_stream_work_behind_nginx_with_tls_and_a_path(proxie
 
 
 def test_the_badge_works_behind_nginx_on_the_page_of_another_site(proxied, browser: Browser):
-    band = proxied.ring("badged")["band"]
+    badge = proxied.ring("badged")["badge"]
     token = proxied.ask("intake", "POST", "/v1/tokens", json={"scope": "badge", "call_id": "badged"}).json()["token"]
     with opened(browser, "about:blank", ignore_https_errors=True) as page:
         page.set_content(
             f'<script type="module" src="{proxied.url}/badge.js"></script>'
             f'<saring-badge call="badged" token="{token}"></saring-badge>'
         )
-        expect(page.locator("saring-badge")).to_have_attribute("shown", band)
+        expect(page.locator("saring-badge")).to_have_attribute("shown", badge)
 
 
 def test_only_the_proxy_says_that_there_is_tls(proxied):
