@@ -1,9 +1,11 @@
 """Asterisk's side of its two protocols, written from their documentation: a dialplan that asks, and a manager."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+from tests.support.telephony.peer import Peer
 
 
 @dataclass
@@ -45,25 +47,24 @@ class Dialplan:
         return "510 Invalid or unknown command\n"
 
 
-class FakeManager:
+class FakeManager(Peer):
     """A manager interface on loopback; `answers` says what becomes of an action, by its name."""
 
     def __init__(self, secret: str = "secret") -> None:
-        self.secret, self.actions, self.port = secret, [], 0
+        super().__init__()
+        self.secret, self.actions = secret, []
         self.answers: dict[str, Callable[[dict[str, str]], str]] = {}
         self.logins = 0
-        self._writers: list[asyncio.StreamWriter] = []
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Greet, and answer each action."""
         writer.write(b"Asterisk Call Manager/9.0.0\r\n")
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                raw = (await reader.readuntil(b"\r\n\r\n")).decode()
-                action = dict(line.split(": ", 1) for line in raw.strip().split("\r\n"))
-                self.actions.append(action)
-                writer.write(self._answer(action).encode())
-                await writer.drain()
+        while True:
+            raw = (await reader.readuntil(b"\r\n\r\n")).decode()
+            action = dict(line.split(": ", 1) for line in raw.strip().split("\r\n"))
+            self.actions.append(action)
+            writer.write(self._answer(action).encode())
+            await writer.drain()
 
     def _answer(self, action: dict[str, str]) -> str:
         number = f"ActionID: {action['ActionID']}\r\n"
@@ -85,29 +86,3 @@ class FakeManager:
             f"Event: {event}\r\nPrivilege: call,all\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n"
         )
         await self.raw(text.encode(), piece=piece)
-
-    async def raw(self, data: bytes, *, piece: int = 10_000) -> None:
-        """Send bytes as they are."""
-        for start in range(0, len(data), piece):
-            self._writers[-1].write(data[start : start + piece])
-            await self._writers[-1].drain()
-            await asyncio.sleep(0)
-
-    def cut(self) -> None:
-        """End every connection."""
-        for writer in self._writers:
-            writer.close()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["FakeManager"]:
-        """Listen on loopback."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            self.cut()
-            for writer in self._writers:
-                with suppress(OSError):
-                    await writer.wait_closed()

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote
+
+from tests.support.telephony.peer import Peer
 
 
 @dataclass
@@ -40,24 +41,23 @@ class Channel:
         writer.close()
 
 
-class FakeEventSocket:
+class FakeEventSocket(Peer):
     """An event socket on loopback."""
 
     def __init__(self, password: str = "ClueCon") -> None:
-        self.password, self.port, self.asked = password, 0, []
-        self._writers: list[asyncio.StreamWriter] = []
+        super().__init__()
+        self.password, self.asked = password, []
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Ask for the password, and take note of each command."""
         writer.write(b"Content-Type: auth/request\n\n")
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                command = (await reader.readuntil(b"\n\n")).decode().strip()
-                right = not command.startswith("auth ") or command == f"auth {self.password}"
-                reply = "+OK accepted" if right else "-ERR invalid"
-                writer.write(f"Content-Type: command/reply\nReply-Text: {reply}\n\n".encode())
-                await writer.drain()
-                self.asked.append(command)
+        while True:
+            command = (await reader.readuntil(b"\n\n")).decode().strip()
+            right = not command.startswith("auth ") or command == f"auth {self.password}"
+            reply = "+OK accepted" if right else "-ERR invalid"
+            writer.write(f"Content-Type: command/reply\nReply-Text: {reply}\n\n".encode())
+            await writer.drain()
+            self.asked.append(command)
 
     async def say(self, name: str, *, piece: int = 100_000, **fields: str) -> None:
         """Send an event as JSON; an underscore in a field's name stands for a hyphen, but after `variable`."""
@@ -67,29 +67,3 @@ class FakeEventSocket:
             event[ours] = value
         body = json.dumps(event).encode()
         await self.raw(f"Content-Length: {len(body)}\nContent-Type: text/event-json\n\n".encode() + body, piece=piece)
-
-    async def raw(self, data: bytes, *, piece: int = 100_000) -> None:
-        """Send bytes as they are."""
-        for start in range(0, len(data), piece):
-            self._writers[-1].write(data[start : start + piece])
-            await self._writers[-1].drain()
-            await asyncio.sleep(0)
-
-    def cut(self) -> None:
-        """End every connection."""
-        for writer in self._writers:
-            writer.close()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["FakeEventSocket"]:
-        """Listen on loopback."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            self.cut()
-            for writer in self._writers:
-                with suppress(OSError):
-                    await writer.wait_closed()

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
@@ -16,6 +15,7 @@ from service.telephony.asterisk.manager import Manager, ManagerError
 from service.telephony.asterisk.priorities import Priorities
 from service.telephony.asterisk.talk_meter import TalkMeter
 from tests.support.telephony.asterisk_peers import FakeManager
+from tests.support.telephony.peer import hearing, until
 
 CHANNEL = "PJSIP/trunk-1"
 
@@ -32,35 +32,13 @@ async def following(service, manager: FakeManager, *, priorities: bool = False, 
         task = asyncio.create_task(Connector(account, follower, movers, every_s=0.05, pause_s=0.05).run())
         await until(lambda: any(action["Action"] == "Status" for action in manager.actions))
 
-        async def heard(call_id: str, name: str) -> dict:
-            async def told() -> dict | None:
-                known = await asyncio.to_thread(service.known, call_id)
-                return known if known.get(name) is not None else None
-
-            return await until_async(told)
-
         try:
-            yield heard
+            yield hearing(service)
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
             await client.aclose()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 20.0
-    while not true():
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.01)
-
-
-async def until_async(found):
-    give_up = time.monotonic() + 20.0
-    while (value := await found()) is None:
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.02)
-    return value
 
 
 def ringing(service, number: int, caller: str = "+628131000200", **more) -> tuple[str, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
@@ -13,6 +12,7 @@ from service.telephony.freeswitch.call_follower import CallFollower
 from service.telephony.freeswitch.event_socket import EventSocket, EventSocketError
 from service.telephony.freeswitch.place_server import PlaceServer
 from tests.support.telephony.freeswitch_peers import Channel, FakeEventSocket
+from tests.support.telephony.peer import hearing, until
 
 
 def channel(name: str, number: str, ago_s: float = 8.0, **more: str) -> Channel:
@@ -74,27 +74,13 @@ async def following(service, peer: FakeEventSocket, **more):
     task = asyncio.create_task(follower.run("127.0.0.1", peer.port, "ClueCon", pause_s=0.05))
     await until(lambda: any(command.startswith("event json") for command in peer.asked))
 
-    async def heard(call_id: str, name: str) -> dict:
-        give_up = time.monotonic() + 20.0
-        while (known := await asyncio.to_thread(service.known, call_id)).get(name) is None:
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.02)
-        return known
-
     try:
-        yield heard
+        yield hearing(service)
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
         await client.aclose()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 20.0
-    while not true():
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.01)
 
 
 def ringing(service, call_id: str) -> tuple[int, dict[str, str]]:
