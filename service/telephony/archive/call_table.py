@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from model.calls.columns import COLUMNS, DISPOSITIONS
+from model.calls.columns import COLUMNS
 from model.calls.files.contradictions import contradictions
 from model.calls.files.mapping import Mapping
 from model.calls.files.raw_log import hide_numbers
-from model.calls.grammar import match_word
 from service.telephony.archive.past_calls import Joined, PastCall
+from service.telephony.vocabulary import disposition_of
 
 _SHOWN = 5
 
@@ -89,7 +89,7 @@ def past_log(joined: Joined, mapping: Mapping, centre: str | None, now: datetime
     unknown: Counter[str] = Counter()
     rows = []
     for call in joined.calls:
-        said = words.get(call.code.casefold()) or match_word(call.code, DISPOSITIONS) if call.code else None
+        said = disposition_of(call.code, words)
         if call.code and said is None and call.code.casefold() not in words:
             unknown[hide_numbers(call.code)] += 1
         rows.append(_row(call, said, kinds.get(call.code.casefold()) if call.code else None, centre))

@@ -15,6 +15,7 @@ from model.errors import LogError
 from service.telephony.archive.past_calls import Joined, PastCall
 from service.telephony.archive.pbx_clock import local_us
 from service.telephony.archive.queue_log import numbered_lines
+from service.telephony.vocabulary import ENDED_BY
 
 #: The columns of the templates `sql` and `example` of cdr_csv.conf.xml, which begin alike.
 COLUMNS = (
@@ -22,7 +23,6 @@ COLUMNS = (
     "duration", "billsec", "hangup_cause", "uuid", "bleg_uuid", "accountcode",
 )  # fmt: skip
 OUTCOME = "saring_disposition"
-_WHO = {"recv_bye": "caller", "recv_cancel": "caller", "send_bye": "operator"}
 
 
 def read_freeswitch(
@@ -134,7 +134,7 @@ def _call(variables: Mapping[str, str]) -> PastCall:
         opening_s=max(0.0, (joined_us - start_us) / 1e6) if joined_us is not None else None,
         answered_us=answered_us,
         ended_us=(at("cc_queue_terminated_epoch") if answered_us else None) or ended_us,
-        ended_by="caller" if outcome == "abandoned" else _WHO.get(variables.get("sip_hangup_disposition", "")),
+        ended_by="caller" if outcome == "abandoned" else ENDED_BY.get(variables.get("sip_hangup_disposition", "")),
         outcome=outcome,
         code=code,
         coded_us=ended_us if code else None,

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from model.calls.columns import DISPOSITIONS
-from model.calls.grammar import match_word
 from service.telephony.asterisk.manager import Message
 from service.telephony.asterisk.place_server import CALL_ID
 from service.telephony.asterisk.talk_meter import TalkMeter
+from service.telephony.vocabulary import disposition_of
 
 if TYPE_CHECKING:
     from service.client.clients import AsyncClient
@@ -196,7 +196,7 @@ class CallFollower(TalkListener):
 
     async def _close(self, event: Message, at: datetime) -> None:
         code = event.get("disposition", "")
-        said = self._codes.get(code.casefold()) or match_word(code, DISPOSITIONS)
+        said = disposition_of(code, self._codes)
         call_id = event.get("callid") or event.get("linkedid", "")
         if not said or not call_id:
             log.warning("an outcome that the mapping does not name was left out; expected one of %s", DISPOSITIONS)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from model.calls.columns import DISPOSITIONS
-from model.calls.grammar import match_word
 from service.telephony.freeswitch.event_socket import EventSocket, Headers
 from service.telephony.reconnecting import SHORTEST_S, keep_connected
+from service.telephony.vocabulary import ENDED_BY, disposition_of
 
 if TYPE_CHECKING:
     from service.client.clients import AsyncClient
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 OUTCOME, CATEGORY = "variable_saring_disposition", "variable_saring_category"
 _ASKED = "event json CHANNEL_HANGUP_COMPLETE CUSTOM callcenter::info"
-#: Who sent the BYE: received by FreeSWITCH from the caller, or sent by it.
-_WHO = {"recv_bye": "caller", "recv_cancel": "caller", "send_bye": "operator"}
 
 
 @dataclass
@@ -97,13 +95,13 @@ class CallFollower:
         if call is None:
             return
         at = _when(event, "caller-channel-hangup-time")
-        ended_by = "caller" if call.abandoned else _WHO.get(event.get("variable_sip_hangup_disposition", ""))
+        ended_by = "caller" if call.abandoned else ENDED_BY.get(event.get("variable_sip_hangup_disposition", ""))
         duration_s = None
         if call.answered_at is not None:
             duration_s = max(0.0, ((call.bridge_ended_at or at) - call.answered_at).total_seconds())
         await self._client.ended(call.call_id, at, ended_by, duration_s)
         code = event.get(OUTCOME, "")
-        said = self._codes.get(code.casefold()) or match_word(code, DISPOSITIONS) if code else None
+        said = disposition_of(code, self._codes)
         if said is None and code:
             log.warning("an outcome that the mapping does not name was left out; expected one of %s", DISPOSITIONS)
         if said is None and call.answered_at is None:
