@@ -233,9 +233,12 @@ class Certificate:
             parts.append(say("certificate.lost", reason=say(f"certificate.reason.{state.reason}")))
         for proof in self.stages:
             flag = proof.flag
+            promised = (
+                "promise" if flag.threshold is not None else "no_promise" if flag.genuine_callers else "none_kept"
+            )
             parts += [
                 say(
-                    f"certificate.{'promise' if flag.threshold is not None else 'no_promise'}",
+                    f"certificate.{promised}",
                     stage=say(f"certificate.stage.{proof.stage}"),
                     callers=flag.genuine_callers,
                     confidence=1.0 - self.delta,
