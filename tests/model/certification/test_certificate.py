@@ -255,6 +255,7 @@ def test_the_sentence_says_what_is_promised_and_what_is_missing():
     few = a_certificate(a_centre(genuine=47))
     assert "39 more genuine callers are needed for 5%" in few.sentence("en")
     assert "1 more genuine caller is needed" in a_certificate(a_centre(genuine=85)).sentence("en")
+    assert "too few genuine callers to keep some" in a_certificate(a_centre(genuine=0)).sentence("en")
     assert "39 penelepon darurat lagi untuk 5%" in few.sentence("id")
 
 
