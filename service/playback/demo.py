@@ -85,7 +85,8 @@ def run(folder: Path, port: int, *, stay: bool) -> None:
     with _serving(folder, port) as url, httpx.Client(base_url=url, timeout=30.0, headers=headers) as client:
         board = f"   [bold]{url}/console[/bold]\n   operator's key: [bold]{key}[/bold]"
         if stay:
-            console.print(f"   its board can be opened now, and shows those days as they are told; live calls come after:\n{board}", soft_wrap=True)
+            console.print("   its board can be opened now; it shows those days as they are told, and live calls after:")
+            console.print(board, soft_wrap=True)
         answers: dict[str, dict[str, Any]] = {}
 
         def told(step: Step, answer: dict[str, Any]) -> None:
